@@ -1,0 +1,69 @@
+// Package storage is the contract of the place that keeps a repository's
+// objects, and the local directory that fulfils it.
+//
+// Objects are immutable: they are created whole or not at all, never changed,
+// and deleted at most once. A name is one or more elements of lower-case
+// letters, digits and '-', joined by '/': "packs/3f/3f02…".
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+)
+
+// Info is what a listing says about one object.
+type Info struct {
+	Name string
+	Size int64 // bytes
+}
+
+// Storage keeps objects. It may be used from several goroutines, processes and
+// hosts at once.
+//
+// Errors wrap fs.ErrNotExist where an object is missing, ErrExist where a name
+// is taken, ErrFull where there is no room, and name the operation and the
+// object.
+type Storage interface {
+	// Put creates the object or fails; when it returns nil, the object is durable
+	// and visible to every other user of the storage. A name that is taken is
+	// ErrExist, unless the object there has exactly these contents: then somebody
+	// else, or an earlier attempt, has done the work, and Put returns nil.
+	// After any other error the object may or may not come to exist.
+	Put(ctx context.Context, name string, data []byte) error
+	// ReadAt fills p from offset off, as io.ReaderAt does: n < len(p) always comes
+	// with an error, io.EOF at the object's end.
+	ReadAt(ctx context.Context, name string, p []byte, off int64) (n int, err error)
+	// Stat returns the object's size.
+	Stat(ctx context.Context, name string) (Info, error)
+	// List yields every object whose name begins with prefix + "/", in order of
+	// their names. What is created or deleted meanwhile may or may not be seen.
+	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+	// Delete removes the object. A missing one is no error.
+	Delete(ctx context.Context, name string) error
+}
+
+var (
+	// ErrExist is wrapped by Put when the name is taken by other contents.
+	ErrExist = fs.ErrExist
+	// ErrFull is wrapped when the storage has no room left.
+	ErrFull = errors.New("no space left in the repository")
+)
+
+// ReadAll reads a whole object, refusing one of more than limit bytes.
+func ReadAll(ctx context.Context, s Storage, name string, limit int64) ([]byte, error) {
+	info, err := s.Stat(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size > limit {
+		return nil, fmt.Errorf("read %s: %d bytes, more than the %d such an object can have", name, info.Size, limit)
+	}
+	data := make([]byte, info.Size)
+	if _, err := s.ReadAt(ctx, name, data, 0); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
