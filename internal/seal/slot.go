@@ -20,16 +20,16 @@ type SlotKind uint8
 
 // The kinds.
 const (
-	KindPassword SlotKind = 1
-	KindToken    SlotKind = 2
+	PasswordSlot SlotKind = 1
+	TokenSlot    SlotKind = 2
 )
 
 // String returns the kind in a word.
 func (k SlotKind) String() string {
 	switch k {
-	case KindPassword:
+	case PasswordSlot:
 		return "password"
-	case KindToken:
+	case TokenSlot:
 		return "token"
 	}
 	return fmt.Sprintf("slot kind %d", uint8(k))
@@ -81,13 +81,13 @@ func SealPassword(root *Root, slot, label string, password []byte, cost Cost, cr
 	if len(password) == 0 {
 		return nil, errors.New("write a key slot: the password is empty")
 	}
-	h := slotRecord{kind: KindPassword, cost: cost, label: label, created: created.Unix(), repository: root.Repository}
+	h := slotRecord{kind: PasswordSlot, cost: cost, label: label, created: created.Unix(), repository: root.Repository}
 	return h.seal(root, slot, random, func() (cipher.AEAD, error) { return h.passwordKey(password) })
 }
 
 // SealToken returns the key slot that opens with a token.
 func SealToken(root *Root, slot, label string, token Token, created time.Time, random io.Reader) ([]byte, error) {
-	h := slotRecord{kind: KindToken, label: label, created: created.Unix(), repository: root.Repository}
+	h := slotRecord{kind: TokenSlot, label: label, created: created.Unix(), repository: root.Repository}
 	return h.seal(root, slot, random, func() (cipher.AEAD, error) { return h.tokenKey(token) })
 }
 
@@ -108,13 +108,13 @@ func ParseSlot(object []byte) (SlotInfo, error) {
 // OpenPassword returns the root record of a password's slot; ErrWrongKey if the
 // password is not the slot's. It takes the time and memory of one Argon2id.
 func OpenPassword(slot string, object, password []byte) (*Root, error) {
-	return openSlot(slot, object, KindPassword, func(h *slotRecord) (cipher.AEAD, error) { return h.passwordKey(password) })
+	return openSlot(slot, object, PasswordSlot, func(h *slotRecord) (cipher.AEAD, error) { return h.passwordKey(password) })
 }
 
 // OpenToken returns the root record of a token's slot; ErrWrongKey if the token
 // is not the slot's.
 func OpenToken(slot string, object []byte, token Token) (*Root, error) {
-	return openSlot(slot, object, KindToken, func(h *slotRecord) (cipher.AEAD, error) { return h.tokenKey(token) })
+	return openSlot(slot, object, TokenSlot, func(h *slotRecord) (cipher.AEAD, error) { return h.tokenKey(token) })
 }
 
 func openSlot(slot string, object []byte, kind SlotKind, key func(*slotRecord) (cipher.AEAD, error)) (*Root, error) {
@@ -256,11 +256,11 @@ func parseSlot(object []byte) (slotRecord, error) {
 // validate holds for what is written and for what is read.
 func (h *slotRecord) validate() error {
 	switch h.kind {
-	case KindPassword:
+	case PasswordSlot:
 		if err := h.cost.validate(); err != nil {
 			return err
 		}
-	case KindToken:
+	case TokenSlot:
 		if h.cost != (Cost{}) {
 			return errors.New("a token's slot with a cost")
 		}
