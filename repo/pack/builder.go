@@ -1,0 +1,113 @@
+package pack
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"holdfast/internal/blob"
+	"holdfast/internal/seal"
+)
+
+// Builder makes packs, one after the other, in one buffer.
+type Builder struct {
+	keys      *seal.Keys
+	session   [10]byte
+	cipher    *seal.PackCipher
+	data      []byte
+	blobs     []Placed
+	bases     []blob.ID // backing of the blobs' Bases
+	directory int       // bytes that the directory will have
+	finished  bool
+}
+
+// NewBuilder returns the builder of a session's packs, ready for the first one.
+func NewBuilder(keys *seal.Keys, session [10]byte) (*Builder, error) {
+	b := &Builder{keys: keys, session: session}
+	return b, b.Reset()
+}
+
+// Reset begins a new pack, with a salt of its own, in the buffer of the one
+// before, whose Data become invalid.
+func (b *Builder) Reset() error {
+	cipher, err := b.keys.NewPack()
+	if err != nil {
+		return fmt.Errorf("begin a pack: %w", err)
+	}
+	header := cipher.Header()
+	b.cipher = cipher
+	b.data = append(b.data[:0], header[:]...)
+	b.blobs, b.bases = nil, nil // the pack before keeps its own
+	b.directory = directoryHead
+	b.finished = false
+	return nil
+}
+
+// Add seals a blob's payload into the pack; neither it nor blob.Bases is kept.
+// An error means that the blob does not belong into a pack or has no room in this
+// one, which is then as before.
+func (b *Builder) Add(blob Blob, payload []byte) error {
+	if b.finished {
+		return errors.New("add to a pack: it is finished")
+	}
+	if err := blob.validate(); err != nil {
+		return fmt.Errorf("add to a pack: %w", err)
+	}
+	entry := entrySize + len(blob.Bases)*len(blob.ID)
+	if len(b.blobs) == MaxBlobs || len(payload) > MaxSize || b.Size()+len(payload)+seal.Overhead+entry > MaxSize {
+		return fmt.Errorf("add to a pack: blob %s of %d bytes has no room behind %d blobs, %d bytes",
+			blob.ID.Short(), len(payload), len(b.blobs), b.Size())
+	}
+	if len(blob.Bases) > 0 {
+		from := len(b.bases)
+		b.bases = append(b.bases, blob.Bases...)
+		blob.Bases = b.bases[from:len(b.bases):len(b.bases)]
+	} else {
+		blob.Bases = nil
+	}
+	placed := Placed{
+		Blob:   blob,
+		Number: uint32(len(b.blobs)),
+		Offset: uint32(len(b.data)),
+		Sealed: uint32(len(payload) + seal.Overhead),
+	}
+	b.data = b.cipher.SealBlob(b.data, placed.Number, payload)
+	b.blobs = append(b.blobs, placed)
+	b.directory += entry
+	return nil
+}
+
+// Count returns the number of blobs in the pack.
+func (b *Builder) Count() int { return len(b.blobs) }
+
+// Size returns the length in bytes that the pack would have if it were finished
+// now.
+func (b *Builder) Size() int {
+	if b.finished {
+		return len(b.data)
+	}
+	return len(b.data) + b.directory + seal.Overhead + trailerSize
+}
+
+// Finish ends the pack with its directory. The pack has at least one blob.
+func (b *Builder) Finish() (*Pack, error) {
+	if b.finished || len(b.blobs) == 0 {
+		return nil, fmt.Errorf("finish a pack of %d blobs: there is none to finish", len(b.blobs))
+	}
+	b.finished = true
+	directory := appendDirectory(make([]byte, 0, b.directory), b.session, b.blobs)
+	b.data = b.cipher.SealDirectory(b.data, directory)
+	b.data = binary.LittleEndian.AppendUint32(b.data, uint32(len(directory)+seal.Overhead))
+	b.data = append(b.data, trailerMagic...)
+	return &Pack{
+		Info: Info{
+			Name:    Name(b.data),
+			Salt:    b.cipher.Salt(),
+			Epoch:   b.cipher.Epoch(),
+			Size:    uint32(len(b.data)),
+			Session: b.session,
+		},
+		Data:  b.data,
+		Blobs: b.blobs,
+	}, nil
+}
