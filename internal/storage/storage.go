@@ -3,7 +3,9 @@
 //
 // Objects are immutable: they are created whole or not at all, never changed,
 // and deleted at most once. A name is one or more elements of lower-case
-// letters, digits and '-', joined by '/': "packs/3f/3f02…".
+// letters, digits and '-', joined by '/', at most MaxName bytes in all:
+// "packs/3f/3f02…". No object's name is the directory of another's: where
+// "packs/3f" is an object, "packs/3f/3f02…" cannot be one.
 package storage
 
 import (
@@ -12,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"strings"
 )
 
 // Info is what a listing says about one object.
@@ -24,8 +27,9 @@ type Info struct {
 // hosts at once.
 //
 // Errors wrap fs.ErrNotExist where an object is missing, ErrExist where a name
-// is taken, ErrFull where there is no room, and name the operation and the
-// object.
+// is taken, ErrFull where there is no room, fs.ErrInvalid where a name breaks
+// the rule above, the context's cause where it ended; and they name the
+// operation and the object.
 type Storage interface {
 	// Put creates the object or fails; when it returns nil, the object is durable
 	// and visible to every other user of the storage. A name that is taken is
@@ -38,11 +42,29 @@ type Storage interface {
 	ReadAt(ctx context.Context, name string, p []byte, off int64) (n int, err error)
 	// Stat returns the object's size.
 	Stat(ctx context.Context, name string) (Info, error)
-	// List yields every object whose name begins with prefix + "/", in order of
-	// their names. What is created or deleted meanwhile may or may not be seen.
+	// List yields every object whose name begins with prefix + "/", or every
+	// object at all where prefix is "", in bytewise order of their names. What is
+	// created or deleted meanwhile may or may not be seen. After an error nothing
+	// follows.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 	// Delete removes the object. A missing one is no error.
 	Delete(ctx context.Context, name string) error
+}
+
+// MaxName is the length in bytes that a name can have.
+const MaxName = 255
+
+// ValidName reports whether name can name an object, or be the prefix of a List.
+func ValidName(name string) bool {
+	if len(name) > MaxName {
+		return false
+	}
+	for element := range strings.SplitSeq(name, "/") {
+		if element == "" || strings.Trim(element, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 var (

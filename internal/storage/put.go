@@ -1,0 +1,204 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+)
+
+// errAgain says that what was looked at was deleted meanwhile, so that the same
+// step can now have another outcome.
+var errAgain = errors.New("deleted meanwhile")
+
+const temporaryPrefix = ".tmp-"
+
+// temporaryName returns a name that nobody else uses.
+func temporaryName() string { return temporaryPrefix + rand.Text() }
+
+func isTemporary(name string) bool { return strings.HasPrefix(name, temporaryPrefix) }
+
+// Put implements Storage.
+func (l *Local) Put(ctx context.Context, name string, data []byte) error {
+	for {
+		if err := check(ctx, "put", name); err != nil {
+			return err
+		}
+		err := l.putOnce(ctx, path.Dir(name), path.Base(name), data)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errAgain) {
+			return failed("put", name, err)
+		}
+	}
+}
+
+func (l *Local) putOnce(ctx context.Context, dir, base string, data []byte) error {
+	if err := l.trusted(); err != nil {
+		return err
+	}
+	d, err := l.dirs.get(dir, l.openDirectory)
+	if err != nil {
+		return err
+	}
+	defer l.dirs.release(d)
+	temporary := temporaryName()
+	if err := l.write(d.value, temporary, data); err != nil {
+		if errors.Is(err, fs.ErrNotExist) { // a Delete emptied the directory and removed it
+			l.dirs.drop(dir)
+			return errAgain
+		}
+		return err
+	}
+	err = context.Cause(ctx)
+	if err == nil {
+		err = l.step("link", func() error { return d.value.Link(temporary, base) })
+	}
+	// If this fails, the leftover is removed a day later; the object is what counts.
+	_ = l.step("unlink", func() error { return d.value.Remove(temporary) })
+	if errors.Is(err, fs.ErrExist) {
+		err = l.compare(d.value, base, data)
+	}
+	if err != nil {
+		return err
+	}
+	return l.syncDirectory(d.value)
+}
+
+// write leaves a synced and closed file, or none.
+func (l *Local) write(d *os.Root, temporary string, data []byte) error {
+	var f *os.File
+	err := l.step("create", func() (err error) {
+		f, err = d.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = l.step("write", func() error { _, err := f.Write(data); return err })
+	if err == nil {
+		err = l.step("fsync", f.Sync)
+	}
+	if closing := l.step("close", f.Close); err == nil {
+		err = closing
+	}
+	if err != nil {
+		_ = d.Remove(temporary)
+	}
+	return err
+}
+
+// compare resolves a name that is taken: nil if the object there holds data and
+// is as durable as if it had been written here.
+func (l *Local) compare(d *os.Root, base string, data []byte) error {
+	info, err := d.Lstat(base)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errAgain
+	}
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: something that is no file stands in its place (%s)", ErrExist, info.Mode())
+	}
+	f, err := openObject(d, base)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errAgain
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	same, err := holds(f, data)
+	if err != nil {
+		return err
+	}
+	if !same {
+		return ErrExist
+	}
+	// Who put it has synced it; who copied the repository here perhaps has not.
+	return l.step("fsync existing", f.Sync)
+}
+
+// holds reports whether r yields exactly data.
+func holds(r io.Reader, data []byte) (bool, error) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := r.Read(buf)
+		if n > len(data) || !bytes.Equal(buf[:n], data[:n]) {
+			return false, nil
+		}
+		data = data[n:]
+		if err == io.EOF {
+			return len(data) == 0, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+// openDirectory makes dir where it is missing, and its name durable in any case:
+// another process may have made it a moment ago and not have come to that. While
+// the directory is open it cannot be replaced by another one unnoticed, since
+// creating a file in a removed directory fails; so this need not be done again.
+func (l *Local) openDirectory(dir string) (*os.Root, error) {
+	if dir == "." {
+		return l.root.OpenRoot(".")
+	}
+	parent, err := l.dirs.get(path.Dir(dir), l.openDirectory)
+	if err != nil {
+		return nil, err
+	}
+	defer l.dirs.release(parent)
+	err = l.step("mkdir", func() error { return parent.value.Mkdir(path.Base(dir), dirMode) })
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, l.againIfRemoved(parent.key, err)
+	}
+	d, err := parent.value.OpenRoot(path.Base(dir))
+	if err != nil {
+		return nil, l.againIfRemoved(parent.key, err)
+	}
+	if err := l.syncDirectory(parent.value); err != nil {
+		_ = d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (l *Local) againIfRemoved(dir string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) && dir != "." {
+		l.dirs.drop(dir)
+		return errAgain
+	}
+	return err
+}
+
+// syncDirectory makes the names in d durable. A failure is final for l.
+func (l *Local) syncDirectory(d *os.Root) error {
+	f, err := d.Open(".")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := l.step("fsync directory", f.Sync); err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.unsynced = fmt.Errorf("%s could not be synced to disk; look at the disk, then start again: %w", f.Name(), err)
+		return l.unsynced
+	}
+	return nil
+}
+
+func (l *Local) trusted() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unsynced
+}

@@ -1,0 +1,209 @@
+package storage_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"holdfast/internal/storage"
+)
+
+// steps is what a first Put of "packs/3f/3f02" does, in order: nothing has a name
+// before its bytes are synced, and no name is relied on before its directory is.
+var steps = []string{
+	"mkdir", "fsync directory", // packs
+	"mkdir", "fsync directory", // packs/3f
+	"create", "write", "fsync", "close", "link", "unlink", "fsync directory",
+}
+
+func TestPutSyncsInOrder(t *testing.T) {
+	l := create(t, t.TempDir())
+	var got []string
+	l.SetStep(func(what string, do func() error) error {
+		got = append(got, what)
+		return do()
+	})
+	put(t, l, "packs/3f/3f02", "x")
+	if !slices.Equal(got, steps) {
+		t.Errorf("first put in a directory: %q\nwant %q", got, steps)
+	}
+	got = nil
+	put(t, l, "packs/3f/3f03", "x")
+	if want := steps[4:]; !slices.Equal(got, want) {
+		t.Errorf("second put in a directory: %q\nwant %q", got, want)
+	}
+	got = nil
+	put(t, l, "packs/3f/3f03", "x")
+	if want := []string{"create", "write", "fsync", "close", "link", "unlink", "fsync existing", "fsync directory"}; !slices.Equal(got, want) {
+		t.Errorf("put of what is there: %q\nwant %q", got, want)
+	}
+	got = nil
+	if err := l.Delete(t.Context(), "packs/3f/3f03"); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"unlink", "fsync directory"}; !slices.Equal(got, want) {
+		t.Errorf("delete: %q\nwant %q", got, want)
+	}
+}
+
+// Whichever step fails, in place of being done or after it: the error says what
+// and why, the step is not repeated, and the object is missing or whole.
+func TestPutFailsAtEveryStep(t *testing.T) {
+	for n, step := range steps {
+		for _, after := range []bool{false, true} {
+			for _, cause := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT} {
+				t.Run(fmt.Sprintf("%d %s, done %v, %v", n, step, after, cause), func(t *testing.T) {
+					testFailingStep(t, n, after, cause)
+				})
+			}
+		}
+	}
+}
+
+func testFailingStep(t *testing.T, n int, after bool, cause error) {
+	const name, data = "packs/3f/3f02", "0123456789"
+	dir := t.TempDir()
+	l := create(t, dir)
+	count := map[string]int{}
+	total := 0
+	l.SetStep(func(what string, do func() error) error {
+		count[what]++
+		total++
+		if total-1 != n {
+			return do()
+		}
+		if after {
+			_ = do()
+		}
+		return cause
+	})
+	err := l.Put(t.Context(), name, []byte(data))
+	if steps[n] == "unlink" {
+		if err != nil {
+			t.Errorf("the object is there and durable, yet: %v", err)
+		}
+	} else {
+		if !errors.Is(err, cause) || !strings.Contains(err.Error(), name) || !strings.HasPrefix(err.Error(), "put ") {
+			t.Errorf("error is %v", err)
+		}
+		if full := cause != syscall.EIO; errors.Is(err, storage.ErrFull) != full {
+			t.Errorf("error %v is ErrFull: %v", err, !full)
+		}
+	}
+	if count["fsync"] > 1 || count["close"] > 1 {
+		t.Errorf("%d fsyncs, %d closes of one file", count["fsync"], count["close"])
+	}
+	visible := n >= slices.Index(steps, "unlink") || steps[n] == "link" && after
+	if there := len(list(t, l, "")) == 1; there != visible {
+		t.Errorf("the object is there: %v, want %v", there, visible)
+	}
+	leftover := steps[n] == "unlink" && !after || steps[n] == "create" && after
+	left := slices.ContainsFunc(onDisk(t, dir), func(path string) bool { return strings.Contains(path, ".tmp-") })
+	if left != leftover {
+		t.Errorf("a temporary file is left: %v, want %v", left, leftover)
+	}
+	// A directory that was not synced is never trusted again; all else can be retried.
+	err = l.Put(t.Context(), name, []byte(data))
+	if steps[n] == "fsync directory" {
+		if !errors.Is(err, cause) || !strings.Contains(err.Error(), "look at the disk") {
+			t.Errorf("put after a directory could not be synced: %v", err)
+		}
+	} else if err != nil {
+		t.Errorf("retry: %v", err)
+	}
+	put(t, reopen(t, dir), name, data)
+}
+
+func reopen(t *testing.T, dir string) *storage.Local {
+	t.Helper()
+	l, err := storage.OpenLocal(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// An object that somebody else is about to make durable must not be relied on
+// before it is.
+func TestPutOfWhatIsThereSyncsItToo(t *testing.T) {
+	for _, step := range []string{"fsync existing", "fsync directory"} {
+		l := create(t, t.TempDir())
+		put(t, l, "config", "x")
+		l.SetStep(func(what string, do func() error) error {
+			if what == step {
+				return syscall.EIO
+			}
+			return do()
+		})
+		if err := l.Put(t.Context(), "config", []byte("x")); !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s fails, yet put says %v", step, err)
+		}
+	}
+}
+
+// The object is deleted, with its directory, between any two steps of a Put.
+func TestPutMeetsDeleteAtEveryStep(t *testing.T) {
+	for n := range 20 {
+		dir := t.TempDir()
+		l, other := create(t, dir), reopen(t, dir)
+		put(t, other, "trash/aa/1", "x")
+		total := 0
+		l.SetStep(func(what string, do func() error) error {
+			if total++; total == n+1 {
+				if err := other.Delete(t.Context(), "trash/aa/1"); err != nil {
+					t.Error(err)
+				}
+			}
+			return do()
+		})
+		put(t, l, "trash/aa/1", "x") // equal contents
+		put(t, l, "trash/aa/2", "y")
+		if got := list(t, other, ""); !slices.Contains(got, "trash/aa/2") {
+			t.Errorf("deleted before step %d: %q is left", n, got)
+		}
+	}
+}
+
+// A Put that is killed at any step leaves a whole object or none, and nothing in
+// the way of the next.
+func TestPutKilledAtEveryStep(t *testing.T) {
+	for n := range steps {
+		dir := t.TempDir()
+		create(t, dir)
+		err := child(t, "put", dir, fmt.Sprint(n)).Run()
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Fatalf("step %d: the child was not killed: %v", n, err)
+		}
+		l := reopen(t, dir)
+		want := []string(nil)
+		if n > slices.Index(steps, "link") {
+			want = []string{"packs/3f/3f02"}
+		}
+		if got := list(t, l, ""); !slices.Equal(got, want) {
+			t.Errorf("killed before step %d (%s): %q is there, want %q", n, steps[n], got, want)
+		}
+		put(t, l, "packs/3f/3f02", childData)
+		temporary, err := filepath.Glob(filepath.Join(dir, "packs/3f/.tmp-*"))
+		if err != nil || len(temporary) > 1 {
+			t.Errorf("temporary files: %q, %v", temporary, err)
+		}
+	}
+}
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv("STORAGE_TEST_CHILD"); role != "" {
+		if err := childMain(role, os.Args[1], os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
