@@ -63,6 +63,10 @@ type Service struct {
 	Avoid []string
 	// Subpath narrows a restore to one path beneath Name; "" is all of it.
 	Subpath string
+	// Live says that the user accepts (--live) that reading gets in the way of
+	// those who write: a source then does what it would refuse otherwise, such as
+	// locking writers out for as long as it reads.
+	Live bool
 }
 
 // Grain is the size of the pieces in which an engine's data changes.
