@@ -1,0 +1,359 @@
+package index
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"holdfast/internal/blob"
+)
+
+// ErrNoCopy: there is no local copy of the index that can be used; it is to be
+// built. It is an fs.ErrNotExist.
+var ErrNoCopy = fmt.Errorf("no usable local copy of the index: %w", fs.ErrNotExist)
+
+// The file is a bbolt database. In the bucket "copy" stand the head (below), the
+// names of the segments and the pack records; each bucket "rows…" has the rows of
+// the ids that begin with the same bits (a shard), in the layout of a segment's
+// rows and base ids. Every value ends with checksums. The buckets and keys are few
+// enough to stand in one page each, so bbolt's own search, which a damaged page
+// could lead in circles, has nowhere to descend.
+const (
+	copyFile   = "index.bolt"
+	copyLayout = 1 // to be raised with every change of layout
+
+	headSize     = 20 // u32 layout, u32 bits, u32 packs, u64 entries
+	shardEnd     = 8  // u32 rows, u32 base ids
+	maxShardBits = 6
+)
+
+var (
+	copyBucket  = []byte("copy")
+	headKey     = []byte("head")
+	segmentsKey = []byte("segments")
+	packsKey    = []byte("packs")
+	rowsKey     = []byte("rows")
+)
+
+func shardBucket(i int) []byte { return fmt.Appendf(nil, "rows%02x", i) }
+
+// Copy is the local copy of the index: the entries of many segments, merged, in a
+// file that several processes may have open.
+type Copy struct {
+	mu       sync.RWMutex // held while the mapped file is read, so that Close waits
+	db       *bbolt.DB    // nil once closed
+	tx       *bbolt.Tx    // keeps what is below valid
+	shards   []shard
+	bits     int // first bits of an id, which choose the shard
+	packs    checked
+	entries  uint64
+	segments []SegmentName
+}
+
+// shard is the table of the ids that begin with the same bits.
+type shard struct {
+	checked
+	length int // rows
+	ids    int // base ids
+}
+
+// Open opens the copy in a directory: ErrNoCopy where it is missing, damaged, of
+// another layout, or cannot be read without waiting.
+func Open(dir string) (*Copy, error) {
+	path := filepath.Join(dir, copyFile)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() < int64(2*os.Getpagesize()) {
+		return nil, fmt.Errorf("open %s: %w", path, ErrNoCopy)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the local copy of the index: %w", err)
+	}
+	c, err := open(path, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func open(path string, size int64) (*Copy, error) {
+	db, tx, err := beginRead(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &Copy{db: db, tx: tx}
+	if err := c.load(size); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// beginRead opens the file and the one transaction that lasts as long.
+func beginRead(path string) (db *bbolt.DB, tx *bbolt.Tx, err error) {
+	defer recoverOpen(debug.SetPanicOnFault(true), &err)
+	// Nobody ever locks a published file for writing; should somebody, it is as if
+	// there were none, because a reader shall not wait.
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Millisecond})
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, nil, err
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoCopy, err)
+	}
+	if tx, err = db.Begin(false); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return db, tx, nil
+}
+
+func (c *Copy) load(size int64) (err error) {
+	defer recoverOpen(debug.SetPanicOnFault(true), &err)
+	if c.tx.Size() > size {
+		return fmt.Errorf("%w: the file is cut", ErrNoCopy)
+	}
+	head, err := c.whole(copyBucket, headKey)
+	if err != nil {
+		return err
+	}
+	if len(head) != headSize || binary.LittleEndian.Uint32(head) != copyLayout {
+		return fmt.Errorf("%w: another layout", ErrNoCopy)
+	}
+	c.bits = int(binary.LittleEndian.Uint32(head[4:]))
+	packs := int64(binary.LittleEndian.Uint32(head[8:]))
+	c.entries = binary.LittleEndian.Uint64(head[12:])
+	names, err := c.whole(copyBucket, segmentsKey)
+	if err != nil {
+		return err
+	}
+	if c.packs, err = c.value(copyBucket, packsKey); err != nil {
+		return err
+	}
+	if c.bits > maxShardBits || int64(len(c.packs.data)) != packs*packSize || len(names)%len(SegmentName{}) != 0 {
+		return fmt.Errorf("%w: its head is wrong", ErrNoCopy)
+	}
+	for ; len(names) > 0; names = names[len(SegmentName{}):] {
+		c.segments = append(c.segments, SegmentName(names))
+	}
+	c.shards = make([]shard, 1<<c.bits)
+	for i := range c.shards {
+		if err := c.loadShard(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Copy) loadShard(i int) error {
+	value, err := c.value(shardBucket(i), rowsKey)
+	if err != nil {
+		return err
+	}
+	s := &c.shards[i]
+	s.checked = value
+	end, err := s.bytes(len(s.data)-shardEnd, shardEnd)
+	if err != nil {
+		return err
+	}
+	s.length, s.ids = int(binary.LittleEndian.Uint32(end)), int(binary.LittleEndian.Uint32(end[4:]))
+	if len(s.data) != s.length*rowSize+s.ids*blob.Size+shardEnd {
+		return fmt.Errorf("%w: wrong length of a shard", ErrNoCopy)
+	}
+	return nil
+}
+
+// value returns a value, which stays valid until the copy is closed.
+func (c *Copy) value(bucket, key []byte) (checked, error) {
+	b := c.tx.Bucket(bucket)
+	if b == nil {
+		return checked{}, fmt.Errorf("%w: no bucket %s", ErrNoCopy, bucket)
+	}
+	return openChecked(b.Get(key))
+}
+
+func (c *Copy) whole(bucket, key []byte) ([]byte, error) {
+	v, err := c.value(bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	return v.bytes(0, len(v.data))
+}
+
+// Segments returns the names of the segments that the copy contains, sorted,
+// superseded ones among them. The caller must not change them.
+func (c *Copy) Segments() []SegmentName { return c.segments }
+
+// Contains reports whether the copy contains a segment.
+func (c *Copy) Contains(name SegmentName) bool {
+	_, found := slices.BinarySearchFunc(c.segments, name, compareNames)
+	return found
+}
+
+// Len returns the number of entries.
+func (c *Copy) Len() uint64 { return c.entries }
+
+// Close releases the file, once nobody reads it any more.
+func (c *Copy) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.db == nil {
+		return nil
+	}
+	err := errors.Join(c.tx.Rollback(), c.db.Close())
+	c.db, c.tx, c.shards = nil, nil, nil
+	return err
+}
+
+// Has reports whether the copy knows a copy of the blob. It allocates nothing.
+// An error is ErrNoCopy, or fs.ErrClosed.
+func (c *Copy) Has(id blob.ID) (has bool, err error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	defer recoverFault(debug.SetPanicOnFault(true), &err)
+	raw, _, err := c.search(&id)
+	return len(raw) > 0, err
+}
+
+// Lookup returns the copies of a blob, lowest depth first; none if none is known.
+// An error is ErrNoCopy, or fs.ErrClosed.
+func (c *Copy) Lookup(id blob.ID) (entries []Entry, err error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	defer recoverFault(debug.SetPanicOnFault(true), &err)
+	raw, s, err := c.search(&id)
+	if err != nil || len(raw) == 0 {
+		return nil, err
+	}
+	return c.parse(s, raw)
+}
+
+func (c *Copy) search(id *blob.ID) ([]byte, *shard, error) {
+	if c.db == nil {
+		return nil, nil, fs.ErrClosed
+	}
+	prefix := int(id[0]) >> (8 - c.bits)
+	s := &c.shards[prefix]
+	sp := span{hi: s.length}
+	sp.lowKey, sp.highKey = keysOf(prefix, c.bits)
+	raw, err := search(s, sp, id, nil)
+	return raw, s, err
+}
+
+// rows implements table.
+func (s *shard) rows(from, to int, _ []byte) ([]byte, error) {
+	return s.bytes(from*rowSize, (to-from)*rowSize)
+}
+
+func (c *Copy) entry(s *shard, raw []byte) (Entry, error) {
+	var r row
+	if err := r.parse(raw); err != nil {
+		return Entry{}, wrongRow(err)
+	}
+	record, err := c.packs.bytes(int(r.pack)*packSize, packSize)
+	if err != nil {
+		return Entry{}, err
+	}
+	var p Pack
+	if err := p.parse(record); err != nil {
+		return Entry{}, wrongRow(err)
+	}
+	e, err := r.entry(p)
+	if err != nil {
+		return Entry{}, wrongRow(err)
+	}
+	if r.bases > 0 {
+		ids, err := s.bytes(s.length*rowSize+int(r.firstBase)*blob.Size, int(r.bases)*blob.Size)
+		if err != nil {
+			return Entry{}, err
+		}
+		e.Bases = parseIDs(ids)
+	}
+	return e, nil
+}
+
+// All yields every entry, shard by shard, each sorted by id. The copy stays open
+// until the walk ends; after an error nothing follows.
+func (c *Copy) All() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		c.mu.RLock()
+		defer c.mu.RUnlock()
+		if c.db == nil {
+			yield(Entry{}, fs.ErrClosed)
+			return
+		}
+		for i := range c.shards {
+			s := &c.shards[i]
+			for from := 0; from < s.length; from += window {
+				entries, err := c.window(s, from)
+				for _, e := range entries {
+					if !yield(e, nil) {
+						return
+					}
+				}
+				if err != nil {
+					yield(Entry{}, err)
+					return
+				}
+			}
+		}
+	}
+}
+
+// window returns the entries of the rows from a place on, a window of them.
+func (c *Copy) window(s *shard, from int) (entries []Entry, err error) {
+	defer recoverFault(debug.SetPanicOnFault(true), &err)
+	raw, err := s.rows(from, min(from+window, s.length), nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.parse(s, raw)
+}
+
+func (c *Copy) parse(s *shard, raw []byte) ([]Entry, error) {
+	entries := make([]Entry, len(raw)/rowSize)
+	for i := range entries {
+		var err error
+		if entries[i], err = c.entry(s, raw[i*rowSize:]); err != nil {
+			return nil, err
+		}
+	}
+	return entries, nil
+}
+
+func wrongRow(err error) error { return fmt.Errorf("%w: %w", ErrNoCopy, err) }
+
+// recoverFault makes a page of the mapped file that cannot be read an error. It is
+// to be deferred.
+func recoverFault(before bool, err *error) {
+	debug.SetPanicOnFault(before)
+	p := recover()
+	if p == nil {
+		return
+	}
+	fault, ok := p.(interface {
+		runtime.Error
+		Addr() uintptr
+	})
+	if !ok {
+		panic(p)
+	}
+	*err = fmt.Errorf("%w: %w", ErrNoCopy, fault)
+}
+
+// recoverOpen does the same for whatever bbolt finds wrong with a file, which it
+// says by panicking.
+func recoverOpen(before bool, err *error) {
+	debug.SetPanicOnFault(before)
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%w: %v", ErrNoCopy, p)
+	}
+}
