@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"strings"
@@ -88,4 +89,19 @@ func ReadAll(ctx context.Context, s Storage, name string, limit int64) ([]byte, 
 		return nil, err
 	}
 	return data, nil
+}
+
+// At returns one object as an io.ReaderAt.
+func At(ctx context.Context, s Storage, name string) io.ReaderAt {
+	return objectReader{ctx, s, name}
+}
+
+type objectReader struct {
+	ctx  context.Context
+	s    Storage
+	name string
+}
+
+func (o objectReader) ReadAt(p []byte, off int64) (int, error) {
+	return o.s.ReadAt(o.ctx, o.name, p, off)
 }

@@ -1,0 +1,116 @@
+// Package imports holds the test that imports point one way.
+package imports
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// rules say which packages of this module each may import, and why no others.
+// A name ending in /... stands for all beneath it. The first rule that fits a
+// package counts.
+var rules = []struct {
+	of      string
+	may     []string
+	because string
+}{
+	{"cmd/...", []string{"..."}, "the command joins everything"},
+	{"bench/...", []string{"..."}, "measurements may look at anything"},
+	{"internal/demosite/...", nil, "the demo is a site and a user: it knows Holdfast by its command line only"},
+	{"internal/testserver/...", nil, "servers know nothing of who tests against them"},
+	{"internal/storage/storagetest", []string{"internal/storage"}, "it tests that contract"},
+	{"engines/enginetest", []string{"engines", "internal/tree", "internal/blob"}, "it tests that contract"},
+	{"chunk", nil, "cut points depend on bytes alone"},
+	{"quiesce/...", nil, "the gate must run where nothing else of Holdfast does"},
+	{"internal/blob", nil, "names come first"},
+	{"internal/delta", nil, "the coder is pure"},
+	{"internal/seal", nil, "keys do not know what they protect"},
+	{"internal/storage", nil, "a storage keeps bytes"},
+	{"internal/environment", nil, "a configuration is a plain value"},
+	{"index", []string{"internal/blob"}, "the index knows ids and places"},
+	{"internal/tree", []string{"internal/blob"}, "the words engines and repository share"},
+	{"repo/pack", []string{"internal/blob", "internal/seal"}, "a pack can be read without anything else"},
+	{"internal/activity", []string{"internal/storage"}, "records need a place to be in, no more"},
+	{"engines", []string{"internal/tree"}, "the contract speaks of entries and streams"},
+	{"engines/...", []string{"engines", "internal/tree"}, "an engine knows its service and the contract, never the repository"},
+	{"repo", []string{"chunk", "index", "repo/pack", "internal/blob", "internal/delta", "internal/seal", "internal/tree", "internal/storage"},
+		"the repository knows nothing of engines"},
+	{"repo/...", []string{"repo", "repo/pack", "index", "internal/blob", "internal/seal", "internal/tree", "internal/storage"}, "walks over a repository"},
+	{"internal/snapshot", []string{"repo", "engines", "internal/tree", "internal/environment", "internal/activity"},
+		"the conductor plays no instrument: storage, seal and the engines' packages stay out"},
+	{"internal/imports", nil, "a test"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+const module = "holdfast/"
+
+func TestImportsPointOneWay(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "holdfast/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	packages := 0
+	for d := json.NewDecoder(bytes.NewReader(out)); ; packages++ {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, module)
+		check(t, name, p.Imports)
+	}
+	if packages < 10 {
+		t.Fatalf("go list found %d packages only", packages)
+	}
+}
+
+func check(t *testing.T, name string, imports []string) {
+	for _, rule := range rules {
+		if !fits(rule.of, name) {
+			continue
+		}
+		for _, path := range imports {
+			if path == "testing" && !strings.HasSuffix(name, "test") && !strings.HasSuffix(name, "testserver") {
+				t.Errorf("%s imports testing: production code must not", name)
+			}
+			ours, ok := strings.CutPrefix(path, module)
+			if ok && !fitsAny(rule.may, ours) && !within(rule.of, ours) {
+				t.Errorf("%s imports %s: %s", name, ours, rule.because)
+			}
+		}
+		return
+	}
+	t.Errorf("%s: no rule says what it may import", name)
+}
+
+// within: packages of one folder that is ruled as a whole may import each other.
+func within(of, name string) bool {
+	return strings.HasPrefix(of, "internal/demosite") && fits(of, name)
+}
+
+func fitsAny(patterns []string, name string) bool {
+	for _, p := range patterns {
+		if fits(p, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func fits(pattern, name string) bool {
+	if pattern == "..." {
+		return true
+	}
+	folder, all := strings.CutSuffix(pattern, "/...")
+	return name == folder || all && strings.HasPrefix(name, folder+"/")
+}

@@ -1,0 +1,50 @@
+package repo
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The errors that callers decide on.
+var (
+	// ErrNoRepository: nothing at that place is a repository.
+	ErrNoRepository = errors.New("no repository")
+	// ErrExists: Init found a repository.
+	ErrExists = errors.New("there is a repository already")
+	// ErrWrongSecret: no key slot opens with the password or token.
+	ErrWrongSecret = errors.New("wrong password or token")
+	// ErrNoSnapshot: no snapshot has that name.
+	ErrNoSnapshot = errors.New("no such snapshot")
+	// ErrSessionEnded: somebody ended this session before it could commit; what
+	// it wrote may be collected, and it has to be run again.
+	ErrSessionEnded = errors.New("the session was ended by another process before it was committed; run it again")
+)
+
+// DamagedError says that an object does not hold what it must.
+type DamagedError struct {
+	Object string // "packs/3f/3f02…", "blob 1a2b3c4d5e", "snapshots/…"
+	Err    error
+}
+
+func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Object, e.Err) }
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// MissingError says that the repository refers to an object that is not there.
+type MissingError struct{ Object string }
+
+func (e *MissingError) Error() string { return e.Object + " is missing" }
+
+// AmbiguousError says that a prefix stands for several snapshots.
+type AmbiguousError struct {
+	Prefix string
+	Names  []Name
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("%q stands for %d snapshots, among them %s and %s; give more digits",
+		e.Prefix, len(e.Names), e.Names[0], e.Names[1])
+}
+
+func outOfOrder(previous, name string) error {
+	return fmt.Errorf("entry %q was put after %q, out of order", name, previous)
+}

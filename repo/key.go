@@ -1,0 +1,156 @@
+package repo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"holdfast/internal/seal"
+	"holdfast/internal/storage"
+)
+
+// maxSlot bounds a key slot's object, in bytes.
+const maxSlot = 8 << 20
+
+// Key is one way into the repository.
+type Key struct {
+	Slot string // 32 hex digits
+	seal.SlotInfo
+}
+
+// ErrLastKey: removing it would lose everything.
+var ErrLastKey = errors.New("the last key cannot be removed: without it nothing could be read again")
+
+// ErrNoKey: no key slot has that name.
+var ErrNoKey = errors.New("no such key")
+
+// AddKey adds a slot that opens with secret and returns its name.
+func (r *Repository) AddKey(ctx context.Context, secret Secret, slot Slot) (string, error) {
+	return r.addKey(ctx, secret, slot)
+}
+
+func (r *Repository) addKey(ctx context.Context, secret Secret, slot Slot) (string, error) {
+	name, err := r.randomHex(16)
+	if err != nil {
+		return "", fmt.Errorf("draw the name of a key slot: %w", err)
+	}
+	var object []byte
+	if secret.Token != nil {
+		object, err = seal.SealToken(r.root, name, slot.Label, *secret.Token, slot.Now, r.random)
+	} else {
+		if slot.Cost == (seal.Cost{}) {
+			slot.Cost = seal.DefaultCost
+		}
+		object, err = seal.SealPassword(r.root, name, slot.Label, secret.Password, slot.Cost, slot.Now, r.random)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make a key slot: %w", err)
+	}
+	return name, r.store.Put(ctx, "keys/"+name, object)
+}
+
+// Keys lists the slots, oldest first. It needs no secret of theirs.
+func (r *Repository) Keys(ctx context.Context) ([]Key, error) {
+	keys, err := slots(ctx, r.store, r.root.Repository)
+	slices.SortFunc(keys, func(a, b Key) int {
+		return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Slot, b.Slot))
+	})
+	return keys, err
+}
+
+// RemoveKey removes a slot. Whoever has read the root record with it before
+// still has it; and the last one stays.
+func (r *Repository) RemoveKey(ctx context.Context, slot string) error {
+	keys, err := r.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(keys, func(k Key) bool { return k.Slot == slot }) {
+		return fmt.Errorf("key %s: %w", slot, ErrNoKey)
+	}
+	if len(keys) == 1 {
+		return ErrLastKey
+	}
+	return r.store.Delete(ctx, "keys/"+slot)
+}
+
+// SlotOf returns the slot that a secret opens: ErrWrongSecret if none does.
+func (r *Repository) SlotOf(ctx context.Context, secret Secret) (string, error) {
+	slot, _, err := findSlot(ctx, r.store, r.root.Repository, secret)
+	return slot, err
+}
+
+// slots reads the repository's key slots; a slot of another id is what a killed
+// Init left behind.
+func slots(ctx context.Context, store storage.Storage, id seal.RepositoryID) ([]Key, error) {
+	var keys []Key
+	for info, err := range store.List(ctx, "keys") {
+		if err != nil {
+			return nil, fmt.Errorf("list keys: %w", err)
+		}
+		object, err := storage.ReadAll(ctx, store, info.Name, maxSlot)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		slot, err := seal.ParseSlot(object)
+		if err != nil {
+			return nil, &DamagedError{Object: info.Name, Err: err}
+		}
+		if slot.Repository == id {
+			keys = append(keys, Key{strings.TrimPrefix(info.Name, "keys/"), slot})
+		}
+	}
+	return keys, nil
+}
+
+func unlock(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (*seal.Root, error) {
+	_, root, err := findSlot(ctx, store, id, secret)
+	return root, err
+}
+
+// findSlot tries every slot of the secret's kind. A damaged slot does not keep
+// another one from opening; it is named when none does.
+func findSlot(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (string, *seal.Root, error) {
+	var damaged error
+	for info, err := range store.List(ctx, "keys") {
+		if err != nil {
+			return "", nil, fmt.Errorf("list keys: %w", err)
+		}
+		object, err := storage.ReadAll(ctx, store, info.Name, maxSlot)
+		if err != nil {
+			damaged = errors.Join(damaged, err)
+			continue
+		}
+		name := strings.TrimPrefix(info.Name, "keys/")
+		slot, err := seal.ParseSlot(object)
+		if err != nil {
+			damaged = errors.Join(damaged, &DamagedError{Object: info.Name, Err: err})
+			continue
+		}
+		if slot.Repository != id || (slot.Kind == seal.TokenSlot) != (secret.Token != nil) {
+			continue
+		}
+		root, err := openSlot(name, object, secret)
+		if err == nil {
+			return name, root, nil
+		}
+		if !errors.Is(err, seal.ErrWrongKey) {
+			damaged = errors.Join(damaged, &DamagedError{Object: info.Name, Err: err})
+		}
+	}
+	return "", nil, errors.Join(ErrWrongSecret, damaged)
+}
+
+func openSlot(name string, object []byte, secret Secret) (*seal.Root, error) {
+	if secret.Token != nil {
+		return seal.OpenToken(name, object, *secret.Token)
+	}
+	return seal.OpenPassword(name, object, secret.Password)
+}

@@ -1,0 +1,134 @@
+package repo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/internal/seal"
+)
+
+// A mark is a numbered object beside a snapshot: "keep for good" or "deleted",
+// and its taking back. The highest number counts; whoever creates it first has
+// decided.
+type mark struct {
+	At     time.Time `cbor:"1,keyasint"`
+	Action Action    `cbor:"2,keyasint"`
+}
+
+// Action is what a mark does.
+type Action string
+
+// The actions: pins/ has the first two, trash/ the others.
+const (
+	Pin      Action = "pin"
+	Unpin    Action = "unpin"
+	Delete   Action = "delete"
+	Undelete Action = "undelete"
+)
+
+func (a Action) folder() (string, seal.Type) {
+	if a == Pin || a == Unpin {
+		return "pins", seal.Pin
+	}
+	return "trash", seal.Trash
+}
+
+type markKey struct {
+	folder string
+	name   Name
+}
+
+type numberedMark struct {
+	number uint64
+	mark
+}
+
+type marks map[markKey]numberedMark
+
+func (m marks) pinned(n Name) bool { return m[markKey{"pins", n}].Action == Pin }
+
+func (m marks) deleted(n Name) time.Time {
+	if t := m[markKey{"trash", n}]; t.Action == Delete {
+		return t.At
+	}
+	return time.Time{}
+}
+
+// marks reads the newest mark of every snapshot.
+func (r *Repository) marks(ctx context.Context) (marks, error) {
+	newest := marks{}
+	for folder, kind := range map[string]seal.Type{"pins": seal.Pin, "trash": seal.Trash} {
+		for info, err := range r.store.List(ctx, folder) {
+			if err != nil {
+				return nil, fmt.Errorf("list %s: %w", folder, err)
+			}
+			name, number, err := parseNumbered(folder, info.Name)
+			if err != nil {
+				return nil, &DamagedError{Object: info.Name, Err: err}
+			}
+			key := markKey{folder, name}
+			if number <= newest[key].number {
+				continue
+			}
+			entry := numberedMark{number: number}
+			if err := r.read(ctx, kind, info.Name, &entry.mark); err != nil {
+				return nil, err
+			}
+			newest[key] = entry
+		}
+	}
+	return newest, nil
+}
+
+func parseNumbered(folder, object string) (Name, uint64, error) {
+	rest := strings.TrimPrefix(object, folder+"/")
+	first, second, _ := strings.Cut(rest, "/")
+	name, err := ParseName(first)
+	if err != nil {
+		return name, 0, err
+	}
+	number, err := strconv.ParseUint(second, 10, 32)
+	if err != nil || fmt.Sprintf("%08d", number) != second {
+		return name, 0, errors.New("its name is not that of a mark")
+	}
+	return name, number, nil
+}
+
+// Mark pins or deletes a snapshot or takes that back. It reports whether
+// anything changed: marking twice is no error.
+func (r *Repository) Mark(ctx context.Context, n Name, action Action, now time.Time) (changed bool, err error) {
+	folder, kind := action.folder()
+	for {
+		all, err := r.marks(ctx)
+		if err != nil {
+			return false, err
+		}
+		current := all[markKey{folder, n}]
+		before := current.Action
+		if before == "" {
+			before = map[string]Action{"pins": Unpin, "trash": Undelete}[folder]
+		}
+		if before == action {
+			return false, nil
+		}
+		object := fmt.Sprintf("%s/%s/%08d", folder, n, current.number+1)
+		err = r.create(ctx, kind, object, mark{At: now.UTC(), Action: action})
+		if errors.Is(err, fs.ErrExist) {
+			continue // somebody else marked it meanwhile: look again
+		}
+		return err == nil, err
+	}
+}
+
+func sortByAge(all []Listed) {
+	slices.SortFunc(all, func(a, b Listed) int {
+		return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Name.String(), b.Name.String()))
+	})
+}

@@ -1,0 +1,44 @@
+package repo
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+)
+
+// Name is the twenty hex digits of a session and of the snapshot it commits.
+type Name [10]byte
+
+// NewName draws a name.
+func NewName(random io.Reader) (Name, error) {
+	var n Name
+	if _, err := io.ReadFull(random, n[:]); err != nil {
+		return n, fmt.Errorf("draw a name: %w", err)
+	}
+	return n, nil
+}
+
+// String returns the twenty digits.
+func (n Name) String() string { return hex.EncodeToString(n[:]) }
+
+// IsZero reports whether n names nothing.
+func (n Name) IsZero() bool { return n == Name{} }
+
+// MarshalText implements encoding.TextMarshaler; the zero Name is empty.
+func (n Name) MarshalText() ([]byte, error) {
+	if n.IsZero() {
+		return nil, nil
+	}
+	return []byte(n.String()), nil
+}
+
+// ParseName reads twenty hex digits.
+func ParseName(s string) (Name, error) {
+	var n Name
+	if b, err := hex.DecodeString(s); err != nil || len(b) != len(n) || hex.EncodeToString(b) != s {
+		return n, fmt.Errorf("%q is not a snapshot name of 20 hex digits", s)
+	} else {
+		copy(n[:], b)
+	}
+	return n, nil
+}

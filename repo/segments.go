@@ -1,0 +1,298 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"holdfast/index"
+	"holdfast/internal/blob"
+	"holdfast/internal/seal"
+	"holdfast/internal/storage"
+)
+
+const (
+	// inMemory is the largest segment kept decrypted; a larger one is read where
+	// it lies, frame by frame.
+	inMemory = 16 << 20
+	// The local copy is made anew when so many segments, or a quarter of what it
+	// holds and at least so many entries, are not in it.
+	copySegments = 64
+	copyEntries  = 1 << 18
+)
+
+// localIndex is what this process knows of the index: the local copy and the
+// segments that are not in it. All is disposable; the truth is in the storage.
+type localIndex struct {
+	dir string // of copies, by repository; "" for none
+
+	mu      sync.Mutex
+	loaded  bool
+	copy    *index.Copy
+	overlay map[index.SegmentName]*index.Segment
+	bad     map[string]error // segments that cannot be read, by object
+}
+
+// cacheDir is where the local copy of the index is, and nothing else.
+func (r *Repository) cacheDir() string {
+	if r.local.dir == "" {
+		return ""
+	}
+	return filepath.Join(r.local.dir, r.ID(), "index")
+}
+
+// needIndex loads the index when it is first asked for: much is done without it.
+func (r *Repository) needIndex(ctx context.Context) error {
+	r.local.mu.Lock()
+	defer r.local.mu.Unlock()
+	if r.local.loaded {
+		return nil
+	}
+	_, err := r.loadLocked(ctx)
+	return err
+}
+
+// Refresh reads what others have added to the index since.
+func (r *Repository) Refresh(ctx context.Context) error {
+	_, err := r.refreshIndex(ctx)
+	return err
+}
+
+// refreshIndex brings the index up to date and reports whether anything was new.
+func (r *Repository) refreshIndex(ctx context.Context) (changed bool, err error) {
+	r.local.mu.Lock()
+	defer r.local.mu.Unlock()
+	return r.loadLocked(ctx)
+}
+
+func (r *Repository) loadLocked(ctx context.Context) (changed bool, err error) {
+	l := &r.local
+	names, err := r.segmentNames(ctx)
+	if err != nil {
+		return false, err
+	}
+	if l.copy == nil && l.dir != "" {
+		if l.copy, err = index.Open(r.cacheDir()); err != nil {
+			l.copy = nil // missing or unusable: it is made anew below when it pays
+		}
+	}
+	if l.copy != nil && slices.ContainsFunc(l.copy.Segments(), func(n index.SegmentName) bool { return !names[n] }) {
+		l.copy = nil // a collection has moved what it points at; Replace closes it
+	}
+	fresh, err := r.openOverlay(ctx, names)
+	if err != nil {
+		return false, err
+	}
+	changed = !l.loaded || !maps.EqualFunc(fresh, l.overlay, func(a, b *index.Segment) bool { return a == b })
+	l.loaded, l.overlay = true, fresh
+	if r.copyPays() {
+		r.rebuildCopy(ctx, names)
+	}
+	return changed, r.index.Replace(l.copy, slices.Collect(maps.Values(l.overlay))...)
+}
+
+func (r *Repository) segmentNames(ctx context.Context) (map[index.SegmentName]bool, error) {
+	names := map[index.SegmentName]bool{}
+	for info, err := range r.store.List(ctx, "index") {
+		if err != nil {
+			return nil, fmt.Errorf("list the index: %w", err)
+		}
+		n, err := index.ParseObjectName(info.Name)
+		if err != nil {
+			return nil, &DamagedError{Object: info.Name, Err: err}
+		}
+		names[n] = true
+	}
+	return names, nil
+}
+
+// openOverlay opens the segments that are not in the copy. One that cannot be
+// read is put aside: what it told may still be found, or is missing by name.
+func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentName]bool) (map[index.SegmentName]*index.Segment, error) {
+	l := &r.local
+	l.bad = map[string]error{}
+	overlay := map[index.SegmentName]*index.Segment{}
+	for n := range names {
+		if l.copy != nil && l.copy.Contains(n) {
+			continue
+		}
+		s := l.overlay[n]
+		if s == nil {
+			var err error
+			s, err = r.openSegment(ctx, index.ObjectName(n))
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				continue // superseded and removed since it was listed
+			case ctx.Err() != nil:
+				return nil, context.Cause(ctx)
+			case err != nil:
+				l.bad[index.ObjectName(n)] = err
+				continue
+			}
+		}
+		overlay[n] = s
+	}
+	for _, s := range overlay {
+		if l.copy != nil && slices.ContainsFunc(s.Superseded(), l.copy.Contains) {
+			l.copy = nil
+			return r.openOverlay(ctx, names)
+		}
+	}
+	return index.Current(overlay), nil
+}
+
+func (r *Repository) openSegment(ctx context.Context, object string) (*index.Segment, error) {
+	info, err := r.store.Stat(ctx, object)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size > inMemory {
+		sealed, err := r.keys.OpenReader(seal.Segment, object, info.Size, storage.At(ctx, r.store, object))
+		if err != nil {
+			return nil, err
+		}
+		return index.OpenSegment(sealed, sealed.Size())
+	}
+	plain, err := r.readSealed(ctx, seal.Segment, object, inMemory)
+	if err != nil {
+		return nil, err
+	}
+	return index.OpenSegment(bytes.NewReader(plain), int64(len(plain)))
+}
+
+func (r *Repository) copyPays() bool {
+	l := &r.local
+	if l.dir == "" || len(l.bad) > 0 {
+		return false
+	}
+	entries, held := 0, 0
+	for _, s := range l.overlay {
+		entries += s.Len()
+	}
+	if l.copy != nil {
+		held = int(l.copy.Len())
+	}
+	return len(l.overlay) >= copySegments || entries >= max(copyEntries, held/4)
+}
+
+// rebuildCopy makes the local copy of all segments. It is an accelerator: when
+// it cannot be made, the overlay serves.
+func (r *Repository) rebuildCopy(ctx context.Context, names map[index.SegmentName]bool) {
+	l := &r.local
+	all := maps.Clone(l.overlay)
+	for n := range names {
+		if all[n] == nil {
+			s, err := r.openSegment(ctx, index.ObjectName(n))
+			if err != nil {
+				return
+			}
+			all[n] = s
+		}
+	}
+	if index.Build(ctx, r.cacheDir(), all) != nil {
+		return
+	}
+	if c, err := index.Open(r.cacheDir()); err == nil {
+		l.copy, l.overlay = c, map[index.SegmentName]*index.Segment{}
+	}
+}
+
+// addSegment lets what was just published be found.
+func (r *Repository) addSegment(object string, plain []byte) error {
+	n, err := index.ParseObjectName(object)
+	if err != nil {
+		return err
+	}
+	s, err := index.OpenSegment(bytes.NewReader(plain), int64(len(plain)))
+	if err != nil {
+		return fmt.Errorf("open the new segment %s: %w", object, err)
+	}
+	r.local.mu.Lock()
+	defer r.local.mu.Unlock()
+	r.local.overlay[n] = s
+	r.index.Add(s)
+	return nil
+}
+
+func (r *Repository) has(id blob.ID) (bool, error) {
+	has, err := r.index.Has(id)
+	if errors.Is(err, index.ErrNoCopy) {
+		if err := r.withoutCopy(); err != nil {
+			return false, err
+		}
+		return r.index.Has(id)
+	}
+	return has, err
+}
+
+// Copies returns where the index knows the blob, lowest depth first.
+func (r *Repository) Copies(id blob.ID) ([]index.Entry, error) {
+	copies, err := r.index.Lookup(id)
+	if errors.Is(err, index.ErrNoCopy) {
+		if err := r.withoutCopy(); err != nil {
+			return nil, err
+		}
+		return r.index.Lookup(id)
+	}
+	return copies, err
+}
+
+// withoutCopy goes on with the segments alone, because the local copy turned out
+// to be damaged; it is removed, so that the next load makes another.
+func (r *Repository) withoutCopy() error {
+	r.local.mu.Lock()
+	defer r.local.mu.Unlock()
+	if err := os.RemoveAll(r.cacheDir()); err != nil {
+		return fmt.Errorf("remove the damaged local copy of the index: %w", err)
+	}
+	r.local.copy = nil
+	_, err := r.loadLocked(context.Background())
+	return err
+}
+
+// BadSegments yields the index segments that cannot be read.
+func (r *Repository) BadSegments() iter.Seq2[string, error] {
+	r.local.mu.Lock()
+	defer r.local.mu.Unlock()
+	return maps.All(maps.Clone(r.local.bad))
+}
+
+// currentSegments opens all segments that count.
+func (r *Repository) currentSegments(ctx context.Context) (map[index.SegmentName]*index.Segment, error) {
+	names, err := r.segmentNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := map[index.SegmentName]*index.Segment{}
+	for n := range names {
+		s, err := r.openSegment(ctx, index.ObjectName(n))
+		if err != nil {
+			continue // told by BadSegments
+		}
+		all[n] = s
+	}
+	return index.Current(all), nil
+}
+
+// IndexedPacks returns the packs that index segments name.
+func (r *Repository) IndexedPacks(ctx context.Context) (map[[32]byte]index.Pack, error) {
+	segments, err := r.currentSegments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	packs := map[[32]byte]index.Pack{}
+	for _, s := range segments {
+		for _, p := range s.Packs() {
+			packs[p.Name] = p
+		}
+	}
+	return packs, nil
+}

@@ -1,0 +1,54 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"holdfast/internal/seal"
+)
+
+// Session is announced work: whoever relies on what is in the repository opens
+// one before reading the index, so that a collection running at the same time
+// waits for it. A Session's name becomes that of the snapshot it commits.
+type Session struct {
+	Name Name
+	repo *Repository
+	now  func() time.Time
+}
+
+// sessionRecord is the object sessions/NAME.
+type sessionRecord struct {
+	Kind    string    `cbor:"1,keyasint"`
+	Host    string    `cbor:"2,keyasint"`
+	PID     int       `cbor:"3,keyasint"`
+	Started time.Time `cbor:"4,keyasint"`
+}
+
+// Begin opens a session of a kind ("create", "restore", …) and brings the index
+// up to date.
+func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Time) (*Session, error) {
+	name, err := NewName(r.random)
+	if err != nil {
+		return nil, err
+	}
+	host, _ := os.Hostname() // only told to people
+	record := sessionRecord{Kind: kind, Host: host, PID: os.Getpid(), Started: now().UTC()}
+	if err := r.create(ctx, seal.Session, "sessions/"+name.String(), record); err != nil {
+		return nil, fmt.Errorf("open a session: %w", err)
+	}
+	s := &Session{Name: name, repo: r, now: now}
+	if _, err := r.refreshIndex(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// End closes the session, whether it was committed or not.
+func (s *Session) End(ctx context.Context) error {
+	if err := s.repo.store.Delete(ctx, "sessions/"+s.Name.String()); err != nil {
+		return fmt.Errorf("end session %s: %w", s.Name, err)
+	}
+	return nil
+}

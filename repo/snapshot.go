@@ -1,0 +1,203 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"holdfast/internal/seal"
+	"holdfast/internal/tree"
+)
+
+// Consistency says what of a snapshot is one instant.
+type Consistency string
+
+const (
+	// OneInstant: all services and mounts, requests being held.
+	OneInstant Consistency = "one-instant"
+	// PerService: each service by itself, all at nearly the same time.
+	PerService Consistency = "per-service"
+	// Live: nothing was held, by choice or because the hold took too long.
+	Live Consistency = "live"
+)
+
+// Snapshot is an environment at one point. The field numbers are its format.
+type Snapshot struct {
+	Name Name `cbor:"-" json:"name"` // from the object's name, which the seal binds
+
+	Project     string    `cbor:"2,keyasint" json:"project"`
+	Environment string    `cbor:"3,keyasint" json:"environment"`
+	Created     time.Time `cbor:"4,keyasint" json:"created"`
+	Description string    `cbor:"5,keyasint,omitempty" json:"description,omitempty"`
+
+	// Counter counts the environment's snapshots from 1; Predecessor is the one
+	// before. A snapshot that vanishes leaves a gap that can be seen.
+	Counter     uint64 `cbor:"6,keyasint" json:"counter"`
+	Predecessor Name   `cbor:"7,keyasint,omitempty" json:"predecessor,omitzero"`
+	// Parent is the snapshot whose streams served for reuse and as delta bases.
+	Parent Name `cbor:"8,keyasint,omitempty" json:"parent,omitzero"`
+
+	Consistency Consistency   `cbor:"9,keyasint" json:"consistency"`
+	Held        time.Duration `cbor:"10,keyasint,omitempty" json:"held_ns,omitempty"`
+	Skew        time.Duration `cbor:"11,keyasint,omitempty" json:"skew_ns,omitempty"` // between the first and the last mark
+	Took        time.Duration `cbor:"12,keyasint" json:"took_ns"`
+
+	// Definition is the environment's configuration, without secrets, as JSON.
+	Definition string `cbor:"13,keyasint,omitempty" json:"-"`
+	// Restore is set in a safety snapshot: the snapshot that replaced this data.
+	Restore Name `cbor:"14,keyasint,omitempty" json:"safety_for,omitzero"`
+
+	Services []Service `cbor:"15,keyasint" json:"services"`
+	// Root is a directory whose entries are all services' entries.
+	Root    tree.Entry `cbor:"16,keyasint" json:"-"`
+	Stats   Stats      `cbor:"17,keyasint" json:"stats"`
+	Program string     `cbor:"18,keyasint" json:"program"`
+	Host    string     `cbor:"19,keyasint" json:"host"`
+}
+
+// Service is what a snapshot says about one service or mount.
+type Service struct {
+	Name     string        `cbor:"1,keyasint" json:"name"`
+	Engine   string        `cbor:"2,keyasint" json:"engine"`
+	Server   string        `cbor:"3,keyasint,omitempty" json:"server,omitempty"`
+	Marked   time.Time     `cbor:"4,keyasint" json:"marked"`
+	Position string        `cbor:"5,keyasint,omitempty" json:"position,omitempty"`
+	Rung     string        `cbor:"6,keyasint,omitempty" json:"privileges,omitempty"`
+	Entries  []string      `cbor:"7,keyasint" json:"entries"` // names in the snapshot's root
+	Count    uint64        `cbor:"8,keyasint" json:"count"`   // entries, at all depths
+	Bytes    uint64        `cbor:"9,keyasint" json:"bytes"`
+	Losses   []Loss        `cbor:"10,keyasint,omitempty" json:"losses,omitempty"`
+	Notes    []string      `cbor:"11,keyasint,omitempty" json:"notes,omitempty"`
+	MarkTook time.Duration `cbor:"12,keyasint,omitempty" json:"mark_ns,omitempty"`
+}
+
+// Loss names what a snapshot should hold and does not.
+type Loss struct {
+	_      struct{} `cbor:",toarray"`
+	Path   string   `json:"path"`
+	Reason string   `json:"reason"`
+}
+
+// Losses returns those of all services.
+func (s *Snapshot) Losses() []Loss {
+	var all []Loss
+	for _, service := range s.Services {
+		all = append(all, service.Losses...)
+	}
+	return all
+}
+
+// Stats counts what taking a snapshot amounted to, in bytes and blobs.
+type Stats struct {
+	Bytes  uint64 `cbor:"1,keyasint" json:"bytes"`   // what the snapshot stands for
+	Read   uint64 `cbor:"2,keyasint" json:"read"`    // taken from the services
+	Kept   uint64 `cbor:"3,keyasint" json:"kept"`    // taken over from the parent unread
+	New    uint64 `cbor:"4,keyasint" json:"new"`     // in blobs the repository did not have
+	Stored uint64 `cbor:"5,keyasint" json:"stored"`  // packs and index segments written
+	Blobs  uint64 `cbor:"6,keyasint" json:"blobs"`   // written
+	Deltas uint64 `cbor:"7,keyasint" json:"deltas"`  // of those, stored as differences
+	Files  uint64 `cbor:"8,keyasint" json:"entries"` // files, directories and others
+}
+
+// tombstone is what stands under a snapshot's name when its session was ended.
+type tombstone struct {
+	Ended bool `cbor:"1,keyasint"`
+}
+
+func snapshotObject(n Name) string { return "snapshots/" + n.String() }
+
+// Commit makes s, under the session's name, a snapshot for everybody: the last
+// act of a create, after Write. ErrSessionEnded if somebody was faster.
+func (s *Session) Commit(ctx context.Context, snapshot *Snapshot) error {
+	snapshot.Name = s.Name
+	err := s.repo.create(ctx, seal.Snapshot, snapshotObject(s.Name), snapshot)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("commit snapshot %s: %w", s.Name, ErrSessionEnded)
+	}
+	return err
+}
+
+// Snapshot reads one by its whole name; a deleted one too.
+func (r *Repository) Snapshot(ctx context.Context, n Name) (*Snapshot, error) {
+	object := snapshotObject(n)
+	data, err := r.readSealed(ctx, seal.Snapshot, object, maxRecord)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("snapshot %s: %w", n, ErrNoSnapshot)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if decode(data, &tombstone{}) == nil {
+		return nil, fmt.Errorf("snapshot %s was never finished: %w", n, ErrNoSnapshot)
+	}
+	s := &Snapshot{Name: n}
+	if err := decode(data, s); err != nil {
+		return nil, &DamagedError{Object: object, Err: err}
+	}
+	if err := s.validate(); err != nil {
+		return nil, &DamagedError{Object: object, Err: err}
+	}
+	return s, nil
+}
+
+func (s *Snapshot) validate() error {
+	if s.Root.Type != tree.Directory {
+		return errors.New("its root is no directory")
+	}
+	return s.Root.Validate()
+}
+
+// SnapshotNames lists the names of all snapshots, deleted ones and tombstones
+// included, in order.
+func (r *Repository) SnapshotNames(ctx context.Context) ([]Name, error) {
+	var names []Name
+	for info, err := range r.store.List(ctx, "snapshots") {
+		if err != nil {
+			return nil, fmt.Errorf("list snapshots: %w", err)
+		}
+		n, err := ParseName(strings.TrimPrefix(info.Name, "snapshots/"))
+		if err != nil {
+			return nil, &DamagedError{Object: info.Name, Err: err}
+		}
+		names = append(names, n)
+	}
+	return names, nil
+}
+
+// Listed is a snapshot with its marks.
+type Listed struct {
+	*Snapshot
+	Pinned  bool      `json:"pinned"`
+	Deleted time.Time `json:"deleted,omitzero"` // when it was put into the trash
+}
+
+// Snapshots reads all snapshots that were committed, oldest first. Damaged ones
+// do not hide the others: they are joined into the error, and what could be
+// read is returned beside it.
+func (r *Repository) Snapshots(ctx context.Context) ([]Listed, error) {
+	names, err := r.SnapshotNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := r.marks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Listed
+	var bad []error
+	for _, n := range names {
+		s, err := r.Snapshot(ctx, n)
+		switch {
+		case errors.Is(err, ErrNoSnapshot): // a tombstone, or purged meanwhile
+		case err != nil:
+			bad = append(bad, err)
+		default:
+			all = append(all, Listed{s, marks.pinned(n), marks.deleted(n)})
+		}
+	}
+	sortByAge(all)
+	return all, errors.Join(bad...)
+}

@@ -1,0 +1,127 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+
+	"holdfast/internal/blob"
+	"holdfast/internal/delta"
+	"holdfast/internal/tree"
+	"holdfast/repo/pack"
+)
+
+// worker turns chunks into sealed blobs: id, known or not, delta or zstd or
+// raw, into a pack. Its encoders live as long as it does.
+type worker struct {
+	w       *Writer
+	hasher  *blob.Hasher
+	zstd    *zstd.Encoder
+	delta   delta.Encoder
+	ops     []byte // a delta before compression
+	payload []byte
+	proof   []byte // a delta applied
+}
+
+func newWorker(w *Writer) *worker {
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+	if err != nil {
+		panic("repo: zstd options: " + err.Error())
+	}
+	return &worker{w: w, hasher: blob.NewHasher(w.repo.idKey()), zstd: encoder}
+}
+
+// run works until the jobs end. Leaving early leaves jobs unanswered: whoever
+// waits for them watches the same context, which has ended then.
+func (k *worker) run(ctx context.Context) error {
+	for {
+		select {
+		case j, ok := <-k.w.jobs:
+			if !ok {
+				return nil
+			}
+			if err := k.store(ctx, j); err != nil {
+				return err
+			}
+			if j.buffer != nil {
+				k.w.buffers.Put(j.buffer)
+			}
+			j.done <- struct{}{}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (k *worker) store(ctx context.Context, j *job) error {
+	id := k.hasher.ID(j.data)
+	j.ref = tree.Ref{ID: id, Size: uint64(len(j.data))}
+	if j.base != nil {
+		if err := j.base.found(ctx, id, j.offset); err != nil {
+			return err
+		}
+	}
+	mine, err := k.w.claims.claim(id)
+	if err != nil || !mine {
+		return err
+	}
+	b := pack.Blob{ID: id, Length: uint32(len(j.data))}
+	payload, err := k.encode(ctx, j, &b)
+	if err != nil {
+		return fmt.Errorf("store blob %s: %w", id.Short(), err)
+	}
+	stats := &k.w.stats
+	stats.new.Add(uint64(len(j.data)))
+	stats.blobs.Add(1)
+	if b.Encoding&pack.Delta != 0 {
+		stats.deltas.Add(1)
+	}
+	return k.w.packers[j.class].add(ctx, b, payload)
+}
+
+// encode chooses the smallest of what is worth trying. What it returns is valid
+// until the next call.
+func (k *worker) encode(ctx context.Context, j *job, b *pack.Blob) ([]byte, error) {
+	if j.base != nil {
+		if payload, ok, err := k.encodeDelta(ctx, j, b); ok || err != nil {
+			return payload, err
+		}
+	}
+	k.payload = k.zstd.EncodeAll(j.data, k.payload[:0])
+	if worthwhile(len(k.payload), len(j.data)) {
+		b.Encoding = pack.Zstd
+		return k.payload, nil
+	}
+	return j.data, nil
+}
+
+// worthwhile: saving less than a fiftieth is not worth decompressing.
+func worthwhile(encoded, plain int) bool { return encoded < plain-plain/50 }
+
+// encodeDelta tries the parent stream's bytes around the same place. A delta is
+// taken when it is less than a third of the bytes: otherwise zstd alone may be
+// as good, and a whole blob reads faster.
+func (k *worker) encodeDelta(ctx context.Context, j *job, b *pack.Blob) ([]byte, bool, error) {
+	candidates, err := j.base.around(ctx, j.offset, len(j.data))
+	if err != nil || len(candidates.ids) == 0 {
+		return nil, false, err
+	}
+	k.ops = k.delta.Encode(k.ops[:0], j.data, candidates.data)
+	if len(k.ops) > len(j.data)/3 {
+		return nil, false, nil
+	}
+	proof, err := delta.Apply(k.proof[:0], k.ops, candidates.data, len(j.data))
+	if err != nil || k.hasher.ID(proof) != j.ref.ID {
+		return nil, false, fmt.Errorf("a new delta does not give back its bytes: %w", err)
+	}
+	k.proof = proof
+	b.Bases, b.Depth, b.Encoding = candidates.ids, candidates.depth+1, pack.Delta
+	k.payload = k.zstd.EncodeAll(k.ops, k.payload[:0])
+	if worthwhile(len(k.payload), len(k.ops)) {
+		b.Encoding |= pack.Zstd
+		return k.payload, true, nil
+	}
+	return k.ops, true, nil
+}
