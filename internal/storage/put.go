@@ -159,26 +159,25 @@ func (l *Local) openDirectory(dir string) (*os.Root, error) {
 	}
 	defer l.dirs.release(parent)
 	err = l.step("mkdir", func() error { return parent.value.Mkdir(path.Base(dir), dirMode) })
+	if errors.Is(err, fs.ErrNotExist) && parent.key != "." {
+		l.dirs.drop(parent.key)
+		return nil, errAgain
+	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, l.againIfRemoved(parent.key, err)
+		return nil, err
 	}
 	d, err := parent.value.OpenRoot(path.Base(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errAgain
+	}
 	if err != nil {
-		return nil, l.againIfRemoved(parent.key, err)
+		return nil, err
 	}
 	if err := l.syncDirectory(parent.value); err != nil {
 		_ = d.Close()
 		return nil, err
 	}
 	return d, nil
-}
-
-func (l *Local) againIfRemoved(dir string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) && dir != "." {
-		l.dirs.drop(dir)
-		return errAgain
-	}
-	return err
 }
 
 // syncDirectory makes the names in d durable. A failure is final for l.

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -148,26 +149,58 @@ func TestPutOfWhatIsThereSyncsItToo(t *testing.T) {
 	}
 }
 
-// The object is deleted, with its directory, between any two steps of a Put.
+// Somebody deletes the only object, and its directories with it, before or after
+// any step of a Put into the same directory.
 func TestPutMeetsDeleteAtEveryStep(t *testing.T) {
-	for n := range 20 {
+	for n := range 2 * 2 * len(steps) {
 		dir := t.TempDir()
 		l, other := create(t, dir), reopen(t, dir)
 		put(t, other, "trash/aa/1", "x")
 		total := 0
-		l.SetStep(func(what string, do func() error) error {
+		meet := func() {
 			if total++; total == n+1 {
 				if err := other.Delete(t.Context(), "trash/aa/1"); err != nil {
 					t.Error(err)
 				}
 			}
+		}
+		l.SetStep(func(what string, do func() error) error {
+			meet()
+			defer meet()
 			return do()
 		})
 		put(t, l, "trash/aa/1", "x") // equal contents
 		put(t, l, "trash/aa/2", "y")
 		if got := list(t, other, ""); !slices.Contains(got, "trash/aa/2") {
-			t.Errorf("deleted before step %d: %q is left", n, got)
+			t.Errorf("deleted at step %d: %q is left", n, got)
 		}
+	}
+}
+
+// Until the object has its name, a Put can be called off.
+func TestPutCancelledAtEveryStep(t *testing.T) {
+	for n, step := range steps {
+		dir := t.TempDir()
+		l := create(t, dir)
+		ctx, cancel := context.WithCancel(t.Context())
+		total := 0
+		l.SetStep(func(what string, do func() error) error {
+			if total++; total == n+1 {
+				cancel()
+			}
+			return do()
+		})
+		err := l.Put(ctx, "packs/3f/3f02", []byte("x"))
+		late := n >= slices.Index(steps, "link")
+		if late && err != nil || !late && !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled at step %d (%s): %v", n, step, err)
+		}
+		for _, path := range onDisk(t, dir) {
+			if path != "packs/" && path != "packs/3f/" && !late {
+				t.Errorf("cancelled at step %d (%s): %s is left", n, step, path)
+			}
+		}
+		cancel()
 	}
 }
 

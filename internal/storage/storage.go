@@ -85,10 +85,14 @@ func ReadAll(ctx context.Context, s Storage, name string, limit int64) ([]byte, 
 		return nil, fmt.Errorf("read %s: %d bytes, more than the %d such an object can have", name, info.Size, limit)
 	}
 	data := make([]byte, info.Size)
-	if _, err := s.ReadAt(ctx, name, data, 0); err != nil {
-		return nil, err
+	n, err := s.ReadAt(ctx, name, data, 0)
+	if n == len(data) {
+		return data, nil
 	}
-	return data, nil
+	if err == io.EOF {
+		err = fmt.Errorf("read %s: %w after %d of %d bytes", name, io.ErrUnexpectedEOF, n, len(data))
+	}
+	return nil, err
 }
 
 // At returns one object as an io.ReaderAt.

@@ -142,6 +142,26 @@ func TestFaultyEffects(t *testing.T) {
 	}
 }
 
+// ReadAll yields a whole object or an error that names it.
+func TestReadAllOfAShortRead(t *testing.T) {
+	f := NewFaulty(NewMemory())
+	put(t, f, "keys/00", "12345")
+	for _, c := range []struct {
+		effect Effect
+		want   error
+	}{{Short(3), io.ErrUnexpectedEOF}, {Fail(io.EOF), io.ErrUnexpectedEOF}, {FailAfter(io.EOF), nil}} {
+		rule := f.Inject(Fault{Ops: ReadAt, Effect: c.effect})
+		data, err := storage.ReadAll(t.Context(), f, "keys/00", 5)
+		if !errors.Is(err, c.want) || err == nil && string(data) != "12345" {
+			t.Errorf("read %q, %v; want %v", data, err, c.want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "keys/00") {
+			t.Errorf("error %q does not name the object", err)
+		}
+		rule.Stop()
+	}
+}
+
 func TestFaultyLosesTheAnswer(t *testing.T) {
 	inner := NewMemory()
 	f := NewFaulty(inner)
