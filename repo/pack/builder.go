@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"holdfast/internal/blob"
 	"holdfast/internal/seal"
@@ -71,6 +72,8 @@ func (b *Builder) Add(blob Blob, payload []byte) error {
 		Offset: uint32(len(b.data)),
 		Sealed: uint32(len(payload) + seal.Overhead),
 	}
+	// Sealing would make room for exactly this blob, and copy the pack each time.
+	b.data = slices.Grow(b.data, len(payload)+seal.Overhead)
 	b.data = b.cipher.SealBlob(b.data, placed.Number, payload)
 	b.blobs = append(b.blobs, placed)
 	b.directory += entry
