@@ -1,0 +1,124 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"holdfast/repo"
+)
+
+// Recover finishes what a restore that died has begun; it must have the
+// environment's lock. It returns nil if there was nothing to do. r.Parts are all
+// of the environment's; Snapshot is not needed.
+//
+// The restore's token was the name of its session, so a safety snapshot of that
+// name tells whether it was sent already.
+func (r *Restoration) Recover(ctx context.Context, begin func(context.Context) (*repo.Session, error)) (*Recovery, error) {
+	journal, err := r.Place.Load()
+	if journal == nil || err != nil {
+		return nil, err
+	}
+	if err := r.reopen(journal); err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	done := &Recovery{Journal: *journal}
+	if journal.State != Committed {
+		err := rollBack(context.WithoutCancel(ctx), journal, r.targets, r.Place)
+		return done, recovering(journal, err)
+	}
+	if journal.Safety && len(journal.Retires) > 0 {
+		if done.Safety, err = r.recoverSafety(ctx, journal, begin); err != nil {
+			return done, recovering(journal, err)
+		}
+	}
+	return done, recovering(journal, rollForward(context.WithoutCancel(ctx), r.targets, r.Place, r.at))
+}
+
+// Recovery says what Recover found and did.
+type Recovery struct {
+	Journal
+	Safety repo.Name
+}
+
+func recovering(j *Journal, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("finish the interrupted restore of %s into %s: %w", j.Snapshot, j.Environment, err)
+}
+
+// reopen makes the targets of the journal's restore.
+func (r *Restoration) reopen(j *Journal) error {
+	r.journal = j
+	for _, name := range j.Parts {
+		i := slices.IndexFunc(r.Parts, func(p Part) bool { return p.Name == name })
+		if i < 0 {
+			return fmt.Errorf("an interrupted restore of %s into %s concerns %q, which holdfast.yaml no longer has; put it back for one command", j.Snapshot, j.Environment, name)
+		}
+		t := &replacement{part: r.Parts[i]}
+		t.part.Subpath = j.Subpath
+		var err error
+		if t.target, err = t.part.Engine.Target(t.part.Service, j.Token); err != nil {
+			return t.wrap("recover", err)
+		}
+		r.targets = append(r.targets, t)
+	}
+	return nil
+}
+
+// recoverSafety sends the safety snapshot, unless it was sent before the
+// restore died.
+func (r *Restoration) recoverSafety(ctx context.Context, j *Journal, begin func(context.Context) (*repo.Session, error)) (repo.Name, error) {
+	token, err := repo.ParseName(j.Token)
+	if err != nil {
+		return token, err
+	}
+	if _, err := r.Repository.Snapshot(ctx, token); !errors.Is(err, repo.ErrNoSnapshot) {
+		return token, err
+	}
+	session, err := begin(ctx)
+	if err != nil {
+		return token, err
+	}
+	s, err := r.sendSafety(ctx, session)
+	if err != nil {
+		return token, errors.Join(err, session.End(context.WithoutCancel(ctx)))
+	}
+	return s.Name, session.End(ctx)
+}
+
+// rollBack makes every target what it was, last swapped first, and ends the journal.
+func rollBack(ctx context.Context, j *Journal, targets []*replacement, place Place) error {
+	if j.State == Swapping {
+		for _, t := range slices.Backward(targets) {
+			if err := t.target.Revert(ctx); err != nil {
+				return t.wrap("revert", err)
+			}
+		}
+	}
+	for _, t := range targets {
+		if err := t.target.Discard(ctx); err != nil {
+			return t.wrap("discard", err)
+		}
+	}
+	return place.Remove()
+}
+
+// rollForward removes what was retired and ends the journal.
+func rollForward(ctx context.Context, targets []*replacement, place Place, at func(string) error) error {
+	for _, t := range targets {
+		if err := at("discard " + t.part.Name); err != nil {
+			return err
+		}
+		if err := t.target.Discard(ctx); err != nil {
+			return t.wrap("discard", err)
+		}
+	}
+	if err := at("journal removed"); err != nil {
+		return err
+	}
+	return place.Remove()
+}

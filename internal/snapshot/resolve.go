@@ -1,0 +1,52 @@
+package snapshot
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"holdfast/repo"
+)
+
+// minPrefix is the shortest part of a name that may stand for it, in digits.
+const minPrefix = 6
+
+// Resolve finds the snapshot that name stands for: a whole name, an unambiguous
+// prefix of six digits or more, or "latest" (also ""), the newest of the
+// environment. Deleted ones are found by their whole name only.
+func Resolve(all []repo.Listed, project, environment, name string) (repo.Listed, error) {
+	if name == "" || name == "latest" {
+		return latest(all, project, environment)
+	}
+	name = strings.ToLower(name)
+	if strings.Trim(name, "0123456789abcdef") != "" || len(name) > 20 || len(name) < minPrefix {
+		return repo.Listed{}, fmt.Errorf("%q: %w; a name has 20 hex digits, of which six are enough if they are unambiguous, or is \"latest\"", name, repo.ErrNoSnapshot)
+	}
+	var found []repo.Listed
+	for _, s := range all {
+		if strings.HasPrefix(s.Name.String(), name) && (s.Deleted.IsZero() || len(name) == 20) {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return repo.Listed{}, fmt.Errorf("%s: %w; \"holdfast snapshot list\" shows what there is", name, repo.ErrNoSnapshot)
+	case 1:
+		return found[0], nil
+	}
+	err := &repo.AmbiguousError{Prefix: name}
+	for _, s := range found {
+		err.Names = append(err.Names, s.Name)
+	}
+	return repo.Listed{}, err
+}
+
+func latest(all []repo.Listed, project, environment string) (repo.Listed, error) {
+	for _, s := range slices.Backward(all) { // oldest first
+		if s.Deleted.IsZero() && (project == "" || s.Project == project) && (environment == "" || s.Environment == environment) {
+			return s, nil
+		}
+	}
+	return repo.Listed{}, fmt.Errorf("the environment %s has no snapshot yet: %w", cmp.Or(environment, "of this repository"), repo.ErrNoSnapshot)
+}

@@ -1,0 +1,105 @@
+package snapshot
+
+import (
+	"context"
+	"io"
+	"iter"
+	"sync/atomic"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+	"holdfast/repo"
+)
+
+// Progress is told what happens. Its methods are called from many goroutines.
+type Progress interface {
+	Expect(bytes uint64) // more bytes are to come, at a guess
+	Read(bytes int)      // taken from a service, or given back to one
+	Kept(bytes uint64)   // taken over from the parent unread
+	Entry()              // a file, directory or table is done
+	Stored(bytes uint64) // the total that the repository has grown by
+	Step(what string)    // what happens now
+}
+
+// sink is the engines.Sink of one part.
+type sink struct {
+	*repo.Repository // Content
+	writer           *repo.Writer
+	grain            repo.Grain
+	parent           map[string]tree.Entry
+	progress         Progress
+	// quiet is set during the remainder of a mount: what the pre-copy has told
+	// already is not told again.
+	quiet atomic.Bool
+	kept  atomic.Uint64
+}
+
+var _ engines.Sink = (*sink)(nil)
+
+func (s *sink) Parent(name string) (tree.Entry, bool) {
+	e, ok := s.parent[name]
+	return e, ok
+}
+
+func (s *sink) Put(ctx context.Context, e tree.Entry, base tree.Stream, content io.Reader) (tree.Entry, error) {
+	e, err := s.writer.Put(ctx, s.grain, e, base, countingReader{content, s.progress})
+	if err == nil {
+		s.entry()
+	}
+	return e, err
+}
+
+func (s *sink) Join(ctx context.Context, e tree.Entry, parts ...tree.Stream) (tree.Entry, error) {
+	return s.writer.Join(ctx, e, parts...)
+}
+
+func (s *sink) PutDirectory(ctx context.Context, e tree.Entry, base tree.Stream, children iter.Seq2[tree.Entry, error]) (tree.Entry, error) {
+	e, err := s.writer.PutDirectory(ctx, e, base, children)
+	if err == nil {
+		s.entry()
+	}
+	return e, err
+}
+
+func (s *sink) Keep(e tree.Entry) {
+	if s.quiet.Load() {
+		return
+	}
+	s.kept.Add(e.Size)
+	s.progress.Kept(e.Size)
+	s.progress.Entry()
+}
+
+func (s *sink) entry() {
+	if !s.quiet.Load() {
+		s.progress.Entry()
+	}
+	w := s.writer.Written()
+	s.progress.Stored(w.Stored)
+}
+
+type countingReader struct {
+	io.Reader
+	progress Progress
+}
+
+func (c countingReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.progress.Read(n)
+	return n, err
+}
+
+// countedContent tells the progress what a restore reads.
+type countedContent struct {
+	engines.Content
+	progress Progress
+}
+
+func (c countedContent) Open(ctx context.Context, file tree.Entry) io.ReadCloser {
+	r := c.Content.Open(ctx, file)
+	c.progress.Entry()
+	return struct {
+		io.Reader
+		io.Closer
+	}{countingReader{r, c.progress}, r}
+}
