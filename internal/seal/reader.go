@@ -36,10 +36,17 @@ func (k *Keys) OpenReader(t Type, name string, size int64, at io.ReaderAt) (*Rea
 	if err != nil {
 		return nil, Named(name, err)
 	}
-	return &Reader{name: name, at: at, start: int64(len(head)), framing: f}, nil
+	r := &Reader{name: name, at: at, start: int64(len(head)), framing: f}
+	if f.size == 0 { // no read would ever come to its one frame
+		if _, err := r.readBatch(nil, 0); err != nil {
+			return nil, Named(name, err)
+		}
+	}
+	return r, nil
 }
 
-// Size returns the length of the plaintext.
+// Size returns the length of the plaintext, as the object's size has it. Reading
+// to the end proves it.
 func (r *Reader) Size() int64 { return r.framing.size }
 
 // ReadAt implements io.ReaderAt. It gives only bytes whose tag was right.
@@ -70,7 +77,8 @@ func (r *Reader) readBatch(p []byte, off int64) (int, error) {
 	if f := r.last.Load(); f != nil && f.number == first {
 		return copy(p, f.plaintext[skip:]), nil
 	}
-	frames := min(batchFrames, (int64(skip+len(p))+frameSize-1)/frameSize, r.framing.frames-first)
+	frames := (int64(skip+len(p)) + frameSize - 1) / frameSize
+	frames = min(max(1, frames), batchFrames, r.framing.frames-first)
 	bodySize := r.Size() + r.framing.frames*Overhead
 	sealed := make([]byte, min(frames*sealedFrame, bodySize-first*sealedFrame))
 	if err := readFull(r.at, sealed, r.start+first*sealedFrame); err != nil {
