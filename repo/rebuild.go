@@ -29,7 +29,7 @@ type Rebuilt struct {
 // New segments are durable before the old ones, which they supersede, are
 // removed; interrupted anywhere, the index is complete.
 func (r *Repository) RebuildIndex(ctx context.Context, now func() time.Time, progress func(packs, of int)) (done Rebuilt, err error) {
-	session, err := r.Begin(ctx, "rebuild-index", now)
+	session, err := r.Begin(ctx, RebuildIndex, now)
 	if err != nil {
 		return done, err
 	}

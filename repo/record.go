@@ -3,12 +3,12 @@ package repo
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 
 	"github.com/fxamacker/cbor/v2"
 
 	"holdfast/internal/seal"
-	"holdfast/internal/storage"
 )
 
 // maxRecord bounds a sealed record, snapshots included, in bytes.
@@ -54,7 +54,7 @@ func (r *Repository) createSealed(ctx context.Context, kind seal.Type, object st
 
 // read opens a sealed record into a value.
 func (r *Repository) read(ctx context.Context, kind seal.Type, object string, into any) error {
-	plain, err := r.readSealed(ctx, kind, object, maxRecord)
+	plain, err := r.readSealed(ctx, kind, object)
 	if err != nil {
 		return err
 	}
@@ -64,9 +64,21 @@ func (r *Repository) read(ctx context.Context, kind seal.Type, object string, in
 	return nil
 }
 
-func (r *Repository) readSealed(ctx context.Context, kind seal.Type, object string, limit int64) ([]byte, error) {
-	sealed, err := storage.ReadAll(ctx, r.store, object, limit)
+func (r *Repository) readSealed(ctx context.Context, kind seal.Type, object string) ([]byte, error) {
+	info, err := r.store.Stat(ctx, object)
 	if err != nil {
+		return nil, err
+	}
+	if info.Size > maxRecord {
+		return nil, &DamagedError{Object: object, Err: fmt.Errorf("%d bytes, more than the %d it can have", info.Size, maxRecord)}
+	}
+	return r.readWhole(ctx, kind, object, info.Size)
+}
+
+// readWhole opens an object of a known size.
+func (r *Repository) readWhole(ctx context.Context, kind seal.Type, object string, size int64) ([]byte, error) {
+	sealed := make([]byte, size)
+	if _, err := r.store.ReadAt(ctx, object, sealed, 0); err != nil && (err != io.EOF || size > 0) {
 		return nil, err
 	}
 	plain, err := r.keys.Open(kind, object, sealed)
@@ -96,7 +108,7 @@ func (o Objects) Create(ctx context.Context, name string, data []byte) error {
 
 // Read reads one; fs.ErrNotExist if there is none.
 func (o Objects) Read(ctx context.Context, name string) ([]byte, error) {
-	return o.repo.readSealed(ctx, o.kind, name, maxRecord)
+	return o.repo.readSealed(ctx, o.kind, name)
 }
 
 // List yields the names that begin with prefix + "/", in order.

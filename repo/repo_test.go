@@ -27,6 +27,11 @@ var (
 	start  = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 )
 
+var (
+	rootEntry   = tree.Entry{Name: "root", Type: tree.Directory}
+	emptyStream tree.Stream
+)
+
 func now() time.Time { return start }
 
 // place is a repository on disk that a test opens again and again.
@@ -100,7 +105,7 @@ func (f files) names() []string {
 func put(t *testing.T, r *repo.Repository, f files, parent *repo.Snapshot) *repo.Snapshot {
 	t.Helper()
 	ctx := t.Context()
-	session, err := r.Begin(ctx, "create", now)
+	session, err := r.Begin(ctx, repo.Create, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +122,7 @@ func put(t *testing.T, r *repo.Repository, f files, parent *repo.Snapshot) *repo
 		}
 	}
 	err = session.Write(ctx, func(ctx context.Context, w *repo.Writer) (err error) {
-		s.Root, err = w.PutDirectory(ctx, tree.Entry{Name: "root", Type: tree.Directory}, tree.Stream{}, f.entries(ctx, w, bases))
+		s.Root, err = w.PutDirectory(ctx, rootEntry, emptyStream, f.entries(ctx, w, bases))
 		return err
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"maps"
@@ -120,6 +121,7 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 	l := &r.local
 	l.bad = map[string]error{}
 	overlay := map[index.SegmentName]*index.Segment{}
+	var damaged *DamagedError
 	for n := range names {
 		if l.copy != nil && l.copy.Contains(n) {
 			continue
@@ -131,11 +133,11 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				continue // superseded and removed since it was listed
-			case ctx.Err() != nil:
-				return nil, context.Cause(ctx)
-			case err != nil:
-				l.bad[index.ObjectName(n)] = err
+			case errors.As(err, &damaged):
+				l.bad[damaged.Object] = damaged.Err
 				continue
+			case err != nil:
+				return nil, err
 			}
 		}
 		overlay[n] = s
@@ -149,23 +151,35 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 	return index.Current(overlay), nil
 }
 
+// openSegment returns a *DamagedError if the object is not the segment it must be.
 func (r *Repository) openSegment(ctx context.Context, object string) (*index.Segment, error) {
 	info, err := r.store.Stat(ctx, object)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size > inMemory {
-		sealed, err := r.keys.OpenReader(seal.Segment, object, info.Size, storage.At(ctx, r.store, object))
-		if err != nil {
-			return nil, err
-		}
-		return index.OpenSegment(sealed, sealed.Size())
-	}
-	plain, err := r.readSealed(ctx, seal.Segment, object, inMemory)
+	plain, size, err := r.openPlain(ctx, object, info.Size)
 	if err != nil {
 		return nil, err
 	}
-	return index.OpenSegment(bytes.NewReader(plain), int64(len(plain)))
+	s, err := index.OpenSegment(plain, size)
+	if err != nil {
+		return nil, &DamagedError{Object: object, Err: err}
+	}
+	return s, nil
+}
+
+// openPlain gives access to what is sealed in an object: in memory, or where it
+// lies if it is large.
+func (r *Repository) openPlain(ctx context.Context, object string, size int64) (io.ReaderAt, int64, error) {
+	if size <= inMemory {
+		object, err := r.readWhole(ctx, seal.Segment, object, size)
+		return bytes.NewReader(object), int64(len(object)), err
+	}
+	sealed, err := r.keys.OpenReader(seal.Segment, object, size, storage.At(ctx, r.store, object))
+	if err != nil {
+		return nil, 0, &DamagedError{Object: object, Err: err}
+	}
+	return sealed, sealed.Size(), nil
 }
 
 func (r *Repository) copyPays() bool {
@@ -274,8 +288,12 @@ func (r *Repository) currentSegments(ctx context.Context) (map[index.SegmentName
 	all := map[index.SegmentName]*index.Segment{}
 	for n := range names {
 		s, err := r.openSegment(ctx, index.ObjectName(n))
-		if err != nil {
+		var damaged *DamagedError
+		if errors.As(err, &damaged) {
 			continue // told by BadSegments
+		}
+		if err != nil {
+			return nil, err
 		}
 		all[n] = s
 	}

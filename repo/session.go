@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -18,6 +19,13 @@ type Session struct {
 	now  func() time.Time
 }
 
+// The kinds of sessions.
+const (
+	Create       = "create"
+	Restore      = "restore"
+	RebuildIndex = "rebuild-index"
+)
+
 // sessionRecord is the object sessions/NAME.
 type sessionRecord struct {
 	Kind    string    `cbor:"1,keyasint"`
@@ -27,7 +35,8 @@ type sessionRecord struct {
 }
 
 // Begin opens a session of a kind ("create", "restore", …) and brings the index
-// up to date.
+// up to date. A create needs all of the index: what a damaged segment told must
+// not be taken over unread.
 func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Time) (*Session, error) {
 	name, err := NewName(r.random)
 	if err != nil {
@@ -39,8 +48,14 @@ func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Tim
 		return nil, fmt.Errorf("open a session: %w", err)
 	}
 	s := &Session{Name: name, repo: r, now: now}
-	if _, err := r.refreshIndex(ctx); err != nil {
-		return nil, err
+	err = r.Refresh(ctx)
+	if err == nil && kind == Create {
+		for object, bad := range r.BadSegments() {
+			err = &DamagedError{Object: object, Err: fmt.Errorf("%w; \"holdfast repo rebuild-index\" makes the index anew", bad)}
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.End(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }

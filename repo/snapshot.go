@@ -123,7 +123,7 @@ func (s *Session) Commit(ctx context.Context, snapshot *Snapshot) error {
 // Snapshot reads one by its whole name; a deleted one too.
 func (r *Repository) Snapshot(ctx context.Context, n Name) (*Snapshot, error) {
 	object := snapshotObject(n)
-	data, err := r.readSealed(ctx, seal.Snapshot, object, maxRecord)
+	data, err := r.readSealed(ctx, seal.Snapshot, object)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("snapshot %s: %w", n, ErrNoSnapshot)
 	}

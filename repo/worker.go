@@ -25,8 +25,9 @@ type worker struct {
 }
 
 func newWorker(w *Writer) *worker {
+	// Single-segment frames always state their size, which readers rely upon.
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		panic("repo: zstd options: " + err.Error())
 	}

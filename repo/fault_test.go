@@ -1,0 +1,269 @@
+package repo_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"holdfast/internal/storage"
+	"holdfast/internal/storage/storagetest"
+	"holdfast/repo"
+	"holdfast/repo/check"
+)
+
+// inMemory is a repository in memory with two snapshots, the second with deltas.
+type inMemory struct {
+	store     *storagetest.Memory
+	snapshots []*repo.Snapshot
+	contents  []files
+}
+
+func openMemory(t *testing.T, s storage.Storage, cache string) (*repo.Repository, error) {
+	return repo.Open(t.Context(), s, secret, repo.Options{CacheDir: cache, Random: rand.Reader})
+}
+
+func mustOpen(t *testing.T, s storage.Storage) *repo.Repository {
+	t.Helper()
+	return mustOpenWith(t, s, "")
+}
+
+func mustOpenWith(t *testing.T, s storage.Storage, cache string) *repo.Repository {
+	t.Helper()
+	r, err := openMemory(t, s, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func twoDays(t *testing.T) inMemory {
+	t.Helper()
+	m := inMemory{store: storagetest.NewMemory()}
+	if _, err := repo.Init(t.Context(), m.store, secret, repo.Slot{Cost: cheap, Now: start}, "test", repo.Options{Random: rand.Reader}); err != nil {
+		t.Fatal(err)
+	}
+	first := files{"dump.sql": dump(1, 5000), "image": random(1, 300_000)}
+	second := files{"dump.sql": bytes.Replace(first["dump.sql"], []byte("(2500,"), []byte("(9999999,"), 1), "new": random(2, 1000)}
+	m.contents = []files{first, second}
+	m.snapshots = append(m.snapshots, put(t, mustOpen(t, m.store), first, nil))
+	m.snapshots = append(m.snapshots, put(t, mustOpen(t, m.store), second, m.snapshots[0]))
+	return m
+}
+
+// TestEveryPrefixOfCreateIsWhole stops a create after each change it makes to
+// the storage: what was published before is whole, what was not is not there,
+// and the same create succeeds afterwards.
+func TestEveryPrefixOfCreateIsWhole(t *testing.T) {
+	m := twoDays(t)
+	recorder := storagetest.NewRecorder(t, m.store.Clone())
+	third := files{"dump.sql": append(bytes.Clone(m.contents[1]["dump.sql"]), "more"...), "big": random(5, 2<<20)}
+	created := put(t, mustOpen(t, recorder), third, m.snapshots[1])
+
+	states, complete := 0, 0
+	for _, state := range recorder.Prefixes() {
+		states++
+		r := mustOpen(t, state)
+		all, err := r.Snapshots(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			if s.Name == created.Name {
+				complete++
+				mustHold(t, r, s.Snapshot, third)
+			}
+		}
+		for i, s := range m.snapshots {
+			mustHold(t, r, s, m.contents[i])
+		}
+		mustBeWhole(t, r)
+		again := put(t, mustOpen(t, state), third, m.snapshots[1])
+		r = mustOpen(t, state)
+		mustHold(t, r, again, third)
+		mustBeWhole(t, r)
+	}
+	if states < 5 || complete == 0 || complete == states {
+		t.Errorf("%d states, %d of them with the snapshot: the recording missed something", states, complete)
+	}
+}
+
+// tryPut is put without a test to fail.
+func tryPut(ctx context.Context, r *repo.Repository, f files) error {
+	session, err := r.Begin(ctx, repo.Create, now)
+	if err != nil {
+		return err
+	}
+	s := &repo.Snapshot{Project: "p", Environment: "e", Created: start, Counter: 3, Services: []repo.Service{}}
+	err = session.Write(ctx, func(ctx context.Context, w *repo.Writer) (err error) {
+		s.Root, err = w.PutDirectory(ctx, rootEntry, emptyStream, f.entries(ctx, w, nil))
+		return err
+	})
+	if err == nil {
+		err = session.Commit(ctx, s)
+	}
+	return errors.Join(err, session.End(context.WithoutCancel(ctx)))
+}
+
+// TestEveryFailingCallOfCreate makes each storage call of a create fail in turn:
+// the create says so, nothing is published, and what was there stays whole.
+func TestEveryFailingCallOfCreate(t *testing.T) {
+	m := twoDays(t)
+	broken := errors.New("the cable was cut")
+	third := files{"big": random(5, 1<<20), "text": dump(8, 1000)}
+	for name, fault := range map[string]storagetest.Fault{
+		"error":       {Ops: storagetest.Any, Effect: storagetest.Fail(broken)},
+		"full":        {Ops: storagetest.Put, Effect: storagetest.Full()},
+		"answer lost": {Ops: storagetest.Changes, Effect: storagetest.FailAfter(broken)},
+	} {
+		for n := 1; ; n++ {
+			state := m.store.Clone()
+			faulty := storagetest.NewFaulty(state)
+			r := mustOpen(t, faulty)
+			fault.Nth = n
+			rule := faulty.Inject(fault)
+			err := tryPut(t.Context(), r, third)
+			if rule.Hits() == 0 {
+				if err != nil {
+					t.Fatalf("without a fault: %v", err)
+				}
+				if n < 5 {
+					t.Fatalf("a create makes %d calls only", n-1)
+				}
+				break
+			}
+			if err == nil {
+				t.Fatalf("call %d failed (%s), and create did not say so", n, name)
+			}
+			if !errors.Is(err, broken) && !errors.Is(err, storage.ErrFull) {
+				t.Errorf("call %d: %v does not wrap the cause", n, err)
+			}
+			mustBeWhole(t, mustOpen(t, state))
+		}
+	}
+}
+
+func TestPowerLossAtEveryChange(t *testing.T) {
+	m := twoDays(t)
+	third := files{"big": random(5, 1<<20)}
+	for seed := range uint64(3) {
+		for n := 0; ; n++ {
+			crash := storagetest.NewCrash(m.store, n, seed)
+			err := tryPut(t.Context(), mustOpen(t, crash), third)
+			if !crash.Crashed() {
+				break
+			}
+			if err == nil {
+				t.Fatalf("crash at change %d went unnoticed", n)
+			}
+			r := mustOpen(t, crash.Survivor())
+			for i, s := range m.snapshots {
+				mustHold(t, r, s, m.contents[i])
+			}
+			mustBeWhole(t, r)
+		}
+	}
+}
+
+// damage makes one object wrong in one way.
+type damage struct {
+	name  string
+	apply func(s *storagetest.Memory, object string)
+}
+
+func damages(other *storagetest.Memory) []damage {
+	return []damage{
+		{"missing", func(s *storagetest.Memory, o string) { _ = s.Delete(context.Background(), o) }},
+		{"empty", func(s *storagetest.Memory, o string) { s.Replace(o, nil) }},
+		{"cut", func(s *storagetest.Memory, o string) { d, _ := s.Object(o); s.Replace(o, d[:len(d)-1]) }},
+		{"cut in half", func(s *storagetest.Memory, o string) { d, _ := s.Object(o); s.Replace(o, d[:len(d)/2]) }},
+		{"longer", func(s *storagetest.Memory, o string) { d, _ := s.Object(o); s.Replace(o, append(d, 0)) }},
+		{"first bit flipped", flip(0)},
+		{"middle bit flipped", flip(0.5)},
+		{"last bit flipped", flip(1)},
+		{"replaced by another of its kind", func(s *storagetest.Memory, o string) {
+			kind, _, _ := strings.Cut(o, "/")
+			for _, n := range other.Names() {
+				if d, _ := other.Object(n); strings.HasPrefix(n, kind) && n != o {
+					s.Replace(o, d)
+					return
+				}
+			}
+		}},
+	}
+}
+
+func flip(at float64) func(*storagetest.Memory, string) {
+	return func(s *storagetest.Memory, o string) {
+		d, _ := s.Object(o)
+		d[int(at*float64(len(d)-1))] ^= 0x10
+		s.Replace(o, d)
+	}
+}
+
+// TestDamageIsFoundAndNeverRestored damages every object of a repository in every
+// way: check with ReadData names the object, and no reader ever yields wrong bytes.
+func TestDamageIsFoundAndNeverRestored(t *testing.T) {
+	m := twoDays(t)
+	other := twoDays(t) // another repository with the same password
+	cache := t.TempDir()
+	mustBeWhole(t, mustOpenWith(t, m.store, cache)) // this machine has seen both snapshots
+	for _, object := range m.store.Names() {
+		for _, source := range []*storagetest.Memory{m.store, other.store} {
+			for _, d := range damages(source) {
+				state := m.store.Clone()
+				d.apply(state, object)
+				if before, _ := m.store.Object(object); same(state, object, before) {
+					continue // there is no other of its kind
+				}
+				t.Run(fmt.Sprintf("%s %s", d.name, object), func(t *testing.T) { mustNotice(t, m, state, cache, object) })
+			}
+		}
+	}
+}
+
+func same(s *storagetest.Memory, object string, before []byte) bool {
+	now, ok := s.Object(object)
+	return ok && bytes.Equal(now, before)
+}
+
+func mustNotice(t *testing.T, m inMemory, state *storagetest.Memory, cache, object string) {
+	r, err := openMemory(t, state, cache)
+	if err != nil {
+		if !strings.HasPrefix(object, "config") && !strings.HasPrefix(object, "keys/") {
+			t.Fatalf("cannot be opened any more: %v", err)
+		}
+		return // an error by name is all there can be
+	}
+	report, err := check.Run(t.Context(), r, check.Options{ReadData: true})
+	if err != nil {
+		t.Fatalf("check: %v", err)
+	}
+	if len(report.Problems) == 0 {
+		t.Error("check finds nothing")
+	}
+	if kind, _, _ := strings.Cut(object, "/"); kind == "packs" || kind == "index" || kind == "snapshots" {
+		if text := fmt.Sprint(report.Problems); !strings.Contains(text, kind) {
+			t.Errorf("check does not name %s: %s", kind, text)
+		}
+	}
+	for i, s := range m.snapshots {
+		neverWrong(t, r, s, m.contents[i])
+	}
+}
+
+// neverWrong reads what can be read: right bytes or an error.
+func neverWrong(t *testing.T, r *repo.Repository, s *repo.Snapshot, want files) {
+	for e, err := range r.Children(t.Context(), s.Root) {
+		if err != nil {
+			return
+		}
+		var got bytes.Buffer
+		if _, err := got.ReadFrom(r.Open(t.Context(), e)); err == nil && !bytes.Equal(got.Bytes(), want[e.Name]) {
+			t.Errorf("%s was read wrong, without an error", e.Name)
+		}
+	}
+}
