@@ -42,8 +42,8 @@ func appendDirectory(dst []byte, session [10]byte, blobs []Placed) []byte {
 
 // parseDirectory reads a directory whose blobs end at the offset end.
 func parseDirectory(data []byte, end uint32) (session [10]byte, blobs []Placed, err error) {
-	if len(data) < directoryHead {
-		return session, nil, errors.New("directory: shorter than its head")
+	if len(data) < directoryHead || end < seal.PackHeaderSize {
+		return session, nil, errors.New("directory: no room for its head, or the pack's")
 	}
 	session = [10]byte(data)
 	count := binary.LittleEndian.Uint32(data[12:])

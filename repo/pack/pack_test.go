@@ -1,0 +1,387 @@
+package pack
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/zeebo/blake3"
+
+	"holdfast/internal/blob"
+	"holdfast/internal/seal"
+)
+
+var update = flag.Bool("update", false, "write the golden pack anew")
+
+var session = [10]byte{0x2c, 0xa4, 0xd9, 0x06, 0x39, 0xf7, 0x06, 0x28, 0x3f, 0xee}
+
+// random is a source of bytes that are the same in every run.
+func random(name string) io.Reader {
+	var seed [32]byte
+	copy(seed[:], name)
+	return rand.NewChaCha8(seed)
+}
+
+func newKeys(t testing.TB, name string) *seal.Keys {
+	t.Helper()
+	source := random(name)
+	root, err := seal.NewRoot(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seal.NewKeys(root, source)
+}
+
+func id(n int) (id blob.ID) {
+	_, _ = random(fmt.Sprint(n)).Read(id[:]) // never fails
+	return id
+}
+
+type sample struct {
+	Blob
+	payload []byte
+}
+
+// samples are blobs of every kind there is.
+func samples() []sample {
+	bases := make([]blob.ID, MaxBases)
+	for i := range bases {
+		bases[i] = id(100 + i)
+	}
+	return []sample{
+		{Blob{ID: id(1), Length: 5}, []byte("whole")},
+		{Blob{ID: id(2), Length: 500, Encoding: Zstd}, []byte("not really zstd")},
+		{Blob{ID: id(3), Length: MaxBlob, Encoding: Delta, Depth: 1, Bases: bases[:1]}, []byte("delta")},
+		{Blob{ID: id(4), Length: 1, Encoding: Zstd | Delta, Depth: 255, Bases: bases}, []byte("both")},
+		{Blob{ID: id(1), Length: 5}, []byte("whole")}, // one id twice
+		{Blob{ID: id(5)}, nil},
+	}
+}
+
+func build(t testing.TB, keys *seal.Keys, blobs []sample) *Pack {
+	t.Helper()
+	b, err := NewBuilder(keys, session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range blobs {
+		if err := b.Add(s.Blob, s.payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := b.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func read(keys *seal.Keys, object string, data []byte) (Info, []Placed, error) {
+	return ReadDirectory(keys, object, int64(len(data)), bytes.NewReader(data))
+}
+
+func TestAPackIsReadWithoutAnIndex(t *testing.T) {
+	keys := newKeys(t, "a")
+	many := make([]sample, 3000) // a directory larger than the first read
+	for i := range many {
+		many[i] = sample{Blob{ID: id(i), Length: 8}, fmt.Appendf(nil, "%08d", i)}
+	}
+	for _, blobs := range [][]sample{samples()[:1], samples(), many} {
+		p := build(t, keys, blobs)
+		if p.Size != uint32(len(p.Data)) || p.Session != session || p.Epoch != 1 || p.Name != blake3.Sum256(p.Data) {
+			t.Fatalf("pack %+v", p.Info)
+		}
+		info, placed, err := read(keys, ObjectName(p.Name), p.Data)
+		if err != nil || info != p.Info || !reflect.DeepEqual(placed, p.Blobs) {
+			t.Fatalf("%d blobs: %+v, %v; want %+v", len(blobs), info, err, p.Info)
+		}
+		cipher, err := keys.OpenPack(p.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range placed {
+			want := blobs[i]
+			if b.ID != want.ID || b.Length != want.Length || b.Encoding != want.Encoding || b.Depth != want.Depth || !slices.Equal(b.Bases, want.Bases) {
+				t.Errorf("blob %d: %+v, want %+v", i, b, want)
+			}
+			got, err := Open(cipher, b, p.Data[b.Offset:][:b.Sealed], []byte("front"))
+			if err != nil || string(got) != "front"+string(want.payload) {
+				t.Errorf("blob %d: %q, %v", i, got, err)
+			}
+		}
+	}
+}
+
+// The page docs/format.md, section 4, for the smallest pack there is.
+func TestPackByThePage(t *testing.T) {
+	keys := newKeys(t, "page")
+	p := build(t, keys, []sample{{Blob{ID: id(1), Length: 0x010203, Encoding: Delta, Depth: 2, Bases: []blob.ID{id(2), id(3)}}, []byte("payload")}})
+	cipher, err := keys.PackCipherFor(1, p.Salt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const directory = 16 + 43 + 2*32
+	if len(p.Data) != 48+7+16+directory+16+8 || string(p.Data[len(p.Data)-8:]) != string([]byte{directory + 16, 0, 0, 0})+"HFPE" {
+		t.Fatalf("%d bytes that end in %q", len(p.Data), p.Data[len(p.Data)-8:])
+	}
+	got, err := cipher.OpenDirectory(nil, p.Data[48+7+16:len(p.Data)-8])
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two, three := id(1), id(2), id(3)
+	want := slices.Concat(session[:], []byte{0, 0, 1, 0, 0, 0}, one[:], []byte{3, 2, 1, 0, 23, 0, 0, 0, 2, 2, 2}, two[:], three[:])
+	if !bytes.Equal(got, want) {
+		t.Errorf("directory\n%x, want\n%x", got, want)
+	}
+}
+
+func TestGoldenPack(t *testing.T) {
+	const path = "testdata/golden.pack.hex"
+	keys := newKeys(t, "golden")
+	p := build(t, keys, samples())
+	if *update {
+		if err := os.WriteFile(path, []byte(hex.EncodeToString(p.Data)+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || !bytes.Equal(committed, p.Data) {
+		t.Errorf("the code makes another pack than the committed one, %v", err)
+	}
+	if _, placed, err := read(keys, ObjectName(Name(committed)), committed); err != nil || !reflect.DeepEqual(placed, p.Blobs) {
+		t.Errorf("the committed pack: %v", err)
+	}
+}
+
+func TestCutOrFlippedAnywhereAPackIsRefused(t *testing.T) {
+	keys := newKeys(t, "a")
+	p := build(t, keys, samples())
+	object := ObjectName(p.Name)
+	// readAll reads the pack as somebody who has nothing but it.
+	readAll := func(data []byte) error {
+		_, placed, err := read(keys, object, data)
+		if err != nil {
+			if !strings.Contains(err.Error(), object) {
+				t.Errorf("error %q does not name the pack", err)
+			}
+			return err
+		}
+		cipher, err := keys.OpenPack(data)
+		for _, b := range placed {
+			if err == nil {
+				_, err = Open(cipher, b, data[b.Offset:][:b.Sealed], nil)
+			}
+		}
+		return err
+	}
+	refused := func(what string, data []byte) {
+		err := readAll(data)
+		var epoch *seal.EpochError
+		if !errors.Is(err, seal.ErrDamaged) && !errors.Is(err, seal.ErrVersion) && !errors.As(err, &epoch) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := VerifyName(object, data); !errors.Is(err, seal.ErrDamaged) {
+			t.Errorf("%s: its name is %v", what, err)
+		}
+	}
+	if err := readAll(p.Data); err != nil || VerifyName(object, p.Data) != nil {
+		t.Fatal(err)
+	}
+	for at := range p.Data {
+		refused(fmt.Sprintf("cut at %d", at), p.Data[:at])
+		for bit := range 8 {
+			data := bytes.Clone(p.Data)
+			data[at] ^= 1 << bit
+			refused(fmt.Sprintf("flipped at %d", at), data)
+		}
+	}
+	refused("and a byte", append(bytes.Clone(p.Data), 0))
+	if _, _, err := ReadDirectory(keys, object, MaxSize+1, bytes.NewReader(p.Data)); !errors.Is(err, seal.ErrDamaged) {
+		t.Errorf("too large: %v", err)
+	}
+	if err := readAll(build(t, newKeys(t, "b"), samples()).Data); !errors.Is(err, seal.ErrDamaged) {
+		t.Errorf("another repository's: %v", err)
+	}
+}
+
+func TestABlobOfAnotherPackDoesNotOpen(t *testing.T) {
+	keys := newKeys(t, "a")
+	p, q := build(t, keys, samples()), build(t, keys, samples())
+	cipher, err := keys.PackCipherFor(p.Epoch, p.Salt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range q.Blobs {
+		if _, err := Open(cipher, b, q.Data[b.Offset:][:b.Sealed], nil); !errors.Is(err, seal.ErrDamaged) {
+			t.Errorf("blob %d: %v", i, err)
+		}
+		if _, err := Open(cipher, p.Blobs[i], p.Data[b.Offset:], nil); !errors.Is(err, seal.ErrDamaged) {
+			t.Errorf("blob %d with what follows it: %v", i, err)
+		}
+	}
+}
+
+func TestABuilderMakesPackAfterPack(t *testing.T) {
+	b, err := NewBuilder(newKeys(t, "a"), session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var salts [][32]byte
+	var first []Placed
+	for round := range 3 {
+		for _, s := range samples() {
+			before := b.Size()
+			if err := b.Add(s.Blob, s.payload); err != nil {
+				t.Fatal(err)
+			}
+			if grown := b.Size() - before; grown != len(s.payload)+16+43+32*len(s.Bases) {
+				t.Errorf("a blob of %d bytes makes the pack %d larger", len(s.payload), grown)
+			}
+		}
+		want := b.Size()
+		p, err := b.Finish()
+		if err != nil || len(p.Data) != want || b.Size() != want || b.Count() != len(samples()) {
+			t.Fatalf("round %d: %d bytes, want %d; %v", round, len(p.Data), want, err)
+		}
+		if _, err := b.Finish(); err == nil || b.Add(samples()[0].Blob, nil) == nil {
+			t.Error("a finished pack goes on")
+		}
+		if salts = append(salts, p.Salt); round == 0 {
+			first = p.Blobs
+		}
+		if err := b.Reset(); err != nil || b.Count() != 0 {
+			t.Fatal(err)
+		}
+	}
+	if salts[0] == salts[1] || salts[1] == salts[2] {
+		t.Error("two packs with one salt")
+	}
+	if !reflect.DeepEqual(first, build(t, newKeys(t, "b"), samples()).Blobs) {
+		t.Error("what the first pack holds has changed since")
+	}
+	if p, err := b.Finish(); err == nil {
+		t.Errorf("an empty pack of %d bytes", len(p.Data))
+	}
+}
+
+func TestABuilderKeepsNothingOfTheCallers(t *testing.T) {
+	keys := newKeys(t, "a")
+	b, err := NewBuilder(keys, session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bases, payload := []blob.ID{id(9)}, []byte("delta")
+	if err := b.Add(Blob{ID: id(1), Length: 3, Encoding: Delta, Depth: 1, Bases: bases}, payload); err != nil {
+		t.Fatal(err)
+	}
+	bases[0], payload[0] = blob.ID{}, 'X'
+	p, err := b.Finish()
+	if err != nil || p.Blobs[0].Bases[0] != id(9) {
+		t.Errorf("bases %v, %v", p.Blobs[0].Bases, err)
+	}
+}
+
+func TestWhatDoesNotBelongIntoAPack(t *testing.T) {
+	bases := make([]blob.ID, MaxBases+1)
+	for what, c := range map[string]sample{
+		"a blob too large":          {Blob{Length: MaxBlob + 1}, nil},
+		"an unknown encoding":       {Blob{Encoding: 4}, nil},
+		"a delta without a base":    {Blob{Encoding: Delta, Depth: 1}, nil},
+		"a delta of depth 0":        {Blob{Encoding: Delta, Bases: bases[:1]}, nil},
+		"a delta of nine bases":     {Blob{Encoding: Delta, Depth: 1, Bases: bases}, nil},
+		"a whole blob with a base":  {Blob{Bases: bases[:1]}, nil},
+		"a whole blob with a depth": {Blob{Depth: 1}, nil},
+		"a payload without room":    {Blob{}, make([]byte, MaxSize)},
+	} {
+		b, err := NewBuilder(newKeys(t, "a"), session)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := b.Size()
+		if err := b.Add(c.Blob, c.payload); err == nil || b.Count() != 0 || b.Size() != size {
+			t.Errorf("%s was added: %v", what, err)
+		}
+	}
+}
+
+func TestAPackTakesWhatItsBoundAllows(t *testing.T) {
+	keys := newKeys(t, "a")
+	b, err := NewBuilder(keys, session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := MaxSize - b.Size() - entrySize - seal.Overhead
+	if err := b.Add(Blob{ID: id(1)}, make([]byte, room+1)); err == nil {
+		t.Error("one byte too much was added")
+	}
+	if err := b.Add(Blob{ID: id(1)}, make([]byte, room)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.Finish()
+	if err != nil || len(p.Data) != MaxSize {
+		t.Fatalf("%v", err)
+	}
+	if _, _, err := read(keys, ObjectName(p.Name), p.Data); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestObjectNames(t *testing.T) {
+	name := [32]byte{0x3f, 0x02, 31: 0xff}
+	const object = "packs/3f/3f020000000000000000000000000000000000000000000000000000000000ff"
+	if got := ObjectName(name); got != object {
+		t.Errorf("%s, want %s", got, object)
+	}
+	if got, err := ParseObjectName(object); err != nil || got != name {
+		t.Errorf("%x, %v", got, err)
+	}
+	for _, wrong := range []string{"", "packs", "packs/3f/", object[:len(object)-2], object + "00", "packs/3e" + object[8:],
+		strings.ToUpper(object), "/" + object, strings.Replace(object, "/3f/", "/", 1), "x" + object[1:]} {
+		if _, err := ParseObjectName(wrong); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+		if _, _, err := ReadDirectory(newKeys(t, "a"), wrong, 1000, bytes.NewReader(nil)); err == nil {
+			t.Errorf("%q was read", wrong)
+		}
+		if VerifyName(wrong, nil) == nil {
+			t.Errorf("%q was verified", wrong)
+		}
+	}
+}
+
+func TestABuilderNeedsRandomness(t *testing.T) {
+	root, err := seal.NewRoot(random("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewBuilder(seal.NewKeys(root, iotest.ErrReader(io.ErrClosedPipe)), session); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("%v", err)
+	}
+}
+
+type unreachable struct{ error }
+
+func (u unreachable) ReadAt([]byte, int64) (int, error) { return 0, u.error }
+
+func TestAStorageErrorIsNotTakenForDamage(t *testing.T) {
+	offline := errors.New("connection reset")
+	_, _, err := ReadDirectory(newKeys(t, "a"), ObjectName([32]byte{}), 1000, unreachable{offline})
+	if !errors.Is(err, offline) || errors.Is(err, seal.ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+}
