@@ -129,7 +129,8 @@ func (f *faulty) Open(ctx context.Context, file tree.Entry) io.ReadCloser {
 	}{&faultyReader{f, content}, content}
 }
 
-// faultyReader fails before it reads, so that an error never comes with the last byte.
+// faultyReader fails before it reads, so that an error never comes with the last
+// byte, and reads little at a time, so that there are calls to fail at.
 type faultyReader struct {
 	f    *faulty
 	from io.Reader
@@ -140,7 +141,7 @@ func (r *faultyReader) Read(p []byte) (int, error) {
 	if err := r.f.fails(); err != nil {
 		return 0, err
 	}
-	return r.from.Read(p)
+	return r.from.Read(p[:min(len(p), 4<<10)])
 }
 
 // bases notes which base each Put was given.

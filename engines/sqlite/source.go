@@ -1,0 +1,238 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+// source captures one database. Between Mark and Send it holds one read
+// transaction, or none where Mark has sent the pages already.
+type source struct {
+	configured string // the path as it was given
+	entryName  string
+	live       bool
+	inside     int64 // bytes up to which a database is read in Mark
+	patience   time.Duration
+	now        func() time.Time
+
+	peeked *os.File // see peek
+	db     *database
+	notes  []string
+	sent   *tree.Entry // what Mark has sent already
+	marked bool
+}
+
+// Prepare implements engines.Source.
+func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
+	path, err := locate(s.configured)
+	if err != nil {
+		return fmt.Errorf("open SQLite database: %w", err)
+	}
+	if err := s.peek(path); err != nil {
+		return err
+	}
+	if s.db, err = openReader(ctx, path, s.patience); err != nil {
+		return err
+	}
+	return s.db.read(ctx, func() error {
+		_, wal, err := s.look(ctx)
+		if err != nil || !wal && s.live {
+			return err
+		}
+		return s.examine(ctx)
+	})
+}
+
+// peek refuses a database that would be spoiled by being read. A user who may
+// write to the directory but not to a database in WAL mode that nobody has open
+// would leave a -wal and -shm that its owner cannot write to. This is the one
+// time that the file is opened otherwise than by SQLite: before it is, and closed
+// after.
+func (s *source) peek(path string) error {
+	if unix.Access(path, unix.W_OK) == nil || unix.Access(filepath.Dir(path), unix.W_OK) != nil {
+		return nil
+	}
+	if there, err := exists(path + "-shm"); err != nil || there {
+		return err
+	}
+	var err error
+	if s.peeked, err = os.Open(path); err != nil {
+		return fmt.Errorf("open SQLite database: %w", err)
+	}
+	var page [headerSize]byte
+	if _, err := s.peeked.ReadAt(page[:], 0); err != nil {
+		return nil // too short for a header: let SQLite say what it is
+	}
+	if h, err := parseHeader(page[:]); err == nil && h.wal {
+		return fmt.Errorf("database %s is in WAL mode and nobody has it open: this user, who may not write to it, "+
+			"would leave files beside it that spoil it for its owner; read it as its owner or as root", path)
+	}
+	return nil
+}
+
+// look finds out what Mark will meet, and refuses what it would have to refuse.
+func (s *source) look(ctx context.Context) (shape, bool, error) {
+	h, ok, err := s.db.header(ctx)
+	if err != nil || !ok {
+		return shape{}, false, err
+	}
+	size, err := s.db.shape(ctx)
+	if err != nil {
+		return shape{}, false, err
+	}
+	if !h.wal && !s.live && size.bytes() > s.inside {
+		return shape{}, false, fmt.Errorf("database %s has %s and no write-ahead log, so reading it at one instant would lock "+
+			"its writers out for long: switch it to WAL once (PRAGMA journal_mode=WAL), or use --live",
+			s.db.path, megabytes(size.bytes()))
+	}
+	return size, h.wal, nil
+}
+
+// examine notes damage while the database is still there to be repaired; a
+// restore of it would be refused.
+func (s *source) examine(ctx context.Context) error {
+	found, err := s.db.check(ctx, "quick_check")
+	if err != nil {
+		return err
+	}
+	if found.damage != "" {
+		s.notes = append(s.notes, fmt.Sprintf("%s is damaged and was saved as it is; restoring it will be refused: %s",
+			s.entryName, found.damage))
+	}
+	return nil
+}
+
+// Mark implements engines.Source.
+func (s *source) Mark(ctx context.Context, sink engines.Sink) (_ engines.Point, err error) {
+	if s.db == nil {
+		return engines.Point{}, errors.New("mark SQLite database: not prepared")
+	}
+	s.release(ctx)
+	s.sent = nil
+	if err := s.db.do(ctx, "BEGIN"); err != nil {
+		return engines.Point{}, err
+	}
+	s.marked = true
+	defer func() {
+		if err != nil {
+			s.release(ctx)
+		}
+	}()
+	h, _, err := s.db.header(ctx) // the first read is what fixes the point
+	if err != nil {
+		return engines.Point{}, err
+	}
+	point := engines.Point{At: s.now(), Position: h.position(), Server: h.server()}
+	_, wal, err := s.look(ctx)
+	if err != nil {
+		return engines.Point{}, err
+	}
+	if wal || s.live {
+		return point, nil
+	}
+	e, err := s.put(ctx, sink)
+	if err != nil {
+		return engines.Point{}, err
+	}
+	s.sent = &e
+	s.release(ctx)
+	return point, nil
+}
+
+// Send implements engines.Source.
+func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, error) {
+	if s.sent == nil {
+		if !s.marked {
+			return engines.Result{}, errors.New("send SQLite database: not marked")
+		}
+		e, err := s.put(ctx, sink)
+		s.release(ctx)
+		if err != nil {
+			return engines.Result{}, err
+		}
+		s.sent = &e
+	}
+	return engines.Result{Entries: []tree.Entry{*s.sent}, Notes: s.notes}, nil
+}
+
+// put sends all pages that the open transaction sees.
+func (s *source) put(ctx context.Context, sink engines.Sink) (tree.Entry, error) {
+	info, err := os.Stat(s.db.path)
+	if err != nil {
+		return tree.Entry{}, err
+	}
+	pages, err := s.db.readPages(ctx)
+	if err != nil {
+		return tree.Entry{}, err
+	}
+	defer pages.Close()
+	base, _ := sink.Parent(s.entryName)
+	e, err := sink.Put(ctx, fileEntry(s.entryName, info), base.Content, pages)
+	if err != nil {
+		return tree.Entry{}, fmt.Errorf("send database %s: %w", s.db.path, err)
+	}
+	if !pages.whole() {
+		return tree.Entry{}, fmt.Errorf("send database %s: it was not read to its end", s.db.path)
+	}
+	return e, nil
+}
+
+// release ends the read transaction.
+func (s *source) release(ctx context.Context) {
+	if s.marked {
+		s.db.rollback(ctx)
+		s.marked = false
+	}
+}
+
+// Close implements engines.Source.
+func (s *source) Close() error {
+	err := s.db.close()
+	if s.peeked != nil {
+		err = errors.Join(err, s.peeked.Close())
+	}
+	s.db, s.peeked, s.marked = nil, nil, false
+	return err
+}
+
+// fileEntry describes a database file, without its content.
+func fileEntry(name string, info fs.FileInfo) tree.Entry {
+	stat := info.Sys().(*syscall.Stat_t)
+	e := tree.Entry{
+		Name:  name,
+		Type:  tree.File,
+		Mode:  stat.Mode & 0o7777,
+		UID:   stat.Uid,
+		GID:   stat.Gid,
+		MTime: tree.TimeOf(info.ModTime()),
+		CTime: tree.Time{Sec: stat.Ctim.Sec, Nsec: uint32(stat.Ctim.Nsec)},
+		Inode: stat.Ino,
+	}
+	if u, err := user.LookupId(strconv.FormatUint(uint64(stat.Uid), 10)); err == nil {
+		e.User = u.Username
+	}
+	if g, err := user.LookupGroupId(strconv.FormatUint(uint64(stat.Gid), 10)); err == nil {
+		e.Group = g.Name
+	}
+	return e
+}
+
+func megabytes(bytes int64) string {
+	if bytes < 1000*1000 {
+		return fmt.Sprintf("%d KB", (bytes+999)/1000)
+	}
+	return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+}

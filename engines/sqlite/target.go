@@ -1,0 +1,214 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+// target replaces one database.
+type target struct {
+	configured string
+	entryName  string
+	token      string
+	patience   time.Duration
+	now        func() time.Time
+
+	beside files       // set by locate
+	entry  *tree.Entry // what is staged
+	lock   *lock
+}
+
+// files are the paths that a restore works with.
+type files struct {
+	current string // the database
+	staged  string
+	retired string
+	created string // second name of a database that Swap created
+	convert string // staged with another page size, while it is being made
+	lock    string
+}
+
+// locate finds the database and names what stands beside it. Where there is none
+// it returns errMissing, and the files are named all the same.
+func (t *target) locate() error {
+	path, err := locate(t.configured)
+	if err != nil && !errors.Is(err, errMissing) {
+		return fmt.Errorf("open SQLite database: %w", err)
+	}
+	dir, base := filepath.Split(path)
+	if len(base) > 128 { // names of 255 bytes must do for all of them
+		sum := sha256.Sum256([]byte(base))
+		base = fmt.Sprintf("%s-%x", base[:96], sum[:8])
+	}
+	ours := dir + ".holdfast-" + t.token + "-" + base
+	t.beside = files{
+		current: path,
+		staged:  ours + ".staged",
+		retired: ours + ".retired",
+		created: ours + ".created",
+		convert: ours + ".convert",
+		lock:    dir + ".holdfast-" + base + ".lock",
+	}
+	return err
+}
+
+// begin locates the database and takes the lock, for a step that changes things.
+// A database that is not there is no error.
+func (t *target) begin() error {
+	if err := t.locate(); err != nil && !errors.Is(err, errMissing) {
+		return err
+	}
+	if t.lock != nil {
+		return nil
+	}
+	l, err := acquire(t.beside.lock)
+	if err != nil {
+		return err
+	}
+	t.lock = l
+	return nil
+}
+
+// Plan implements engines.Target.
+func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, error) {
+	e, err := t.pick(entries)
+	if err != nil {
+		return engines.Plan{}, err
+	}
+	switch err := t.locate(); {
+	case errors.Is(err, errMissing):
+		return engines.Plan{Creates: true}, t.room(3 * int64(e.Size)) // staged, new, its journal
+	case err != nil:
+		return engines.Plan{}, err
+	}
+	if err := unix.Access(t.beside.current, unix.W_OK); err != nil {
+		return engines.Plan{}, fmt.Errorf("restore into %s: this user may not write to it: %w", t.beside.current, err)
+	}
+	description, size, err := t.describe(ctx)
+	if err != nil {
+		return engines.Plan{}, err
+	}
+	// Staged, retired, and what the swap journals: old pages or new ones, by mode.
+	need := int64(e.Size) + size + max(int64(e.Size), size)
+	return engines.Plan{Replaces: description}, t.room(need)
+}
+
+// pick finds the service's file among the entries of a snapshot.
+func (t *target) pick(entries []tree.Entry) (tree.Entry, error) {
+	for _, e := range entries {
+		if e.Name == t.entryName && e.Type == tree.File {
+			return e, nil
+		}
+	}
+	return tree.Entry{}, fmt.Errorf("restore into %s: the snapshot holds no SQLite database %s", t.configured, t.entryName)
+}
+
+// describe says what is there now, and its size in bytes.
+func (t *target) describe(ctx context.Context) (string, int64, error) {
+	db, err := openReader(ctx, t.beside.current, t.patience)
+	if err != nil {
+		return "", 0, err
+	}
+	defer db.close()
+	if err := db.do(ctx, "PRAGMA writable_schema = 1"); err != nil { // as Swap will see it
+		return "", 0, err
+	}
+	var size shape
+	what := "damaged"
+	err = db.read(ctx, func() (err error) {
+		if size, err = db.shape(ctx); err != nil {
+			return err
+		}
+		if names, err := db.tables(ctx); err == nil {
+			what = fmt.Sprintf("%d tables", len(names))
+			if len(names) == 1 {
+				what = "1 table"
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errNoDatabase) {
+		return "", 0, fmt.Errorf("%w: move it away, and its -wal and -journal with it, and the restore will create a new one", err)
+	}
+	if err != nil {
+		return "", 0, err
+	}
+	return fmt.Sprintf("database %s (%s, %s)", t.beside.current, what, megabytes(size.bytes())), size.bytes(), nil
+}
+
+// room refuses where the directory cannot take that many bytes more.
+func (t *target) room(need int64) error {
+	dir := filepath.Dir(t.beside.current)
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("restore into %s: this user may not write to %s: %w", t.beside.current, dir, err)
+	}
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return fmt.Errorf("look for room in %s: %w", dir, err)
+	}
+	if free := int64(stat.Bavail) * stat.Bsize; free < need {
+		return fmt.Errorf("restore into %s: it takes up to %s beside the database, and %s has %s free",
+			t.beside.current, megabytes(need), dir, megabytes(free))
+	}
+	return nil
+}
+
+// Close implements engines.Target.
+func (t *target) Close() error {
+	if t.lock == nil {
+		return nil
+	}
+	err := t.lock.release()
+	t.lock = nil
+	return err
+}
+
+// exists reports whether there is something at path.
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// remove removes what is there of paths and makes that durable.
+func remove(paths ...string) error {
+	gone := false
+	for _, path := range paths {
+		switch err := os.Remove(path); {
+		case err == nil:
+			gone = true
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	if !gone {
+		return nil
+	}
+	return syncDirectory(filepath.Dir(paths[0]))
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// withCompanions adds the files that SQLite may keep beside a database.
+func withCompanions(path string) []string {
+	return []string{path, path + "-journal", path + "-wal", path + "-shm"}
+}
