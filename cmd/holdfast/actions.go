@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+// actions is what the commands do. Each takes its options from the flags and
+// everything else from env, writes its result with env.result and returns an
+// error that codeRules can tell apart.
+type actions struct {
+	Init         func(context.Context, *env, InitOptions) error
+	Create       func(context.Context, *env, CreateOptions) error
+	List         func(context.Context, *env, ListOptions) error
+	Show         func(context.Context, *env, ShowOptions) error
+	Ls           func(context.Context, *env, LsOptions) error
+	Cat          func(context.Context, *env, CatOptions) error
+	Diff         func(context.Context, *env, DiffOptions) error
+	Find         func(context.Context, *env, FindOptions) error
+	Delete       func(context.Context, *env, DeleteOptions) error
+	Undelete     func(context.Context, *env, UndeleteOptions) error
+	Pin          func(context.Context, *env, PinOptions) error
+	Unpin        func(context.Context, *env, UnpinOptions) error
+	Restore      func(context.Context, *env, RestoreOptions) error
+	Stats        func(context.Context, *env, StatsOptions) error
+	Check        func(context.Context, *env, CheckOptions) error
+	RebuildIndex func(context.Context, *env, RebuildIndexOptions) error
+	KeyAdd       func(context.Context, *env, KeyAddOptions) error
+	KeyList      func(context.Context, *env, KeyListOptions) error
+	KeyRemove    func(context.Context, *env, KeyRemoveOptions) error
+	KeyPassword  func(context.Context, *env, KeyPasswordOptions) error
+	Version      func(context.Context, *env, VersionOptions) error
+}
+
+// allActions is the program as it is.
+func allActions() actions {
+	return actions{
+		Version: printVersion,
+	}
+}
+
+// perform makes the package's kind of action: from flags and arguments to options
+// to one call.
+func perform[O any](app *env, action func(context.Context, *env, O) error, options func(*cli.Context) (O, error)) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		o, err := options(c)
+		if err != nil {
+			return err
+		}
+		if action == nil {
+			return fmt.Errorf("internal error: %s has no action", c.Command.HelpName)
+		}
+		return action(c.Context, app, o)
+	}
+}

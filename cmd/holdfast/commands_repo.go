@@ -1,0 +1,173 @@
+package main
+
+import "github.com/urfave/cli/v2"
+
+// The commands about the repository and the program: names, flags and what
+// --help says of them.
+
+func initCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "init",
+		Usage: "write a configuration to begin with, then make the repository",
+		Description: describe(`Where there is no holdfast.yaml, writes one with comments into the current directory
+and stops: edit it, and run init again. Where there is one, makes the repository
+that it names and its first key, from a new password.
+
+Who loses all passwords and tokens of a repository has lost all that is in it:
+nobody can open it then. "holdfast repo key add" makes a second one.`,
+			`holdfast init
+HOLDFAST_PASSWORD_FILE=/etc/holdfast/shop.password holdfast init
+holdfast --repo /mnt/disk/shop init`,
+			exitDone, exitFailed, exitUsage, exitInterrupted),
+		Flags: []cli.Flag{
+			text("label", "a name for the first key, for people; else user and host", "TEXT"),
+		},
+		Action: perform(app, do.Init, func(c *cli.Context) (InitOptions, error) {
+			return InitOptions{Label: c.String("label")}, nil
+		}),
+	}
+}
+
+func repoCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:        "repo",
+		Usage:       "look after the repository and its keys",
+		Description: describe(`The repository holds the snapshots of one or more projects. "holdfast init" makes it.`, ""),
+		Subcommands: []*cli.Command{
+			repoStatsCommand(app, do),
+			repoCheckCommand(app, do),
+			repoRebuildIndexCommand(app, do),
+			repoKeyCommand(app, do),
+		},
+	}
+}
+
+func repoStatsCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "stats",
+		Usage: "show how much the repository holds",
+		Description: describe(`Shows the number of snapshots, what they hold and what it takes to store them.`,
+			`holdfast repo stats
+holdfast repo stats --json`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
+		Action: perform(app, do.Stats, nothing[StatsOptions]),
+	}
+}
+
+func repoCheckCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "look for damage",
+		Description: describe(`Checks that all that the snapshots need is there, and names every problem with the
+object and the snapshots that it hurts; the exit code is 1 then. It changes nothing.`,
+			`holdfast repo check
+holdfast repo check --read-data`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword, exitInterrupted),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "read-data", Usage: "and read and verify every byte"},
+		},
+		Action: perform(app, do.Check, func(c *cli.Context) (CheckOptions, error) {
+			return CheckOptions{ReadData: c.Bool("read-data")}, nil
+		}),
+	}
+}
+
+func repoRebuildIndexCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "rebuild-index",
+		Usage: "make the index anew from the data",
+		Description: describe(`Reads what every pack holds and writes a new index. Needed only where "repo check"
+says so.`,
+			`holdfast repo rebuild-index`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword, exitInterrupted),
+		Action: perform(app, do.RebuildIndex, nothing[RebuildIndexOptions]),
+	}
+}
+
+func repoKeyCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "key",
+		Usage: "add, list, change and remove passwords and tokens",
+		Description: describe(`Each password or token is a key slot; any one of them opens the whole repository.
+Without the last one nobody can.`, ""),
+		Subcommands: []*cli.Command{
+			repoKeyAddCommand(app, do),
+			repoKeyListCommand(app, do),
+			repoKeyRemoveCommand(app, do),
+			repoKeyPasswordCommand(app, do),
+		},
+	}
+}
+
+func repoKeyAddCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "add",
+		Usage: "add a password, or a token for a machine",
+		Description: describe(`Asks for a new password, twice. With --token it makes a token for HOLDFAST_TOKEN and
+prints it, once: it is not kept anywhere.`,
+			`holdfast repo key add --label "the safe"
+holdfast repo key add --token --label web1 >/etc/holdfast/token`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "token", Usage: "make a token and print it"},
+			text("label", "a name for the key, for people; else user and host", "TEXT"),
+			text("new-password-file", "a file that holds the new password", "FILE"),
+		},
+		Action: perform(app, do.KeyAdd, keyAddOptions),
+	}
+}
+
+func repoKeyListCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "list",
+		Usage: "list the key slots",
+		Description: describe(`Lists the slots with their labels, and marks the one that is in use now.`,
+			`holdfast repo key list`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
+		Action: perform(app, do.KeyList, nothing[KeyListOptions]),
+	}
+}
+
+func repoKeyRemoveCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:      "remove",
+		Usage:     "remove a key slot",
+		ArgsUsage: "SLOT",
+		Description: describe(`After that its password or token opens the repository no longer. Who had it may have
+kept what it opened: to be safe from them, make a new repository. The last slot
+is refused.`,
+			`holdfast repo key remove 5f3a91`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
+		},
+		Action: perform(app, do.KeyRemove, keyRemoveOptions),
+	}
+}
+
+func repoKeyPasswordCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "password",
+		Usage: "change the password in use",
+		Description: describe(`Replaces the slot of the password that opened the repository by one for a new
+password, which it asks for, twice.`,
+			`holdfast repo key password
+holdfast repo key password --new-password-file /etc/holdfast/new`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
+		Flags: []cli.Flag{
+			text("new-password-file", "a file that holds the new password", "FILE"),
+		},
+		Action: perform(app, do.KeyPassword, func(c *cli.Context) (KeyPasswordOptions, error) {
+			return KeyPasswordOptions{NewPasswordFile: c.String("new-password-file")}, nil
+		}),
+	}
+}
+
+func versionCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:        "version",
+		Usage:       "say which version this is",
+		Description: describe(`Says which version this is and what it was built with.`, `holdfast version --json`, exitDone),
+		Action:      perform(app, do.Version, nothing[VersionOptions]),
+	}
+}

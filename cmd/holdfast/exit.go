@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"holdfast/internal/environment"
+)
+
+// exitCode tells a script how a command ended.
+type exitCode int
+
+const (
+	exitDone          exitCode = 0
+	exitFailed        exitCode = 1
+	exitUsage         exitCode = 2
+	exitIncomplete    exitCode = 3
+	exitNoRepository  exitCode = 10
+	exitBusy          exitCode = 11
+	exitWrongPassword exitCode = 12
+	exitInterrupted   exitCode = 130
+)
+
+// exitMeanings is what --help says of them, in order.
+var exitMeanings = []struct {
+	code    exitCode
+	meaning string
+}{
+	{exitDone, "done"},
+	{exitFailed, "failed"},
+	{exitUsage, "mistake in the command line or the configuration; nothing was tried"},
+	{exitIncomplete, "done, but incomplete: what is missing is named"},
+	{exitNoRepository, "there is no repository at that place"},
+	{exitBusy, "another operation on that environment is running"},
+	{exitWrongPassword, "wrong password or token"},
+	{exitInterrupted, "interrupted by SIGINT or SIGTERM"},
+}
+
+var (
+	// errUsage is wrapped by mistakes in the command line.
+	errUsage = errors.New("usage")
+	// errIncomplete is wrapped when a snapshot was published, or data restored,
+	// and something of it is missing.
+	errIncomplete = errors.New("incomplete")
+	// errDeclined is returned when the user said no.
+	errDeclined = errors.New("nothing was changed")
+	// errInterrupted is the cause of the context's end after a signal.
+	errInterrupted = errors.New("interrupted")
+)
+
+// codeRule gives the errors that wrap one sentinel their exit code.
+type codeRule struct {
+	wraps error
+	code  exitCode
+}
+
+// codeRules is the one table of exit codes; the first rule that fits counts, and
+// what fits none is exitFailed.
+var codeRules = []codeRule{
+	{errInterrupted, exitInterrupted},
+	{errUsage, exitUsage},
+	{environment.ErrInvalid, exitUsage},
+	{environment.ErrNoConfig, exitUsage},
+	{environment.ErrNoEnvironment, exitUsage},
+	{environment.ErrNoPassword, exitUsage},
+	{errIncomplete, exitIncomplete},
+}
+
+func codeOf(err error) exitCode {
+	if err == nil {
+		return exitDone
+	}
+	for _, r := range codeRules {
+		if errors.Is(err, r.wraps) {
+			return r.code
+		}
+	}
+	return exitFailed
+}
+
+// fail says what went wrong, if anything did, and returns the exit code. An
+// action that was cancelled by a signal was interrupted, whatever it calls that.
+func (app *env) fail(ctx context.Context, err error) exitCode {
+	if err == nil {
+		return exitDone
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errInterrupted) {
+		err = interrupted(err)
+	}
+	code := codeOf(err)
+	app.console.clear()
+	if app.flags.JSON {
+		app.failJSON(err, code)
+		return code
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(app.console, "holdfast: %s\n", printable(line))
+	}
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintf(app.console, "hint: %s\n", printable(hint))
+	}
+	return code
+}
+
+// interrupted returns errInterrupted, with what err says beyond it.
+func interrupted(err error) error {
+	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+		return errInterrupted
+	}
+	return fmt.Errorf("%w: %w", errInterrupted, err)
+}
+
+// failJSON writes the error as one JSON document in one line, to stderr.
+func (app *env) failJSON(err error, code exitCode) {
+	encoder := json.NewEncoder(app.console)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(struct { // there is nobody left to tell
+		Error string   `json:"error"`
+		Hint  string   `json:"hint,omitempty"`
+		Code  exitCode `json:"code"`
+	}{err.Error(), hintOf(err), code})
+}
+
+// hinter is an error that knows what to do next.
+type hinter interface {
+	error
+	// Hint returns a sentence for a line of its own, or "".
+	Hint() string
+}
+
+func hintOf(err error) string {
+	if h, ok := errors.AsType[hinter](err); ok {
+		return h.Hint()
+	}
+	return ""
+}
+
+// withHint is an error with a hint.
+type withHint struct {
+	error
+	hint string
+}
+
+func (e *withHint) Hint() string  { return e.hint }
+func (e *withHint) Unwrap() error { return e.error }
+
+// mistake is an error in the command line. Its text does not show the sentinel.
+type mistake struct{ text string }
+
+func (e *mistake) Error() string        { return e.text }
+func (e *mistake) Is(target error) bool { return target == errUsage }
+
+// usageError returns a mistake; run adds the hint where to read more.
+func usageError(format string, args ...any) error {
+	return &mistake{text: fmt.Sprintf(format, args...)}
+}
+
+// pointToHelp adds a hint to a mistake that has none.
+func pointToHelp(err error, command string) error {
+	if !errors.Is(err, errUsage) || hintOf(err) != "" {
+		return err
+	}
+	return &withHint{err, fmt.Sprintf("%q shows how", strings.TrimSpace("holdfast "+command)+" --help")}
+}

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// InitOptions are those of "init".
+type InitOptions struct {
+	Label string // of the first key slot; "" for user and host
+}
+
+// CreateOptions are those of "snapshot create".
+type CreateOptions struct {
+	Live        bool   // do not hold requests
+	Description string // for people
+	DryRun      bool   // say what would be done
+}
+
+// ListOptions are those of "snapshot list".
+type ListOptions struct {
+	All     bool // of all projects and environments in the repository
+	Deleted bool // those that undelete can bring back, instead
+}
+
+// ShowOptions are those of "snapshot show".
+type ShowOptions struct {
+	Snapshot string // "latest", or a name or the beginning of one: 6 to 20 hex digits
+}
+
+// LsOptions are those of "snapshot ls".
+type LsOptions struct {
+	Snapshot  string // as in ShowOptions
+	Path      string // clean, relative: "uploads/2026"; "" for the top
+	Recursive bool
+}
+
+// CatOptions are those of "snapshot cat".
+type CatOptions struct {
+	Snapshot string // as in ShowOptions
+	Path     string // clean, relative, never ""
+}
+
+// DiffOptions are those of "snapshot diff".
+type DiffOptions struct {
+	From, To string // as in ShowOptions
+}
+
+// FindOptions are those of "snapshot find".
+type FindOptions struct {
+	Pattern string // as path.Match takes it, against a whole path or the last element
+	All     bool   // in all projects and environments
+}
+
+// DeleteOptions are those of "snapshot delete".
+type DeleteOptions struct {
+	Snapshot string // as in ShowOptions, but not "latest"
+	Yes      bool
+}
+
+// UndeleteOptions are those of "snapshot undelete".
+type UndeleteOptions struct {
+	Snapshot string // as in DeleteOptions
+}
+
+// PinOptions are those of "snapshot pin".
+type PinOptions struct {
+	Snapshot string // as in ShowOptions
+}
+
+// UnpinOptions are those of "snapshot unpin".
+type UnpinOptions struct {
+	Snapshot string // as in ShowOptions
+}
+
+// RestoreOptions are those of "snapshot restore".
+type RestoreOptions struct {
+	Snapshot         string   // as in ShowOptions; "latest" where none was given
+	Target           string   // an environment; "" for the acting one
+	To               string   // a directory, as it was typed; "" for an environment
+	Only             []string // names of services and mounts; none for all
+	Subpath          string   // clean, relative, beneath the one name in Only; "" for all of it
+	DryRun           bool
+	Yes              bool
+	NoSafetySnapshot bool
+}
+
+// StatsOptions are those of "repo stats".
+type StatsOptions struct{}
+
+// CheckOptions are those of "repo check".
+type CheckOptions struct {
+	ReadData bool // every blob, not only what leads to it
+}
+
+// RebuildIndexOptions are those of "repo rebuild-index".
+type RebuildIndexOptions struct{}
+
+// KeyAddOptions are those of "repo key add".
+type KeyAddOptions struct {
+	Token           bool   // make a token and print it, instead of asking for a password
+	Label           string // for people; "" for user and host
+	NewPasswordFile string // as it was typed; "" to ask
+}
+
+// KeyListOptions are those of "repo key list".
+type KeyListOptions struct{}
+
+// KeyRemoveOptions are those of "repo key remove".
+type KeyRemoveOptions struct {
+	Slot string // the name of a slot, or the beginning of one: 6 to 32 hex digits
+	Yes  bool
+}
+
+// KeyPasswordOptions are those of "repo key password".
+type KeyPasswordOptions struct {
+	NewPasswordFile string // as it was typed; "" to ask
+}
+
+// VersionOptions are those of "version".
+type VersionOptions struct{}
+
+var (
+	snapshotName = regexp.MustCompile(`^[0-9a-f]{6,20}$`)
+	slotName     = regexp.MustCompile(`^[0-9a-f]{6,32}$`)
+	memberName   = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
+)
+
+// snapshotArgument returns the argument at i as a snapshot's name, or its
+// beginning, or "latest".
+func snapshotArgument(c *cli.Context, i int) (string, error) {
+	typed := c.Args().Get(i)
+	if typed == "latest" {
+		return typed, nil
+	}
+	return namedSnapshot(typed, "latest, or ")
+}
+
+// namedSnapshot is snapshotArgument without "latest": what deletes is told what.
+func namedSnapshot(typed, or string) (string, error) {
+	name := strings.ToLower(typed)
+	if !snapshotName.MatchString(name) {
+		return "", usageError("%q is no snapshot; expected %s6 to 20 of the hex digits of its name", typed, or)
+	}
+	return name, nil
+}
+
+// innerPath returns a path inside a snapshot, clean and relative.
+func innerPath(typed string) (string, error) {
+	var elements []string
+	for e := range strings.SplitSeq(typed, "/") {
+		switch e {
+		case "", ".":
+		case "..":
+			return "", usageError("%q has \"..\" in it; expected a path as \"snapshot ls\" shows it", typed)
+		default:
+			elements = append(elements, e)
+		}
+	}
+	return strings.Join(elements, "/"), nil
+}
+
+func lsOptions(c *cli.Context) (o LsOptions, err error) {
+	o.Recursive = c.Bool("recursive")
+	if o.Snapshot, err = snapshotArgument(c, 0); err == nil {
+		o.Path, err = innerPath(c.Args().Get(1))
+	}
+	return o, err
+}
+
+func catOptions(c *cli.Context) (o CatOptions, err error) {
+	if c.Bool("json") {
+		return o, usageError("snapshot cat writes the file's bytes; it has no form for --json")
+	}
+	if o.Snapshot, err = snapshotArgument(c, 0); err == nil {
+		o.Path, err = innerPath(c.Args().Get(1))
+	}
+	if err == nil && o.Path == "" {
+		err = usageError("snapshot cat needs the path of a file")
+	}
+	return o, err
+}
+
+func diffOptions(c *cli.Context) (o DiffOptions, err error) {
+	if o.From, err = snapshotArgument(c, 0); err == nil {
+		o.To, err = snapshotArgument(c, 1)
+	}
+	return o, err
+}
+
+func findOptions(pattern string, all bool) (FindOptions, error) {
+	if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+		return FindOptions{}, usageError("%q is no pattern; expected a name, in which * and ? stand for any characters", pattern)
+	}
+	return FindOptions{Pattern: pattern, All: all}, nil
+}
+
+func restoreOptions(c *cli.Context) (RestoreOptions, error) {
+	o := RestoreOptions{
+		Snapshot:         "latest",
+		Target:           c.String("target"),
+		To:               c.String("to"),
+		DryRun:           c.Bool("dry-run"),
+		Yes:              c.Bool("yes"),
+		NoSafetySnapshot: c.Bool("no-safety-snapshot"),
+	}
+	var err error
+	if c.Args().Present() {
+		if o.Snapshot, err = snapshotArgument(c, 0); err != nil {
+			return o, err
+		}
+	}
+	if o.Target != "" && o.To != "" {
+		return o, usageError("--target restores into an environment and --to into a directory; expected one of them")
+	}
+	if o.Target != "" && !memberName.MatchString(o.Target) {
+		return o, usageError("--target %q is no environment's name", o.Target)
+	}
+	for _, name := range c.StringSlice("only") {
+		if !memberName.MatchString(name) {
+			return o, usageError("--only %q is no service's or mount's name", name)
+		}
+		if !slices.Contains(o.Only, name) {
+			o.Only = append(o.Only, name)
+		}
+	}
+	return o, o.narrow(c.String("path"))
+}
+
+// narrow puts --path into Only and Subpath. The path counts from the one name in
+// Only; without --only its first element is that name.
+func (o *RestoreOptions) narrow(typed string) error {
+	if typed == "" {
+		return nil
+	}
+	inner, err := innerPath(typed)
+	if err != nil {
+		return err
+	}
+	switch len(o.Only) {
+	case 0:
+		name, rest, _ := strings.Cut(inner, "/")
+		if rest == "" {
+			name, _, _ = strings.Cut(name, ".") // settings.db is all of settings
+		}
+		if !memberName.MatchString(name) {
+			return usageError("--path %q begins with no service's or mount's name; expected one such as uploads/2026", typed)
+		}
+		o.Only, o.Subpath = []string{name}, rest
+	case 1:
+		o.Subpath = inner
+	default:
+		return usageError("--path counts from one name; expected one --only, or none and a path that begins with the name")
+	}
+	return nil
+}
+
+func keyAddOptions(c *cli.Context) (KeyAddOptions, error) {
+	o := KeyAddOptions{Token: c.Bool("token"), Label: c.String("label"), NewPasswordFile: c.String("new-password-file")}
+	if o.Token && o.NewPasswordFile != "" {
+		return o, usageError("--token makes a token and --new-password-file takes a password; expected one of them")
+	}
+	return o, nil
+}
+
+func keyRemoveOptions(c *cli.Context) (KeyRemoveOptions, error) {
+	o := KeyRemoveOptions{Slot: strings.ToLower(c.Args().First()), Yes: c.Bool("yes")}
+	if !slotName.MatchString(o.Slot) {
+		return o, usageError("%q is no key slot; expected 6 to 32 of its hex digits, as \"repo key list\" shows them", c.Args().First())
+	}
+	return o, nil
+}
+
+// nothing is for commands without flags and arguments of their own.
+func nothing[O any](*cli.Context) (o O, err error) { return o, nil }
