@@ -128,8 +128,18 @@ func (s *Site) upload(ctx context.Context, author int64, content io.Reader) (id 
 	if err := s.db.QueryRowContext(ctx, "SELECT id FROM users WHERE id = ?", author).Scan(&found); err != nil {
 		return 0, missing("users", author, err)
 	}
-	file, err := s.keep(content)
+	temporary, file, err := s.receive(content)
 	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(temporary)
+	path := filepath.Join(s.place.Uploads, file.Path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return 0, err
+	}
+	s.underway.RLock()
+	defer s.underway.RUnlock()
+	if err := os.Rename(temporary, path); err != nil {
 		return 0, err
 	}
 	return s.register(context.WithoutCancel(ctx), author, file)
@@ -147,27 +157,19 @@ func (s *Site) register(ctx context.Context, author int64, file File) (id int64,
 	return id, err
 }
 
-// keep writes content beside the uploads and renames it into them, under a name
-// made from its hash.
-func (s *Site) keep(content io.Reader) (File, error) {
-	temporary, err := os.CreateTemp(s.incoming, "upload-")
+// receive writes content to a temporary file and gives it a name made from its
+// hash, below the uploads.
+func (s *Site) receive(content io.Reader) (temporary string, file File, err error) {
+	f, err := os.CreateTemp(s.incoming, "upload-")
 	if err != nil {
-		return File{}, err
+		return "", File{}, err
 	}
-	defer os.Remove(temporary.Name())
 	sum := blake3.New()
-	size, err := io.Copy(io.MultiWriter(temporary, sum), content)
-	if closeErr := temporary.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return File{}, err
+	size, err := io.Copy(io.MultiWriter(f, sum), content)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", File{}, errors.Join(err, os.Remove(f.Name()))
 	}
 	digest := hash(sum.Sum(nil)[:16])
-	file := File{Path: fmt.Sprintf("2026/%02d/photo-%x.jpg", digest[0]%12+1, digest[:6]), Size: size, Hash: digest}
-	path := filepath.Join(s.place.Uploads, file.Path)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return File{}, err
-	}
-	return file, os.Rename(temporary.Name(), path)
+	path := fmt.Sprintf("2026/%02d/photo-%x.jpg", digest[0]%12+1, digest[:6])
+	return f.Name(), File{Path: path, Size: size, Hash: digest}, nil
 }

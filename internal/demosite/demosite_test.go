@@ -207,7 +207,10 @@ func TestCopyUnderTrafficIsVerifiedExactly(t *testing.T) {
 		awaitChanges(t, s, 20)
 		w.From = seqOf(t, s)
 		to = copyOf(t, s)
-		w.To = seqOf(t, s)
+		var err error
+		if w.To, err = s.Settled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		awaitChanges(t, s, 20)
 	})
 	if tally.Failed > 0 {

@@ -20,7 +20,8 @@ type Site struct {
 	incoming string // uploads are written here first
 	db       *sql.DB
 	history  *os.File
-	writing  sync.Mutex // held during a change: history and database agree on the order
+	writing  sync.Mutex   // held during a change: history and database agree on the order
+	underway sync.RWMutex // held for reading by uploads whose file may have no row yet
 }
 
 // A Place is where the data of a site lies, be it the current one or a copy.
@@ -65,6 +66,14 @@ func (s *Site) Place() Place { return s.place }
 
 // Seq returns the number of the last committed change.
 func (s *Site) Seq(ctx context.Context) (int64, error) { return readSeq(ctx, s.db) }
+
+// Settled returns the number of the last committed change once every upload that
+// is underway has its row: the end of a Window, when asked after the copy is made.
+func (s *Site) Settled(ctx context.Context) (int64, error) {
+	s.underway.Lock()
+	defer s.underway.Unlock()
+	return s.Seq(ctx)
+}
 
 func openDatabase(ctx context.Context, path, mode string, pragmas ...string) (*sql.DB, error) {
 	query := url.Values{"mode": {mode}, "_txlock": {"immediate"}, "_pragma": pragmas}

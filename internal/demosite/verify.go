@@ -16,8 +16,8 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// A Window is what is known of when a copy was taken: the number of the last
-// change committed before it began and of the last committed when it had ended.
+// A Window is what is known of when a copy was taken: Site.Seq before it began and
+// Site.Settled after it had ended.
 type Window struct{ From, To int64 }
 
 // A Report is what was found in a copy.
