@@ -19,6 +19,7 @@ const (
 	atCounter    = 24
 	atPages      = 28
 	atCookie     = 40
+	atEncoding   = 56
 	atValidFor   = 92
 	atVersion    = 96
 	rollbackMode = 1
@@ -33,6 +34,7 @@ type header struct {
 	wal      bool
 	pages    uint32 // 0 where the header cannot be trusted on it
 	counter  uint32 // file change counter
+	encoding uint32 // of text: 1 UTF-8, 2 and 3 UTF-16, 0 while there is no schema
 	version  uint32 // of the SQLite that wrote last: 3040001
 }
 
@@ -62,6 +64,7 @@ func parseHeader(page []byte) (header, error) {
 		pageSize: size,
 		wal:      mode == walMode,
 		counter:  binary.BigEndian.Uint32(page[atCounter:]),
+		encoding: binary.BigEndian.Uint32(page[atEncoding:]),
 		version:  binary.BigEndian.Uint32(page[atVersion:]),
 	}
 	if binary.BigEndian.Uint32(page[atValidFor:]) == h.counter {
@@ -81,13 +84,14 @@ func (h header) server() string {
 func (h header) position() string { return fmt.Sprintf("change counter %d", h.counter) }
 
 // fitPage1 makes page, a page 1 that comes from elsewhere, fit to replace
-// current: it raises current's schema cookie, by which open connections notice
-// that all they know about tables has changed, and keeps current's journal mode,
-// which they have set up their locks for, if keepMode.
-func fitPage1(page, current []byte, keepMode bool) {
+// current. It keeps current's journal mode, which open connections have set up
+// their locks for, if keepMode. And it keeps and returns current's schema cookie,
+// so that our own connection does not read the schema anew while pages are being
+// replaced; it has to be raised when they are, which is how all others notice.
+func fitPage1(page, current []byte, keepMode bool) uint32 {
 	if keepMode {
 		copy(page[atJournal:atJournal+2], current[atJournal:])
 	}
-	cookie := binary.BigEndian.Uint32(current[atCookie:])
-	binary.BigEndian.PutUint32(page[atCookie:], cookie+1)
+	copy(page[atCookie:atCookie+4], current[atCookie:])
+	return binary.BigEndian.Uint32(current[atCookie:])
 }

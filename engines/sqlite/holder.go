@@ -32,9 +32,6 @@ func holder(path string) string {
 	}
 	var names []string
 	for _, pid := range pids {
-		if pid == os.Getpid() || pid <= 0 {
-			continue
-		}
 		names = append(names, fmt.Sprintf("process %d%s", pid, command(pid)))
 	}
 	if len(names) == 0 {
@@ -43,7 +40,8 @@ func holder(path string) string {
 	return strings.Join(names, ", ") + ", which " + what + " all the time"
 }
 
-// lockHolders reads /proc/locks: who holds write and who read locks on inodes.
+// lockHolders reads /proc/locks: which other processes hold write and read locks
+// on inodes.
 // Lines that look otherwise than expected are passed over.
 func lockHolders(locks io.Reader, inodes []uint64) (writers, readers []int) {
 	lines := bufio.NewScanner(locks)
@@ -54,7 +52,7 @@ func lockHolders(locks io.Reader, inodes []uint64) (writers, readers []int) {
 			continue
 		}
 		pid, err := strconv.Atoi(f[4])
-		if err != nil {
+		if err != nil || pid <= 0 || pid == os.Getpid() { // 0: in another container
 			continue
 		}
 		inode, err := strconv.ParseUint(f[5][strings.LastIndexByte(f[5], ':')+1:], 10, 64)

@@ -147,7 +147,7 @@ func (d *database) replace(ctx context.Context, image *os.File, current io.Reade
 	src := bufio.NewReaderSize(io.NewSectionReader(image, 0, next.bytes()), copyBuffer)
 	pending := uint32(pendingByte/now.pageSize + 1)
 	quiet := context.WithoutCancel(ctx) // a goroutine per page would watch ctx
-	var page1 []byte
+	var cookie uint32
 	for n := uint32(1); n <= next.pages; n++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -155,35 +155,27 @@ func (d *database) replace(ctx context.Context, image *os.File, current io.Reade
 		if _, err := io.ReadFull(src, to); err != nil {
 			return fmt.Errorf("read page %d of %s: %w", n, image.Name(), err)
 		}
-		clear(from)
 		if n <= now.pages {
 			if _, err := io.ReadFull(old, from); err != nil {
 				return fmt.Errorf("read current page %d: %w", n, err)
 			}
 		}
-		switch {
-		case n == 1:
-			page1 = bytes.Clone(to)
-			fitPage1(page1, from, keepMode)
-		case n == pending, n <= now.pages && bytes.Equal(from, to):
-		default:
-			if _, err := put.ExecContext(quiet, n, to); err != nil {
-				return fmt.Errorf("write page %d: %w", n, explain(d.path, err))
-			}
+		if n == 1 {
+			cookie = fitPage1(to, from, keepMode)
+		}
+		if n == pending || n <= now.pages && bytes.Equal(from, to) {
+			continue
+		}
+		if _, err := put.ExecContext(quiet, n, to); err != nil {
+			return fmt.Errorf("write page %d: %w", n, explain(d.path, err))
 		}
 	}
-	return d.putPage1(quiet, page1, next.pages, now.pages)
-}
-
-// putPage1 writes page 1 and cuts off what lies behind the last page. Page 1 is
-// the last to be written, since with it the schema changes, and the next statement
-// reads that anew. So this is one statement: and the cut, which is asked for by
-// NULL in the place of a page, holds only if no page is written after it.
-func (d *database) putPage1(ctx context.Context, page []byte, pages, now uint32) error {
-	if pages >= now {
-		return d.do(ctx, "INSERT INTO sqlite_dbpage (pgno, data) VALUES (1, ?)", page)
+	if next.pages < now.pages { // NULL cuts off this page and all after it, if no page is written after that
+		if _, err := put.ExecContext(quiet, next.pages+1, nil); err != nil {
+			return fmt.Errorf("cut off pages: %w", explain(d.path, err))
+		}
 	}
-	return d.do(ctx, "INSERT INTO sqlite_dbpage (pgno, data) VALUES (1, ?), (?, NULL)", page, pages+1)
+	return d.do(ctx, fmt.Sprintf("PRAGMA schema_version = %d", int32(cookie+1)))
 }
 
 // stopAutoVacuum keeps the commit from moving pages. With auto_vacuum=FULL the

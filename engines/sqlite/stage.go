@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"holdfast/engines"
@@ -46,18 +44,7 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 // what has changed since. In rollback mode that is left out where it would lock
 // writers out for long.
 func (t *target) retireAhead(ctx context.Context) error {
-	if there, err := exists(t.beside.current); err != nil || !there {
-		return err
-	}
-	db, err := openReader(ctx, t.beside.current, t.patience)
-	if err != nil {
-		return err
-	}
-	defer db.close()
-	if err := db.do(ctx, "PRAGMA writable_schema = 1"); err != nil {
-		return err
-	}
-	return db.read(ctx, func() error {
+	return t.look(ctx, func(db *database) error {
 		size, err := db.shape(ctx)
 		if err != nil || size.pages == 0 {
 			return err
@@ -86,14 +73,12 @@ func (t *target) stage(ctx context.Context, e tree.Entry, content engines.Conten
 	if err != nil {
 		return engines.Staged{}, err
 	}
-	note, err := t.fitPageSize(ctx)
+	notes, pageSize, err := t.fit(ctx)
 	if err != nil {
 		return engines.Staged{}, err
 	}
-	if note != "" {
-		staged.Notes = append(staged.Notes, note)
-	}
-	if err := t.addToken(ctx); err != nil {
+	staged.Notes = append(staged.Notes, notes...)
+	if err := t.addToken(ctx, pageSize); err != nil {
 		return engines.Staged{}, err
 	}
 	if _, err := setJournalMode(t.beside.staged, mode); err != nil {
@@ -195,80 +180,16 @@ func (t *target) checkStaged(ctx context.Context, e tree.Entry) (staged engines.
 	return staged, nil
 }
 
-// fitPageSize makes staged's pages as large as those of the current database:
-// they are replaced one by one, and while applications have it open in WAL mode
-// their size cannot change at all.
-func (t *target) fitPageSize(ctx context.Context) (note string, err error) {
-	want, err := t.currentPageSize(ctx)
-	if err != nil || want == 0 {
-		return "", err
-	}
-	db, err := openStaged(ctx, t.beside.staged)
-	if err != nil {
-		return "", err
-	}
-	closed := false
-	defer func() {
-		if !closed {
-			err = errors.Join(err, db.close())
-		}
-	}()
-	size, err := db.shape(ctx)
-	if err != nil || size.pages == 0 || size.pageSize == want {
-		return "", err
-	}
-	// Unlike VACUUM, VACUUM INTO keeps the rowids of all tables.
-	if err := db.do(ctx, fmt.Sprintf("PRAGMA page_size = %d", want)); err != nil {
-		return "", err
-	}
-	if err := db.do(ctx, "VACUUM INTO ?", t.beside.convert); err != nil {
-		return "", fmt.Errorf("its pages of %d bytes cannot be made %d bytes large like those of the current database; "+
-			"move that away, and its -wal with it, and the restore will create a new one: %w", size.pageSize, want, err)
-	}
-	closed = true
-	if err := db.close(); err != nil {
-		return "", err
-	}
-	if err := os.Rename(t.beside.convert, t.beside.staged); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("pages of %d bytes were made %d bytes large, like those of the current database", size.pageSize, want), nil
-}
-
-// currentPageSize returns 0 where there are no pages yet.
-func (t *target) currentPageSize(ctx context.Context) (int, error) {
-	if is, err := exists(t.beside.current); err != nil || !is {
-		return 0, err
-	}
-	db, err := openReader(ctx, t.beside.current, t.patience)
-	if err != nil {
-		return 0, err
-	}
-	defer db.close()
-	if err := db.do(ctx, "PRAGMA writable_schema = 1"); err != nil {
-		return 0, err
-	}
-	s, err := db.shape(ctx)
-	if err != nil || s.pages == 0 {
-		return 0, err
-	}
-	return s.pageSize, nil
-}
-
 // addToken puts the token into the staged database, where Swap brings it into the
 // current one together with everything else.
-func (t *target) addToken(ctx context.Context) (err error) {
-	want, err := t.currentPageSize(ctx)
-	if err != nil {
-		return err
-	}
+func (t *target) addToken(ctx context.Context, pageSize int) (err error) {
 	db, err := openStaged(ctx, t.beside.staged)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.close()) }()
-	if want != 0 { // counts only for a database that is still empty
-		if err := db.do(ctx, fmt.Sprintf("PRAGMA page_size = %d", want)); err != nil {
+	if pageSize != 0 { // counts only for a database that is still empty
+		if err := db.do(ctx, fmt.Sprintf("PRAGMA page_size = %d", pageSize)); err != nil {
 			return err
 		}
 	}
@@ -282,23 +203,6 @@ func (t *target) addToken(ctx context.Context) (err error) {
 		return err
 	}
 	return db.do(ctx, "COMMIT")
-}
-
-// owner returns the user and group that e belongs to here: by name, where the
-// name is known.
-func owner(e tree.Entry) (uid, gid int) {
-	uid, gid = int(e.UID), int(e.GID)
-	if u, err := user.Lookup(e.User); err == nil {
-		if n, err := strconv.Atoi(u.Uid); err == nil {
-			uid = n
-		}
-	}
-	if g, err := user.LookupGroup(e.Group); err == nil {
-		if n, err := strconv.Atoi(g.Gid); err == nil {
-			gid = n
-		}
-	}
-	return uid, gid
 }
 
 func syncFile(path string) error {

@@ -233,12 +233,24 @@ func (t *target) bringBack(ctx context.Context) error {
 		return err
 	}
 	defer db.close()
+	if ours, err := t.asked(ctx, db); err != nil || !ours {
+		return err
+	}
 	return db.transact(ctx, func() error {
 		if ours, err := t.swapped(ctx, db); err != nil || !ours {
 			return err
 		}
 		return db.replaceFrom(ctx, image, true)
 	})
+}
+
+// asked is swapped in a transaction of its own, which waits for no writer.
+func (t *target) asked(ctx context.Context, db *database) (ours bool, err error) {
+	err = db.read(ctx, func() (err error) {
+		ours, err = t.swapped(ctx, db)
+		return err
+	})
+	return ours, err
 }
 
 // Discard implements engines.Target.
@@ -277,7 +289,7 @@ func (t *target) dropToken(ctx context.Context) error {
 		return err
 	}
 	defer db.close()
-	if ours, err := t.swapped(ctx, db); err != nil || !ours {
+	if ours, err := t.asked(ctx, db); err != nil || !ours {
 		return err
 	}
 	return db.transact(ctx, func() error {

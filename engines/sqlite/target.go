@@ -116,17 +116,9 @@ func (t *target) pick(entries []tree.Entry) (tree.Entry, error) {
 
 // describe says what is there now, and its size in bytes.
 func (t *target) describe(ctx context.Context) (string, int64, error) {
-	db, err := openReader(ctx, t.beside.current, t.patience)
-	if err != nil {
-		return "", 0, err
-	}
-	defer db.close()
-	if err := db.do(ctx, "PRAGMA writable_schema = 1"); err != nil { // as Swap will see it
-		return "", 0, err
-	}
 	var size shape
 	what := "damaged"
-	err = db.read(ctx, func() (err error) {
+	err := t.look(ctx, func(db *database) (err error) {
 		if size, err = db.shape(ctx); err != nil {
 			return err
 		}

@@ -1,0 +1,327 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// another makes a database with other data: one transfer, numbered -1.
+func another(t *testing.T, mode string) string {
+	t.Helper()
+	path := filled(t, mode)
+	shell(t, path, `UPDATE account SET balance = balance - 5 WHERE id = 3; UPDATE account SET balance = balance + 5 WHERE id = 4;
+		INSERT INTO transfer VALUES (-1, 3, 4, 5); UPDATE page SET body = 'another' WHERE id % 3 = 0;`)
+	return path
+}
+
+// staged opens a target at path and stages the database from in it.
+func staged(t *testing.T, from, path string) *target {
+	t.Helper()
+	memory, entries, _ := mustCapture(t, from)
+	restore, err := Engine.Target(serviceOf(path), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { restore.Close() })
+	if _, err := restore.Plan(t.Context(), entries); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := restore.Stage(t.Context(), entries, memory); err != nil {
+		t.Fatal(err)
+	}
+	return restore.(*target)
+}
+
+func do(t *testing.T, steps ...func(context.Context) error) {
+	t.Helper()
+	for _, step := range steps {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func mustDump(t *testing.T, path string) string {
+	t.Helper()
+	s, err := dump(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// prompt is a sqlite3 command that keeps the database open and answers queries.
+func prompt(t *testing.T, path string) func(query string) string {
+	t.Helper()
+	c := run(t, exec.Command(command3(t, "sqlite3"), "-batch", "-cmd", ".timeout 30000", path))
+	return func(query string) string {
+		fmt.Fprintln(c.stdin, query)
+		fmt.Fprintln(c.stdin, "SELECT 'end of answer';")
+		from := len(c.seen)
+		c.expect("end of answer")
+		return strings.Join(c.seen[from:len(c.seen)-1], "\n")
+	}
+}
+
+func TestOpenApplicationsSeeTheNewRows(t *testing.T) {
+	inBothModes(t, func(t *testing.T, mode string) {
+		from, path := another(t, mode), filled(t, mode)
+		ask := prompt(t, path)
+		if got := ask("SELECT count(*) FROM transfer;"); got != "0" {
+			t.Fatal(got)
+		}
+		site := start(t, "site", []string{path, "1"})
+		site.expect("ack")
+		restore := staged(t, from, path)
+		site.expect("ack")
+		do(t, restore.Swap)
+		if got := ask("SELECT count(*) FROM transfer WHERE n = -1; PRAGMA integrity_check;"); got != "1\nok" {
+			t.Errorf("an open connection sees %q after the swap", got)
+		}
+		site.expect("ack")
+		do(t, restore.Revert)
+		if got := ask("SELECT count(*) FROM transfer WHERE n = -1; PRAGMA integrity_check;"); got != "0\nok" {
+			t.Errorf("an open connection sees %q after the revert", got)
+		}
+		site.expect("ack")
+		do(t, restore.Discard)
+		site.end() // and met no error, nor was it kept waiting for longer than its busy timeout
+		if got := ask("SELECT sum(balance) FROM account; PRAGMA integrity_check; PRAGMA journal_mode;"); got != "20000\nok\n"+mode {
+			t.Errorf("an open connection sees %q at the end", got)
+		}
+	})
+}
+
+// A reader in the middle of its transaction keeps its view in WAL mode, and is
+// waited for in rollback mode.
+func TestReadersInTheMiddleOfATransaction(t *testing.T) {
+	from, path := another(t, "wal"), filled(t, "wal")
+	ask := prompt(t, path)
+	ask("BEGIN; SELECT count(*) FROM transfer;")
+	restore := staged(t, from, path)
+	do(t, restore.Swap)
+	if got := ask("SELECT count(*) FROM transfer; COMMIT;"); got != "0" {
+		t.Errorf("a read transaction that began before sees %q", got)
+	}
+	if got := ask("SELECT count(*) FROM transfer;"); got != "1" {
+		t.Errorf("a read transaction that begins after sees %q", got)
+	}
+
+	from, path = another(t, "delete"), filled(t, "delete")
+	site := start(t, "lock", []string{path, "BEGIN"})
+	site.expect("locked")
+	before := mustDump(t, path)
+	slow := staged(t, from, path)
+	slow.patience = 1
+	err := slow.Swap(t.Context())
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", site.cmd.Process.Pid)) {
+		t.Errorf("a swap that a reader keeps from committing: %v", err)
+	}
+	if mustDump(t, path) != before {
+		t.Error("a swap that failed has changed the database")
+	}
+	site.end()
+	do(t, slow.Swap, slow.Revert, slow.Discard)
+}
+
+// No commit may fall between the retired copy and the replacement: every transfer
+// that a site was told is committed is in one of them.
+func TestNoCommitIsLostByASwap(t *testing.T) {
+	inBothModes(t, func(t *testing.T, mode string) {
+		for range 5 {
+			from, path := another(t, mode), filled(t, mode)
+			site := start(t, "site", []string{path, "1"})
+			site.expect("ack")
+			restore := staged(t, from, path)
+			site.expect("ack")
+			do(t, restore.Swap)
+			for range 5 {
+				site.expect("ack")
+			}
+			site.end()
+			retired, err := os.ReadFile(restore.beside.retired)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old, now := transfers(t, write(t, retired)), transfers(t, path)
+			var before, after int
+			for _, n := range site.acknowledged() {
+				if old[n] {
+					before++
+				}
+				if now[n] {
+					after++
+				}
+				if old[n] == now[n] {
+					t.Errorf("transfer %d was committed; retired: %v, current: %v", n, old[n], now[n])
+				}
+			}
+			if before == 0 || after == 0 {
+				t.Errorf("%d transfers before the swap, %d after it: nothing was put to the test", before, after)
+			}
+			do(t, restore.Revert)
+			if reverted := transfers(t, path); !maps.Equal(reverted, old) {
+				t.Errorf("%d transfers after the revert, %d are retired", len(reverted), len(old))
+			}
+			do(t, restore.Discard)
+		}
+	})
+}
+
+func transfers(t *testing.T, path string) map[int]bool {
+	t.Helper()
+	db := connect(path, "rw")
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), "SELECT n FROM transfer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	all := map[int]bool{}
+	for rows.Next() {
+		var n int
+		if err := rows.Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		all[n] = true
+	}
+	return all
+}
+
+// pagesApart lists the pages in which two databases differ beyond the counters of
+// the header: change counter, schema cookie, "valid for" and version of the writer.
+func pagesApart(a, b []byte) []int {
+	var apart []int
+	mask := func(page []byte) []byte {
+		page = bytes.Clone(page)
+		if len(page) >= headerSize {
+			clear(page[atCounter : atCounter+4])
+			clear(page[atCookie : atCookie+4])
+			clear(page[atValidFor : atVersion+4])
+		}
+		return page
+	}
+	for n := 0; n*4096 < max(len(a), len(b)); n++ {
+		pa, pb := a[min(n*4096, len(a)):min(n*4096+4096, len(a))], b[min(n*4096, len(b)):min(n*4096+4096, len(b))]
+		if n == 0 {
+			pa, pb = mask(pa), mask(pb)
+		}
+		if !bytes.Equal(pa, pb) {
+			apart = append(apart, n+1)
+		}
+	}
+	return apart
+}
+
+func TestARevertIsExactPageByPage(t *testing.T) {
+	inBothModes(t, func(t *testing.T, mode string) {
+		from, path := another(t, mode), filled(t, mode)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		restore := staged(t, from, path)
+		do(t, restore.Swap, restore.Revert, restore.Discard)
+		after, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if apart := pagesApart(before, after); apart != nil {
+			t.Errorf("pages %v are not what they were (%d bytes, %d bytes)", apart, len(before), len(after))
+		}
+	})
+}
+
+// All but the page that held the token, and the list of free pages that it is on.
+func TestARestoreIsExactPageByPage(t *testing.T) {
+	inBothModes(t, func(t *testing.T, mode string) {
+		from, path := another(t, mode), filled(t, mode)
+		want, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		restore := staged(t, from, path)
+		do(t, restore.Swap, restore.Discard)
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range pagesApart(want, got) {
+			if n != 1 && n*4096 <= len(want) {
+				t.Errorf("page %d is not that of the snapshot", n)
+			}
+		}
+		if len(got) != len(want)+4096 {
+			t.Errorf("%d bytes became %d, not one page more", len(want), len(got))
+		}
+	})
+}
+
+func TestTheJournalModeStays(t *testing.T) {
+	for _, of := range []string{"wal", "delete"} {
+		inBothModes(t, func(t *testing.T, mode string) {
+			from, path := another(t, of), filled(t, mode)
+			restore := staged(t, from, path)
+			do(t, restore.Swap)
+			if got := shell(t, path, "PRAGMA journal_mode;"); got != mode {
+				t.Errorf("after a swap with a database in %s mode, one in %s mode is in %s mode", of, mode, got)
+			}
+			do(t, restore.Revert, restore.Discard)
+			if got := shell(t, path, "PRAGMA journal_mode;"); got != mode {
+				t.Errorf("after the revert it is in %s mode", got)
+			}
+			restore.Close()
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			restore = staged(t, from, path)
+			do(t, restore.Swap, restore.Discard)
+			if got := shell(t, path, "PRAGMA journal_mode;"); got != of {
+				t.Errorf("a database that is created of one in %s mode is in %s mode", of, got)
+			}
+		})
+	}
+}
+
+// With auto_vacuum=FULL a commit moves pages, unless it is kept from it.
+func TestAutoVacuumDoesNotMovePages(t *testing.T) {
+	inBothModes(t, func(t *testing.T, mode string) {
+		for _, now := range []string{"NONE", "FULL", "INCREMENTAL"} {
+			for _, next := range []string{"NONE", "FULL", "INCREMENTAL"} {
+				for _, rows := range [][2]int{{100, 3000}, {3000, 100}} {
+					path, from := vacuumed(t, mode, now, rows[0]), vacuumed(t, mode, next, rows[1])
+					ask := prompt(t, path)
+					ask("SELECT count(*) FROM t;")
+					old, want := mustDump(t, path), mustDump(t, from)
+					restore := staged(t, from, path)
+					do(t, restore.Swap)
+					if mustDump(t, path) != want || ask("PRAGMA integrity_check;") != "ok" {
+						t.Errorf("auto_vacuum %s becomes %s: the swap gave other data", now, next)
+					}
+					do(t, restore.Revert)
+					if mustDump(t, path) != old || ask("PRAGMA integrity_check;") != "ok" {
+						t.Errorf("auto_vacuum %s becomes %s: the revert gave other data", now, next)
+					}
+					do(t, restore.Discard)
+					restore.Close()
+				}
+			}
+		}
+	})
+}
+
+func vacuumed(t *testing.T, mode, vacuum string, rows int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "v.db")
+	shell(t, path, fmt.Sprintf(`PRAGMA auto_vacuum = %s; PRAGMA journal_mode = %s; CREATE TABLE t (a INTEGER PRIMARY KEY, b);
+		CREATE INDEX i ON t (b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d)
+		INSERT INTO t SELECT i, hex(randomblob(100)) FROM n; DELETE FROM t WHERE a %% 3 = 0;`, vacuum, mode, rows))
+	return path
+}
