@@ -70,8 +70,8 @@ func unknownCommand(app *cli.App, path []*cli.Command, part string) error {
 	return usageError("%s", text)
 }
 
-// checkArguments compares their number with the command's ArgsUsage: words,
-// [words] that may be left out, and a last one with "..." that may be repeated.
+// checkArguments compares their number with the command's ArgsUsage: words, and
+// [words] that may be left out.
 func checkArguments(call invocation, rest []string) error {
 	command := call.path[len(call.path)-1]
 	if len(command.Subcommands) > 0 {
@@ -82,9 +82,6 @@ func checkArguments(call invocation, rest []string) error {
 	for _, word := range usage {
 		if !strings.HasPrefix(word, "[") {
 			least++
-		}
-		if strings.HasSuffix(strings.TrimSuffix(word, "]"), "...") {
-			most = len(rest)
 		}
 	}
 	switch {
