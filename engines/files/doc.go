@@ -1,0 +1,48 @@
+// Package files is the engine for mounts: directories with uploads and other
+// files, whatever is in them.
+//
+//	Prepare   clock, syncfs, walk against the parent snapshot    (site runs)
+//	Mark      walk against the tree that Prepare stored          (under the hold)
+//	Send      hands the result over
+//
+//	Stage     .holdfast/TOKEN/building -> .holdfast/TOKEN/staged (site runs)
+//	Swap      plan; names change places with staged ones; staged -> retired
+//	Revert    retired -> staged; names change back; plan removed
+//	Discard   plan removed; .holdfast/TOKEN removed
+//
+// Reading. A walk compares each name's stat with the entry of that name in an
+// earlier tree; what has equal type, size, mtime, ctime and inode is taken over
+// unread, and a directory in which nothing differs is taken over whole. The
+// second walk therefore costs stats, and reading what changed in between.
+//
+// Time stamps prove nothing about what happens within one tick of the clock, or
+// to a page that is already dirty in somebody's mapping. So Prepare notes the
+// filesystem's clock S and then syncs the filesystem, which makes the next write
+// to any mapped page move the file's times: a file whose times are older than S
+// (less one tick) will show every later change. All others are suspect: read
+// again by Mark and by the next snapshot. The clock is the kernel's own
+// (CLOCK_REALTIME_COARSE is what local filesystems stamp with), so nothing is
+// written into the mount; a server's clock may differ, and there everything of
+// the last ten minutes is suspect.
+//
+// Writing. Current data changes in Swap and Revert only, name by name, each by
+// one rename. The mount's root is never renamed, nor is any directory that holds
+// something that must stay (an excluded path, a live SQLite file): their
+// children change places instead, at any depth. So what is excluded is not even
+// moved. The plan in .holdfast/TOKEN/plan says for each name which inode was
+// there and which one comes; where the two are now tells how far a swap got, at
+// any moment, to any process.
+//
+// Invariants:
+//
+//  1. Beneath the mount nothing is reached by path: only by descriptors and
+//     single names, never through a symlink.
+//  2. What Service.Avoid names is never opened for reading or writing.
+//  3. What a snapshot says about a file's size is what it holds of it.
+//  4. Memory does not grow with the number of files; of one directory the names
+//     are held, of its entries one window.
+//  5. Until plan is written no current name has moved; once it is removed Revert
+//     does nothing; it is removed only when all names are old or all are new.
+//  6. Nothing outside .holdfast/TOKEN is ever removed, and nothing on another
+//     filesystem.
+package files

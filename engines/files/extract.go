@@ -1,0 +1,80 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+// Extract writes entries, files and directories of any engine, into dir, which
+// must exist and be empty, as exactly as a restore of a mount does, and makes
+// them durable. They are built in dir/.holdfast and appear in dir when they are
+// complete. Nothing is written if there is too little room.
+func Extract(ctx context.Context, content engines.Content, entries []tree.Entry, dir string) (engines.Staged, error) {
+	root, err := openRoot(dir)
+	if err != nil {
+		return engines.Staged{}, err
+	}
+	defer unix.Close(root)
+	if empty, err := isEmpty(root); err != nil || !empty {
+		return engines.Staged{}, errors.Join(err, fmt.Errorf("%s is not empty; restore into a directory that is", dir))
+	}
+	if err := checkRoom(ctx, dir, entries, content); err != nil {
+		return engines.Staged{}, err
+	}
+	staged, err := extract(ctx, &disk{}, root, content, entries)
+	if err != nil {
+		return engines.Staged{}, fmt.Errorf("restore into %s: %w; what was written so far is in %s", dir, err, filepath.Join(dir, hidden))
+	}
+	return staged, nil
+}
+
+func extract(ctx context.Context, d *disk, root int, content engines.Content, entries []tree.Entry) (engines.Staged, error) {
+	home, err := d.makeDirectory(root, hidden)
+	if err != nil {
+		return engines.Staged{}, err
+	}
+	defer unix.Close(home)
+	if err := secure(d, home); err != nil {
+		return engines.Staged{}, err
+	}
+	building, err := d.makeDirectory(home, dirBuilding)
+	if err != nil {
+		return engines.Staged{}, err
+	}
+	defer unix.Close(building)
+	staged, err := build(d, home, content, &rules{}, "", func(w *writer) error {
+		_, err := w.run(ctx, building, &place{}, each(entries))
+		return err
+	})
+	if err != nil {
+		return engines.Staged{}, err
+	}
+	names, err := readNames(building)
+	if err != nil {
+		return engines.Staged{}, err
+	}
+	for _, name := range names {
+		if err := d.rename(building, name, root, name); err != nil {
+			return engines.Staged{}, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return staged, errors.Join(d.rmdir(home, dirBuilding), d.rmdir(root, hidden), d.sync(root))
+}
+
+func each(entries []tree.Entry) iter.Seq2[tree.Entry, error] {
+	return func(yield func(tree.Entry, error) bool) {
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}

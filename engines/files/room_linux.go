@@ -1,0 +1,118 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+// room is what a filesystem has left, or a tree takes up.
+type room struct {
+	bytes  uint64
+	inodes uint64
+	block  uint64
+}
+
+// freeRoom returns what is left for others than root; inodes is 0 where a
+// filesystem does not count them.
+func freeRoom(fd int) (room, error) {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return room{}, err
+	}
+	block := uint64(max(fs.Frsize, 1))
+	if fs.Frsize == 0 {
+		block = uint64(max(fs.Bsize, 1))
+	}
+	return room{bytes: fs.Bavail * block, inodes: fs.Ffree, block: block}, nil
+}
+
+// checkRoom compares what entries will take up with what is free at path, or
+// where path will be. Where the sum of all sizes fits there is nothing to count;
+// else holes are left out and hard links counted once.
+func checkRoom(ctx context.Context, path string, entries []tree.Entry, content engines.Content) error {
+	root, err := openRoot(path)
+	if errors.Is(err, unix.ENOENT) {
+		root, err = openRoot(filepath.Dir(path))
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	free, err := freeRoom(root)
+	if err != nil {
+		return fmt.Errorf("free space at %s: %w", path, err)
+	}
+	var most room
+	for i := range entries {
+		most.inodes += 1 + entries[i].Entries
+		most.bytes += entries[i].Size + (1+entries[i].Entries)*2*free.block
+	}
+	if most.fits(free) {
+		return nil
+	}
+	n := &need{ctx: ctx, content: content, block: free.block, links: map[uint64]bool{}}
+	for i := range entries {
+		if err := n.add(&entries[i], 0); err != nil {
+			return err
+		}
+	}
+	switch {
+	case n.sum.fits(free):
+		return nil
+	case n.sum.bytes > free.bytes:
+		return fmt.Errorf("too little room at %s: %s are needed beside the current data and %s are free; nothing was changed", path, bytesText(n.sum.bytes), bytesText(free.bytes))
+	}
+	return fmt.Errorf("too little room at %s: %d inodes are needed beside the current data and %d are free; nothing was changed", path, n.sum.inodes, free.inodes)
+}
+
+func (r room) fits(free room) bool {
+	return r.bytes <= free.bytes && (free.inodes == 0 || r.inodes <= free.inodes)
+}
+
+// need adds up what a tree takes on disk.
+type need struct {
+	ctx     context.Context
+	content engines.Content
+	block   uint64
+	links   map[uint64]bool
+	sum     room
+}
+
+func (n *need) add(e *tree.Entry, depth int) error {
+	if e.Link != 0 && e.Type != tree.Directory {
+		if n.links[e.Link] {
+			return nil
+		}
+		n.links[e.Link] = true
+	}
+	n.sum.inodes++
+	switch e.Type {
+	case tree.File:
+		stored := e.Content.Size()
+		n.sum.bytes += (stored + n.block - 1) / n.block * n.block
+		return nil
+	case tree.Directory:
+		n.sum.bytes += n.block
+	default:
+		return nil
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("%q lies more than %d directories deep: %w", e.Name, maxDepth, tree.ErrInvalid)
+	}
+	for child, err := range n.content.Children(n.ctx, *e) {
+		if err == nil {
+			err = n.add(&child, depth+1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

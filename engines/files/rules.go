@@ -1,0 +1,92 @@
+package files
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/engines"
+)
+
+// rules say what of a mount is left alone: neither read nor, by a restore, touched.
+type rules struct {
+	patterns []pattern
+	// avoid holds Service.Avoid, as far as it lies in the mount: last name ->
+	// paths counted from the mount.
+	avoid map[string][]string
+	// nodes are the files of Service.Avoid that exist, whatever their names.
+	nodes map[node]bool
+}
+
+// node is a file's identity while the machine runs.
+type node struct{ dev, ino uint64 }
+
+// newRules looks Service.Avoid up, without opening any of it. It is called for
+// each walk, because a SQLite file's -wal and -journal come and go.
+func newRules(s engines.Service, mount string, patterns []pattern) (*rules, error) {
+	r := &rules{patterns: patterns, avoid: map[string][]string{}, nodes: map[node]bool{}}
+	mounts := spellings(mount)
+	for _, avoided := range s.Avoid {
+		for _, p := range spellings(avoided) {
+			for _, m := range mounts {
+				if m == p || strings.HasPrefix(m, p+"/") {
+					return nil, fmt.Errorf("%s is or lies in %s, which is in use for something else; take the mount out of the configuration", mount, avoided)
+				}
+				if rest, ok := strings.CutPrefix(p, m+"/"); ok {
+					r.avoid[path.Base(rest)] = append(r.avoid[path.Base(rest)], rest)
+				}
+			}
+			var st unix.Stat_t
+			if err := unix.Stat(p, &st); err == nil {
+				r.nodes[node{uint64(st.Dev), st.Ino}] = true
+			}
+		}
+	}
+	return r, nil
+}
+
+// spellings returns the paths under which p may be met: as given, with the
+// symlinks on the way to it resolved, and the file it leads to.
+func spellings(p string) []string {
+	p = filepath.Clean(p)
+	all := []string{p}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(p)); err == nil {
+		all = append(all, filepath.Join(dir, filepath.Base(p)))
+	}
+	if real, err := filepath.EvalSymlinks(p); err == nil {
+		all = append(all, real)
+	}
+	return all
+}
+
+// stays reports whether name in the directory at must not be opened, whatever
+// it is: it is known by its path alone.
+func (r *rules) stays(at *place, name string) bool {
+	if at.depth == 0 && name == hidden {
+		return true
+	}
+	paths := r.avoid[name]
+	if len(paths) == 0 {
+		return false
+	}
+	own := at.beneath(name)
+	for _, p := range paths {
+		if p == own {
+			return true
+		}
+	}
+	return false
+}
+
+// excluded reports whether the patterns leave name in the directory at out.
+func (r *rules) excluded(at *place, name string, folder bool) bool {
+	return len(r.patterns) > 0 && excludedBy(r.patterns, at.elements(name), folder)
+}
+
+// left reports whether the thing is left alone for any reason.
+func (r *rules) left(at *place, name string, folder bool) bool {
+	return r.stays(at, name) || r.excluded(at, name, folder)
+}

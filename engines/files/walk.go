@@ -1,0 +1,294 @@
+package files
+
+import (
+	"context"
+	"iter"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+// walker stores one directory tree in a sink, taking over what has not changed
+// since an earlier tree.
+//
+// Directories and files are worked on in parallel, as far as tasks has room; a
+// task that finds none works alone on what it would have handed out. So tasks
+// wait for each other downwards only, and never for room.
+type walker struct {
+	sink   engines.Sink
+	rules  *rules
+	clock  clock
+	final  bool // under the hold: nothing reads this again, so what cannot be had is lost
+	root   stat
+	owners *owners
+	links  *links
+
+	tasks  *errgroup.Group
+	cancel context.CancelCauseFunc
+
+	mu     sync.Mutex
+	losses []engines.Loss
+	notes  []string
+}
+
+// parallel is the number of tasks beside the caller. Reading waits for disks as
+// much as for processors.
+func parallel() int { return max(4, 2*runtime.GOMAXPROCS(0)) }
+
+// walk stores the directory fd as name. before is the earlier tree, if there is one.
+func (w *walker) walk(ctx context.Context, fd int, name string, before *tree.Entry) (tree.Entry, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w.cancel, w.tasks = cancel, &errgroup.Group{}
+	w.tasks.SetLimit(parallel())
+
+	st, err := statAt(fd, "")
+	if err != nil {
+		return tree.Entry{}, err
+	}
+	w.root = st
+	it := item{name: name, stat: st, before: before}
+	at := &place{name: name}
+	it.entry = w.describe(&it)
+	w.readAttributes(attributesOf(fd), at, &it)
+	e, err := w.directory(ctx, fd, at, it.entry, before)
+	if err != nil {
+		cancel(err)
+	}
+	_ = w.tasks.Wait() // what a task returns has cancelled ctx already
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return e, err
+}
+
+// item is one name on its way to an entry.
+type item struct {
+	name   string
+	stat   stat
+	before *tree.Entry // the entry of that name in the earlier tree
+	entry  tree.Entry
+	ready  bool // entry is final
+	absent bool // there is nothing to record
+	err    error
+}
+
+// same reports whether the item's entry is the earlier one, to the last bit.
+func (it *item) same() bool {
+	return !it.absent && it.before != nil && sameEntry(&it.entry, it.before)
+}
+
+// listing is a directory while it is walked.
+type listing struct {
+	fd     int
+	at     *place
+	names  []string // not looked at yet
+	before *earlier
+	items  []item // the current window
+}
+
+// directory stores the directory fd and all beneath it. e is what its own stat says.
+//
+// As long as everything equals the earlier listing, nothing is put: it can be
+// had from there again. PutDirectory is called no sooner than the first window
+// is complete, so that it does not nest where directories are small.
+func (w *walker) directory(ctx context.Context, fd int, at *place, e tree.Entry, before *tree.Entry) (tree.Entry, error) {
+	if before != nil && before.Type != tree.Directory {
+		before = nil
+	}
+	names, err := readNames(fd)
+	if err != nil {
+		w.lose(at.path(""), "its listing cannot be read to the end: "+err.Error())
+	}
+	if at.depth > 0 && slices.Contains(names, cacheTagName) && isCache(fd) {
+		names = []string{cacheTagName}
+		w.note(at.path("") + ": marked as a cache by " + cacheTagName + "; of what it holds only this mark is stored")
+	}
+	l := &listing{fd: fd, at: at, names: names, before: openEarlier(ctx, w.sink, before)}
+	defer l.before.close()
+
+	kept := 0
+	for {
+		more := len(l.names) > 0
+		if err := w.window(ctx, l); err != nil {
+			return e, err
+		}
+		if l.before.differs || slices.ContainsFunc(l.items, func(it item) bool { return !it.same() }) {
+			break
+		}
+		if !more {
+			e.Content, e.Size, e.Entries = before.Content, before.Size, before.Entries
+			return e, nil
+		}
+		kept += len(l.items)
+	}
+	if l.before.err != nil && context.Cause(ctx) == nil {
+		w.note(at.path("") + ": its listing in the earlier tree cannot be read, so all of it was read again: " + l.before.err.Error())
+	}
+	var base tree.Stream
+	if before != nil {
+		base = before.Content
+	}
+	return w.sink.PutDirectory(ctx, e, base, w.children(ctx, l, before, kept))
+}
+
+// children yields the first kept entries of the earlier listing, the current
+// window, and the rest.
+func (w *walker) children(ctx context.Context, l *listing, before *tree.Entry, kept int) iter.Seq2[tree.Entry, error] {
+	return func(yield func(tree.Entry, error) bool) {
+		if kept > 0 {
+			n := 0
+			for e, err := range w.sink.Children(ctx, *before) {
+				if !yield(e, err) || err != nil {
+					return
+				}
+				if n++; n == kept {
+					break
+				}
+			}
+		}
+		for {
+			for i := range l.items {
+				if it := &l.items[i]; !it.absent && !yield(it.entry, nil) {
+					return
+				}
+			}
+			if len(l.names) == 0 {
+				return
+			}
+			if err := w.window(ctx, l); err != nil {
+				yield(tree.Entry{}, err)
+				return
+			}
+		}
+	}
+}
+
+// window brings the next names of l to entries.
+func (w *walker) window(ctx context.Context, l *listing) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	n := min(window, len(l.names))
+	l.items = slices.Grow(l.items[:0], n)
+	for _, name := range l.names[:n] {
+		if it, ok := w.look(l, name); ok {
+			l.items = append(l.items, it)
+		}
+	}
+	if l.names = l.names[n:]; len(l.names) == 0 {
+		l.before.finish() // holds nothing open while we are further down
+	}
+	return w.complete(ctx, l)
+}
+
+// complete does for each item what a stat could not.
+func (w *walker) complete(ctx context.Context, l *listing) error {
+	var pending sync.WaitGroup
+	for i := range l.items {
+		it := &l.items[i]
+		if it.ready || it.absent {
+			continue
+		}
+		pending.Add(1)
+		task := func() error {
+			defer pending.Done()
+			if it.err = w.read(ctx, l, it); it.err != nil {
+				w.cancel(it.err)
+			}
+			return it.err
+		}
+		if !w.tasks.TryGo(task) && task() != nil {
+			break
+		}
+	}
+	pending.Wait()
+	for i := range l.items {
+		if err := l.items[i].err; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look decides by stat alone, where it can; ok is false where there is nothing to record.
+func (w *walker) look(l *listing, name string) (it item, ok bool) {
+	it = item{name: name, before: l.before.find(name)}
+	if w.rules.stays(l.at, name) {
+		return it, false
+	}
+	st, err := statAt(l.fd, name)
+	if err != nil {
+		if err != unix.ENOENT {
+			w.lose(l.at.path(name), err.Error())
+		}
+		return it, false
+	}
+	it.stat = st
+	folder := st.kind() == tree.Directory
+	switch {
+	case w.rules.excluded(l.at, name, folder) || w.rules.nodes[st.node]:
+		return it, false
+	case st.kind() == 0:
+		w.lose(l.at.path(name), "neither file nor directory nor anything else that can be stored")
+		return it, false
+	case st.crosses(&w.root) && !folder:
+		w.note(l.at.path(name) + ": lies on another filesystem that is mounted here; left out")
+		return it, false
+	case !folder && w.unchanged(it.before, &st):
+		it.entry = *it.before
+		w.own(&it.entry, &st)
+		it.ready = true
+		if !w.final {
+			w.sink.Keep(it.entry)
+		}
+	}
+	return it, true
+}
+
+// unchanged reports whether the earlier entry stands for the file as it is now.
+func (w *walker) unchanged(e *tree.Entry, st *stat) bool {
+	return e != nil && !e.Suspect && e.Type == st.kind() && e.MTime == st.mtime && e.CTime == st.ctime &&
+		e.Inode == st.ino && (e.Type != tree.File || e.Size == st.size)
+}
+
+// describe returns what stat says about the item, as an entry.
+func (w *walker) describe(it *item) tree.Entry {
+	st := &it.stat
+	e := tree.Entry{
+		Name: it.name, Type: st.kind(), MTime: st.mtime, CTime: st.ctime, Inode: st.ino, Device: st.device,
+		Suspect: w.clock.suspects(st.mtime, st.ctime),
+	}
+	w.own(&e, st)
+	return e
+}
+
+func (w *walker) own(e *tree.Entry, st *stat) {
+	e.Mode = st.mode & 0o7777
+	e.UID, e.GID = st.uid, st.gid
+	e.User, e.Group = w.owners.user(st.uid), w.owners.group(st.gid)
+	// An overlay's layers number their files each for themselves.
+	if st.links > 1 && e.Type != tree.Directory && st.dev == w.root.dev {
+		e.Link = st.ino
+	} else {
+		e.Link = 0
+	}
+}
+
+func (w *walker) lose(path, reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.losses = append(w.losses, engines.Loss{Path: path, Reason: reason})
+}
+
+func (w *walker) note(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notes = append(w.notes, text)
+}
