@@ -16,7 +16,7 @@ import (
 
 const (
 	packSize    = 16 << 20 // a pack is closed when it holds as much
-	packsUnsent = 2        // packs on their way to storage at once
+	packsUnsent = 1        // packs on their way to storage at once, while the next is filled
 )
 
 // packer fills one pack after the other.

@@ -37,7 +37,27 @@ type actions struct {
 // allActions is the program as it is.
 func allActions() actions {
 	return actions{
-		Version: printVersion,
+		Init:         initialise,
+		Create:       create,
+		List:         list,
+		Show:         show,
+		Ls:           ls,
+		Cat:          cat,
+		Diff:         diff,
+		Find:         find,
+		Delete:       remove,
+		Undelete:     undelete,
+		Pin:          pin,
+		Unpin:        unpin,
+		Restore:      restore,
+		Stats:        stats,
+		Check:        checkRepository,
+		RebuildIndex: rebuildIndex,
+		KeyAdd:       keyAdd,
+		KeyList:      keyList,
+		KeyRemove:    keyRemove,
+		KeyPassword:  keyPassword,
+		Version:      printVersion,
 	}
 }
 

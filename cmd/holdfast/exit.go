@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"strings"
 
+	"holdfast/internal/activity"
 	"holdfast/internal/environment"
+	"holdfast/internal/snapshot"
+	"holdfast/repo"
 )
 
 // exitCode tells a script how a command ended.
@@ -67,6 +70,9 @@ var codeRules = []codeRule{
 	{environment.ErrNoEnvironment, exitUsage},
 	{environment.ErrNoPassword, exitUsage},
 	{errIncomplete, exitIncomplete},
+	{repo.ErrNoRepository, exitNoRepository},
+	{snapshot.ErrLocked, exitBusy},
+	{repo.ErrWrongSecret, exitWrongPassword},
 }
 
 func codeOf(err error) exitCode {
@@ -77,6 +83,9 @@ func codeOf(err error) exitCode {
 		if errors.Is(err, r.wraps) {
 			return r.code
 		}
+	}
+	if _, busy := errors.AsType[*activity.BusyError](err); busy {
+		return exitBusy
 	}
 	return exitFailed
 }

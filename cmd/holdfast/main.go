@@ -22,6 +22,7 @@ import (
 
 func main() {
 	app := newEnv(os.Stdin, os.Stdout, os.Stderr)
+	app.schemes = serviceSchemes()
 	ctx, stop := interruptible(context.Background(), app.console)
 	code := run(ctx, app, allActions(), os.Args[1:])
 	stop()

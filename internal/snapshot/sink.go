@@ -89,6 +89,9 @@ func (c countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Counted is content that tells p what is read of it.
+func Counted(content engines.Content, p Progress) engines.Content { return countedContent{content, p} }
+
 // countedContent tells the progress what a restore reads.
 type countedContent struct {
 	engines.Content

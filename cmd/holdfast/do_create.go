@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"holdfast/internal/activity"
+	"holdfast/internal/snapshot"
+	"holdfast/repo"
+)
+
+// create is the action of "snapshot create".
+func create(ctx context.Context, app *env, o CreateOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	name, err := r.config.Acting()
+	if err != nil {
+		return err
+	}
+	e, parts, err := app.parts(r, name, o.Live)
+	if err != nil {
+		return err
+	}
+	definition, err := json.Marshal(e.Definition())
+	if err != nil {
+		return err
+	}
+	progress := newTracker(app.now(), true)
+	c := &snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: name, Definition: string(definition),
+		Description: o.Description, Parts: parts, Barrier: snapshot.NoBarrier{}, Live: o.Live, Program: programName(), Host: hostname(),
+		Now: app.now, Progress: progress}
+	if o.DryRun {
+		return dryCreate(ctx, app, c)
+	}
+	s, err := app.take(ctx, r, c, progress)
+	if err != nil {
+		return err
+	}
+	if err := app.result(s, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "Snapshot name: %s\n", s.Name)
+		return err
+	}); err != nil {
+		return err
+	}
+	app.tellCreated(s)
+	return incomplete(s.Losses(), fmt.Sprintf("the snapshot %s is published", s.Name))
+}
+
+// take runs the creation as an operation on its environment.
+func (app *env) take(ctx context.Context, r *opened, c *snapshot.Creation, progress *tracker) (s *repo.Snapshot, err error) {
+	stop := app.show(progress)
+	defer stop()
+	operation := snapshot.Operation{Repository: r.Repository, Kind: activity.Create, Project: c.Project, Environment: c.Environment,
+		Progress: progress.counts, Now: app.now}
+	err = operation.Run(ctx, func(ctx context.Context, session *repo.Session, record *activity.Recorder) error {
+		unlock, err := app.ready(ctx, r, c)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		record.SetSnapshot(session.Name.String())
+		s, err = c.Create(ctx, session)
+		return err
+	})
+	if s != nil && errors.Is(err, activity.ErrNotRecorded) {
+		app.console.warn("%v", err) // the snapshot is published all the same
+		err = nil
+	}
+	return s, err
+}
+
+// ready locks the environment, finishes an interrupted restore, and reads what
+// the repository holds.
+func (app *env) ready(ctx context.Context, r *opened, c *snapshot.Creation) (unlock func(), err error) {
+	place := r.place(c.Environment)
+	if unlock, err = place.Lock(); err != nil {
+		return nil, err
+	}
+	if err := app.recover(ctx, r, c, place); err != nil {
+		unlock()
+		return nil, err
+	}
+	all, vanished, err := app.snapshots(ctx, r)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	for _, v := range vanished {
+		app.console.warn("%v", v)
+	}
+	c.Lineage = all
+	return unlock, nil
+}
+
+// recover finishes what an interrupted restore of the environment has left.
+func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, place snapshot.Place) error {
+	all, err := r.Snapshots(ctx)
+	if err != nil && len(all) == 0 {
+		return err
+	}
+	safety := *c
+	safety.Lineage = all
+	restoration := &snapshot.Restoration{Creation: safety, Place: place}
+	done, err := restoration.Recover(ctx, func(ctx context.Context) (*repo.Session, error) {
+		return r.Begin(ctx, repo.Restore, app.now)
+	})
+	if done == nil || err != nil {
+		return err
+	}
+	switch {
+	case done.State != snapshot.Committed:
+		app.console.warn("an interrupted restore of %s was undone: the environment %s is as it was before", done.Journal.Snapshot, done.Environment)
+	case done.Safety.IsZero():
+		app.console.warn("an interrupted restore of %s into %s was completed", done.Journal.Snapshot, done.Environment)
+	default:
+		app.console.warn("an interrupted restore of %s into %s was completed; what it replaced is snapshot %s", done.Journal.Snapshot, done.Environment, done.Safety)
+	}
+	return nil
+}
+
+func (app *env) tellCreated(s *repo.Snapshot) {
+	app.console.say("%s in %s entries, %s read, %s stored anew, in %s; consistency: %s",
+		size(s.Stats.Bytes), count(s.Stats.Files), size(s.Stats.Read), size(s.Stats.Stored), span(s.Took), s.Consistency)
+	for _, service := range s.Services {
+		for _, note := range service.Notes {
+			app.console.say("%s: %s", service.Name, note)
+		}
+	}
+}
+
+// incomplete is the error for losses: each is named, and done is what was done
+// all the same.
+func incomplete(losses []repo.Loss, done string) error {
+	if len(losses) == 0 {
+		return nil
+	}
+	const shown = 20
+	text := fmt.Sprintf("%s, but %d thing(s) are missing in it", done, len(losses))
+	for i, l := range losses {
+		if i == shown {
+			text += fmt.Sprintf("\nand %d more", len(losses)-shown)
+			break
+		}
+		text += fmt.Sprintf("\n%s: %s", l.Path, l.Reason)
+	}
+	return &incompleteError{text}
+}
+
+type incompleteError struct{ text string }
+
+func (e *incompleteError) Error() string        { return e.text }
+func (e *incompleteError) Is(target error) bool { return target == errIncomplete }
+
+// dryCreate tries what can be known to fail, and stores nothing.
+func dryCreate(ctx context.Context, app *env, c *snapshot.Creation) error {
+	planned, err := c.Try(ctx)
+	if err != nil {
+		return err
+	}
+	return app.result(planned, func(w io.Writer) error {
+		for _, p := range planned {
+			if _, err := fmt.Fprintf(w, "would save %s (%s) from %s\n", p.Name, p.Engine, p.From); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

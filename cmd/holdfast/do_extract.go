@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"holdfast/engines"
+	"holdfast/engines/files"
+	"holdfast/internal/snapshot"
+	"holdfast/internal/tree"
+	"holdfast/repo"
+)
+
+// extract is "snapshot restore --to DIR": plain files, for which neither an
+// environment nor its services are needed. The directory appears whole, or not
+// at all.
+func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o RestoreOptions) error {
+	entries, err := chosen(ctx, r, s, o)
+	if err != nil {
+		return err
+	}
+	into, err := filepath.Abs(o.To)
+	if err != nil {
+		return err
+	}
+	if err := mustBeFree(into); err != nil {
+		return err
+	}
+	bytes := uint64(0)
+	for _, e := range entries {
+		bytes += e.Size
+	}
+	if o.DryRun {
+		return app.tellExtracted(entries, bytes, s, into, "would be written to")
+	}
+	progress := newTracker(app.now(), false)
+	progress.Expect(bytes)
+	stop := app.show(progress)
+	defer stop()
+	staged, err := extractInto(ctx, snapshot.Counted(r, progress), entries, into)
+	stop()
+	if err != nil {
+		return err
+	}
+	if err := app.tellExtracted(entries, bytes, s, into, "written to"); err != nil {
+		return err
+	}
+	var losses []repo.Loss
+	for _, l := range staged.Losses {
+		losses = append(losses, repo.Loss{Path: l.Path, Reason: l.Reason})
+	}
+	for _, n := range staged.Notes {
+		app.console.say("%s", n)
+	}
+	return incomplete(losses, fmt.Sprintf("%s is restored to %s", s.Name, into))
+}
+
+// chosen returns the entries that --only and --path choose, all of them by default.
+func chosen(ctx context.Context, r *opened, s repo.Listed, o RestoreOptions) ([]tree.Entry, error) {
+	if o.Subpath != "" {
+		e, err := snapshot.Lookup(ctx, r, s.Root, path.Join(o.Only[0], o.Subpath))
+		if err != nil {
+			return nil, notInSnapshot(err, s)
+		}
+		return []tree.Entry{e}, nil
+	}
+	wanted := map[string]bool{}
+	for _, service := range s.Services {
+		if len(o.Only) == 0 || slices.Contains(o.Only, service.Name) {
+			for _, name := range service.Entries {
+				wanted[name] = true
+			}
+		}
+	}
+	for _, name := range o.Only {
+		if !slices.ContainsFunc(s.Services, func(service repo.Service) bool { return service.Name == name }) {
+			return nil, notInSnapshot(fmt.Errorf("%s: %w", name, fs.ErrNotExist), s)
+		}
+	}
+	var entries []tree.Entry
+	for e, err := range r.Children(ctx, s.Root) {
+		if err != nil {
+			return nil, err
+		}
+		if wanted[e.Name] {
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+// mustBeFree refuses a directory that holds anything.
+func mustBeFree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("--to: %w", err)
+	case len(entries) > 0:
+		return usageError("--to %s: the directory is not empty; expected a new or an empty one", dir)
+	}
+	return nil
+}
+
+// extractInto writes into a directory beside dir and gives it the name at the end.
+func extractInto(ctx context.Context, content engines.Content, entries []tree.Entry, dir string) (staged engines.Staged, err error) {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return staged, fmt.Errorf("--to: %w", err)
+	}
+	partial, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".holdfast-*")
+	if err != nil {
+		return staged, fmt.Errorf("--to: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(partial))
+		}
+	}()
+	if staged, err = files.Extract(ctx, content, entries, partial); err != nil {
+		return staged, err
+	}
+	if err = os.Chmod(partial, 0o755); err != nil {
+		return staged, err
+	}
+	if err = os.Rename(partial, dir); err != nil {
+		return staged, fmt.Errorf("give %s its name: %w", dir, err)
+	}
+	return staged, nil
+}
+
+func (app *env) tellExtracted(entries []tree.Entry, bytes uint64, s repo.Listed, into, how string) error {
+	doc := struct {
+		Snapshot  repo.Name `json:"snapshot"`
+		Directory string    `json:"directory"`
+		Entries   []string  `json:"entries"`
+		Bytes     uint64    `json:"bytes"`
+	}{Snapshot: s.Name, Directory: into, Entries: []string{}, Bytes: bytes}
+	for _, e := range entries {
+		doc.Entries = append(doc.Entries, e.Name)
+	}
+	return app.result(doc, func(w io.Writer) error {
+		for _, e := range entries {
+			if _, err := fmt.Fprintf(w, "%s %s %s\n", printable(e.Name), how, filepath.Join(into, e.Name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"holdfast/internal/environment"
+	"holdfast/internal/storage"
+	"holdfast/repo"
+)
+
+// initialise is the action of "init": first the configuration, then the repository.
+func initialise(ctx context.Context, app *env, o InitOptions) error {
+	config, err := app.configuration()
+	if errors.Is(err, environment.ErrNoConfig) && app.flags.Config == "" {
+		return writeExample(app)
+	}
+	if err != nil {
+		return err
+	}
+	if err := isDirectory(config.Repository); err != nil {
+		return err
+	}
+	store, err := storage.CreateLocal(config.Repository)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if _, err := store.Stat(ctx, "config"); err == nil {
+		return fmt.Errorf("%w at %s; nothing was changed", repo.ErrExists, config.Repository)
+	}
+	credential, err := app.firstPassword(ctx, config)
+	if err != nil {
+		return err
+	}
+	if credential.Secret == "" {
+		return usageError("the password is empty; expected one that cannot be guessed")
+	}
+	slot := repo.Slot{Label: labelOr(o.Label), Now: app.now()}
+	r, err := repo.Init(ctx, store, repo.Secret{Password: []byte(credential.Secret)}, slot, programName(), app.repoOptions())
+	if errors.Is(err, repo.ErrExists) {
+		return fmt.Errorf("%w at %s; nothing was changed", err, config.Repository)
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	doc := struct {
+		Repository string `json:"repository"`
+		ID         string `json:"id"`
+	}{config.Repository, r.ID()}
+	if err := app.result(doc, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "Repository: %s\n", config.Repository)
+		return err
+	}); err != nil {
+		return err
+	}
+	app.console.say("The password came from %s. Whoever loses all passwords and tokens of this repository", credential.From)
+	app.console.say("has lost all that is in it: keep it where a fire does not reach, and add a second one:")
+	app.console.say("    holdfast repo key add")
+	return nil
+}
+
+// writeExample writes a configuration to begin with into the current directory.
+func writeExample(app *env) error {
+	f, err := os.OpenFile(environment.FileName, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", environment.FileName, err)
+	}
+	_, err = io.WriteString(f, environment.Example())
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", environment.FileName, err)
+	}
+	path, err := filepath.Abs(environment.FileName)
+	if err != nil {
+		return err
+	}
+	doc := struct {
+		Config string `json:"config"`
+	}{path}
+	if err := app.result(doc, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "Configuration: %s\n", path)
+		return err
+	}); err != nil {
+		return err
+	}
+	app.console.say("Edit it; then \"holdfast init\" makes the repository that it names.")
+	return nil
+}
+
+// labelOr is the label of a key slot: as given, or who and where.
+func labelOr(label string) string {
+	if label != "" {
+		return label
+	}
+	if user := os.Getenv("USER"); user != "" {
+		return user + "@" + hostname()
+	}
+	return hostname()
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"holdfast/internal/seal"
+	"holdfast/repo"
+)
+
+// keyAdd is the action of "repo key add".
+func keyAdd(ctx context.Context, app *env, o KeyAddOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var secret repo.Secret
+	doc := struct {
+		Slot  string `json:"slot"`
+		Token string `json:"token,omitempty"`
+	}{}
+	if o.Token {
+		token, err := seal.NewToken(app.repoOptions().Random)
+		if err != nil {
+			return err
+		}
+		secret.Token, doc.Token = &token, token.String()
+	} else {
+		password, err := app.newPassword(ctx, o.NewPasswordFile)
+		if err != nil {
+			return err
+		}
+		secret.Password = []byte(password)
+	}
+	if doc.Slot, err = r.AddKey(ctx, secret, repo.Slot{Label: labelOr(o.Label), Now: app.now()}); err != nil {
+		return err
+	}
+	app.console.say("Key slot: %s", doc.Slot)
+	if o.Token {
+		app.console.say("The token is printed this once; give it to HOLDFAST_TOKEN or HOLDFAST_TOKEN_FILE")
+	}
+	return app.result(doc, func(w io.Writer) error {
+		if !o.Token {
+			return nil
+		}
+		_, err := fmt.Fprintln(w, doc.Token)
+		return err
+	})
+}
+
+// keyList is the action of "repo key list".
+func keyList(ctx context.Context, app *env, _ KeyListOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	keys, err := r.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	current, err := r.SlotOf(ctx, r.secret)
+	if err != nil {
+		return err
+	}
+	type slot struct {
+		Slot    string    `json:"slot"`
+		Kind    string    `json:"kind"`
+		Label   string    `json:"label"`
+		Created time.Time `json:"created"`
+		InUse   bool      `json:"in_use"`
+	}
+	docs := []slot{}
+	var cells [][]string
+	for _, k := range keys {
+		docs = append(docs, slot{k.Slot, k.Kind.String(), k.Label, k.Created, k.Slot == current})
+		used := ""
+		if k.Slot == current {
+			used = "yes"
+		}
+		cells = append(cells, []string{k.Slot, k.Kind.String(), app.localTime(k.Created), used, k.Label})
+	}
+	columns := []column{{title: "Slot"}, {title: "Kind"}, {title: "Created"}, {title: "In use now"}, {title: "Label", flexible: true}}
+	return app.result(docs, func(w io.Writer) error { return app.table(w, columns, cells) })
+}
+
+// keyRemove is the action of "repo key remove".
+func keyRemove(ctx context.Context, app *env, o KeyRemoveOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	keys, err := r.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	var found []repo.Key
+	for _, k := range keys {
+		if strings.HasPrefix(k.Slot, o.Slot) {
+			found = append(found, k)
+		}
+	}
+	if len(found) != 1 {
+		return &withHint{fmt.Errorf("%s stands for %d key slots, so none was removed", o.Slot, len(found)), "\"holdfast repo key list\" shows them"}
+	}
+	if len(keys) == 1 {
+		return repo.ErrLastKey
+	}
+	question := fmt.Sprintf("remove the %s slot %s (%s)", found[0].Kind, found[0].Slot, found[0].Label)
+	if err := app.confirm(ctx, o.Yes, question); err != nil {
+		return err
+	}
+	if err := r.RemoveKey(ctx, found[0].Slot); err != nil {
+		return err
+	}
+	app.console.say("Who had it may have kept what it opened: a new repository is the only way to be safe from them")
+	return app.result(struct {
+		Removed string `json:"removed"`
+	}{found[0].Slot}, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "Key slot %s is removed\n", found[0].Slot)
+		return err
+	})
+}
+
+// keyPassword is the action of "repo key password": the new slot is durable
+// before the old one goes.
+func keyPassword(ctx context.Context, app *env, o KeyPasswordOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if r.secret.Token != nil {
+		return &withHint{errors.New("the repository was opened with a token, and a token has no password"), "open it with the password that is to be changed"}
+	}
+	old, err := r.SlotOf(ctx, r.secret)
+	if err != nil {
+		return err
+	}
+	keys, err := r.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	label := ""
+	for _, k := range keys {
+		if k.Slot == old {
+			label = k.Label
+		}
+	}
+	password, err := app.newPassword(ctx, o.NewPasswordFile)
+	if err != nil {
+		return err
+	}
+	slot, err := r.AddKey(ctx, repo.Secret{Password: []byte(password)}, repo.Slot{Label: labelOr(label), Now: app.now()})
+	if err != nil {
+		return err
+	}
+	if err := r.RemoveKey(ctx, old); err != nil {
+		return fmt.Errorf("the new password opens the repository, but the old one does so still: %w", err)
+	}
+	return app.result(struct {
+		Slot     string `json:"slot"`
+		Replaced string `json:"replaced"`
+	}{slot, old}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, "The password is changed")
+		return err
+	})
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"holdfast/repo"
+	"holdfast/repo/check"
+)
+
+// stats is the action of "repo stats".
+func stats(ctx context.Context, app *env, _ StatsOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	all, _, err := app.snapshots(ctx, r)
+	if err != nil {
+		return err
+	}
+	t, err := r.Totals(ctx)
+	if err != nil {
+		return err
+	}
+	var held uint64
+	for _, s := range all {
+		if s.Deleted.IsZero() {
+			t.Snapshots++
+			held += s.Stats.Bytes
+		}
+	}
+	doc := struct {
+		Repository string `json:"repository"`
+		ID         string `json:"id"`
+		Held       uint64 `json:"held"` // bytes of all snapshots, as if each were whole
+		repo.Totals
+	}{r.config.Repository, r.ID(), held, t}
+	return app.result(doc, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, `Repository   %s
+Id           %s
+Snapshots    %d, which hold %s
+Stored       %s in %s packs
+Blobs        %s of %s, %s of them as differences
+Index        %d segments; %d packs of unfinished work
+`, r.config.Repository, r.ID(), t.Snapshots, size(held), size(t.Stored), count(uint64(t.Packs)),
+			count(t.Blobs), size(t.Bytes), count(t.Deltas), t.Segments, t.Unindexed)
+		return err
+	})
+}
+
+// problemDoc is a problem with its text.
+type problemDoc struct {
+	*check.Problem
+	Error string `json:"error"`
+}
+
+// checkRepository is the action of "repo check".
+func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var read atomic.Int64
+	stop := app.watch(func() progress { return progress{Step: "checking", Bytes: uint64(read.Load())} })
+	defer stop()
+	report, err := check.Run(ctx, r.Repository, check.Options{ReadData: o.ReadData, Progress: func(n int64) { read.Add(n) }})
+	stop()
+	if err != nil {
+		return err
+	}
+	for _, n := range report.Notes {
+		app.console.say("%s", n)
+	}
+	doc := struct {
+		*check.Report
+		Problems []problemDoc `json:"problems"`
+	}{report, []problemDoc{}}
+	for _, p := range report.Problems {
+		doc.Problems = append(doc.Problems, problemDoc{p, p.Error()})
+	}
+	if err := app.result(doc, func(w io.Writer) error { return checkText(w, report, o) }); err != nil {
+		return err
+	}
+	if n := len(report.Problems); n > 0 {
+		return &withHint{fmt.Errorf("%d problem(s) found in %s", n, r.config.Repository),
+			"keep the repository as it is, take a new snapshot of what still runs, and restore what is named as unhurt"}
+	}
+	return nil
+}
+
+func checkText(w io.Writer, report *check.Report, o CheckOptions) error {
+	for _, p := range report.Problems {
+		if _, err := fmt.Fprintln(w, printable(p.Error())); err != nil {
+			return err
+		}
+	}
+	if len(report.Problems) > 0 {
+		return nil
+	}
+	how := "their structure; --read-data reads every byte"
+	if o.ReadData {
+		how = "every byte of " + size(report.BytesRead)
+	}
+	_, err := fmt.Fprintf(w, "No problems in %d snapshots and %s packs: checked %s\n", report.Snapshots, count(uint64(report.Packs)), how)
+	return err
+}
+
+// rebuildIndex is the action of "repo rebuild-index".
+func rebuildIndex(ctx context.Context, app *env, _ RebuildIndexOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var packs atomic.Uint64
+	stop := app.watch(func() progress { return progress{Step: "reading packs", Files: packs.Load()} })
+	defer stop()
+	done, err := r.RebuildIndex(ctx, app.now, func(n, _ int) { packs.Store(uint64(n)) })
+	stop()
+	if err != nil {
+		return err
+	}
+	if err := app.result(done, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "Index made anew from %d packs: %d segments in place of %d\n", done.Packs, done.Segments, done.Replaced)
+		return err
+	}); err != nil {
+		return err
+	}
+	if len(done.Skipped) > 0 {
+		var bad []error
+		for _, object := range done.Skipped {
+			bad = append(bad, fmt.Errorf("%s cannot be read and is not in the index", object))
+		}
+		return errors.Join(bad...)
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"holdfast/internal/activity"
+	"holdfast/internal/snapshot"
+	"holdfast/repo"
+)
+
+// restore is the action of "snapshot restore".
+func restore(ctx context.Context, app *env, o RestoreOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	s, _, err := app.resolve(ctx, r, o.Snapshot)
+	if err != nil {
+		return err
+	}
+	if o.To != "" {
+		return app.extract(ctx, r, s, o)
+	}
+	restoration, progress, err := app.restoration(r, s, o)
+	if err != nil {
+		return err
+	}
+	if o.DryRun {
+		return app.dryRestore(ctx, r, restoration)
+	}
+	return app.replace(ctx, r, restoration, progress, o)
+}
+
+// restoration describes the restore into an environment, and refuses what is
+// likely to be a mistake.
+func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapshot.Restoration, *tracker, error) {
+	acting, err := r.config.Acting()
+	if err != nil {
+		return nil, nil, err
+	}
+	target := o.Target
+	if target == "" {
+		target = acting
+	}
+	if s.Environment != acting || s.Project != r.config.Project {
+		return nil, nil, otherEnvironment(r, s, target)
+	}
+	if err := refuseOverlap(r, s, target, o.Only); err != nil {
+		return nil, nil, err
+	}
+	_, parts, err := app.parts(r, target, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	if parts, err = snapshot.Only(parts, o.Only); err != nil {
+		return nil, nil, err
+	}
+	progress := newTracker(app.now(), false)
+	return &snapshot.Restoration{
+		Creation: snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: target, Parts: parts,
+			Barrier: snapshot.NoBarrier{}, Program: programName(), Host: hostname(), Now: app.now, Progress: progress},
+		Snapshot: s.Snapshot, Place: r.place(target), Named: len(o.Only) > 0, Subpath: o.Subpath, Safety: !o.NoSafetySnapshot,
+	}, progress, nil
+}
+
+// otherEnvironment: a snapshot of another environment than the acting one is not
+// what somebody meant, unless they say so.
+func otherEnvironment(r *opened, s repo.Listed, target string) error {
+	err := fmt.Errorf("snapshot %s is of the environment %s of %s", s.Name, s.Environment, s.Project)
+	if s.Project != r.config.Project {
+		return &withHint{err, fmt.Sprintf("this configuration is of %s; \"--to DIR\" restores any snapshot into a directory", r.config.Project)}
+	}
+	return &withHint{err, fmt.Sprintf("to restore it into %s: holdfast -e %s snapshot restore %s --target %s", target, s.Environment, s.Name, target)}
+}
+
+// refuseOverlap: restoring into an environment that shares a place with the
+// snapshot's own would replace the other's data too.
+func refuseOverlap(r *opened, s repo.Listed, target string, only []string) error {
+	if target == s.Environment {
+		return nil
+	}
+	for _, o := range r.config.Overlaps(target) {
+		if len(only) == 0 || slices.Contains(only, o.Name) {
+			return fmt.Errorf("%s, so restoring into %s would replace data of %s; give each its own place", o, target, o.OtherEnvironment)
+		}
+	}
+	return nil
+}
+
+// planText says what would happen to each service and mount.
+func planText(r *snapshot.Restoration, plan []snapshot.Replacement) []string {
+	lines := []string{fmt.Sprintf("Snapshot %s of %s (%s) goes into the environment %s:", r.Snapshot.Name, r.Snapshot.Environment,
+		r.Snapshot.Created.UTC().Format("2006-01-02 15:04 MST"), r.Environment)}
+	for _, p := range plan {
+		what := "replaces " + p.Replaces
+		if p.Creates {
+			what = "is made new"
+		}
+		lines = append(lines, fmt.Sprintf("  %s (%s in %s entries) %s", p.Name, size(p.Bytes), count(p.Entries), what))
+	}
+	return lines
+}
+
+func (app *env) dryRestore(ctx context.Context, r *opened, restoration *snapshot.Restoration) error {
+	defer restoration.Close()
+	if err := r.Refresh(ctx); err != nil {
+		return err
+	}
+	token, err := repo.NewName(app.repoOptions().Random)
+	if err != nil {
+		return err
+	}
+	plan, err := restoration.Plan(ctx, token.String())
+	if err != nil {
+		return err
+	}
+	doc := struct {
+		Snapshot repo.Name              `json:"snapshot"`
+		Target   string                 `json:"target"`
+		Plan     []snapshot.Replacement `json:"plan"`
+	}{restoration.Snapshot.Name, restoration.Environment, plan}
+	return app.result(doc, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, strings.Join(planText(restoration, plan), "\n"))
+		return err
+	})
+}
+
+// replace runs the restore as an operation on its environment.
+func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Restoration, progress *tracker, o RestoreOptions) error {
+	var outcome *snapshot.Outcome
+	operation := snapshot.Operation{Repository: r.Repository, Kind: activity.Restore, Project: restoration.Project,
+		Environment: restoration.Environment, Progress: progress.counts, Now: app.now}
+	err := operation.Run(ctx, func(ctx context.Context, session *repo.Session, record *activity.Recorder) error {
+		everything := restoration.Creation
+		var err error
+		if _, everything.Parts, err = app.parts(r, restoration.Environment, false); err != nil {
+			return err
+		}
+		unlock, err := app.ready(ctx, r, &everything)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		defer restoration.Close()
+		restoration.Lineage = everything.Lineage
+		record.SetSnapshot(restoration.Snapshot.Name.String())
+		if err := app.agree(ctx, restoration, session.Name.String(), o.Yes); err != nil {
+			return err
+		}
+		stop := app.show(progress)
+		defer stop()
+		outcome, err = restoration.Restore(ctx, session)
+		return err
+	})
+	if outcome == nil {
+		return err
+	}
+	if errors.Is(err, activity.ErrNotRecorded) {
+		app.console.warn("%v", err) // the restore is done all the same
+		err = nil
+	}
+	if err := errors.Join(app.tellRestored(outcome, restoration, o), err); err != nil {
+		return err
+	}
+	return incomplete(outcome.Losses, fmt.Sprintf("%s is restored into %s", outcome.Snapshot, outcome.Target))
+}
+
+// agree says what is about to be replaced and asks.
+func (app *env) agree(ctx context.Context, r *snapshot.Restoration, token string, yes bool) error {
+	plan, err := r.Plan(ctx, token)
+	if err != nil {
+		return err
+	}
+	for _, line := range planText(r, plan) {
+		app.console.say("%s", line)
+	}
+	app.console.say("There is no gate, so requests are not held: visitors may see a mixture while data is swapped")
+	if !r.Safety {
+		app.console.say("What is replaced will not be kept: this cannot be undone")
+	}
+	return app.confirm(ctx, yes, fmt.Sprintf("replace this in the environment %s", r.Environment))
+}
+
+func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, options RestoreOptions) error {
+	undo := ""
+	if o.Safety != nil {
+		undo = fmt.Sprintf("holdfast -e %s snapshot restore %s", o.Target, o.Safety)
+		if options.Subpath != "" {
+			undo += fmt.Sprintf(" --only %s --path '%s'", options.Only[0], strings.ReplaceAll(options.Subpath, "'", `'\''`))
+		}
+	}
+	doc := struct {
+		*snapshot.Outcome
+		Undo string `json:"undo,omitempty"`
+	}{o, undo}
+	return app.result(doc, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "Restored %s into %s: %s\n", o.Snapshot, o.Target, strings.Join(o.Replaced, ", "))
+		if err != nil {
+			return err
+		}
+		for _, n := range o.Notes {
+			app.console.say("%s", n)
+		}
+		if o.Safety == nil {
+			return nil
+		}
+		_, err = fmt.Fprintf(w, "Safety snapshot: %s\nTo undo: %s\n", o.Safety, undo)
+		return err
+	})
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"holdfast/engines"
+	"holdfast/engines/files"
+	"holdfast/engines/mysql"
+	"holdfast/engines/sqlite"
+	"holdfast/internal/environment"
+	"holdfast/internal/seal"
+	"holdfast/internal/snapshot"
+	"holdfast/internal/storage"
+	"holdfast/repo"
+)
+
+// knownEngines is the literal list of all engines.
+var knownEngines = []engines.Engine{mysql.Engine, sqlite.Engine, files.Engine}
+
+// serviceSchemes are the URL schemes that a service may have; a mount is no URL.
+func serviceSchemes() []string {
+	var schemes []string
+	for _, e := range knownEngines {
+		if e.Name != files.Engine.Name {
+			schemes = append(schemes, e.Schemes...)
+		}
+	}
+	return schemes
+}
+
+// opened is an open repository with the configuration that named it.
+type opened struct {
+	*repo.Repository
+	config *environment.Config
+	store  *storage.Local
+	secret repo.Secret
+}
+
+func (o *opened) Close() {
+	_ = o.Repository.Close() // only read from by now
+	_ = o.store.Close()
+}
+
+// open opens the configuration's repository.
+func (app *env) open(ctx context.Context) (*opened, error) {
+	config, err := app.configuration()
+	if err != nil {
+		return nil, err
+	}
+	if err := isDirectory(config.Repository); err != nil {
+		return nil, err
+	}
+	store, err := storage.OpenLocal(config.Repository)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, noRepository(config.Repository)
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{config: config, store: store}
+	if o.Repository, o.secret, err = app.unlock(ctx, config, store); err != nil {
+		_ = store.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+func (app *env) unlock(ctx context.Context, config *environment.Config, store *storage.Local) (*repo.Repository, repo.Secret, error) {
+	if _, err := store.Stat(ctx, "config"); errors.Is(err, fs.ErrNotExist) {
+		return nil, repo.Secret{}, noRepository(config.Repository) // before anybody is asked for a password
+	}
+	credential, err := app.credential(ctx, config)
+	if err != nil {
+		return nil, repo.Secret{}, err
+	}
+	secret, err := secretOf(credential)
+	if err != nil {
+		return nil, secret, err
+	}
+	r, err := repo.Open(ctx, store, secret, app.repoOptions())
+	switch {
+	case errors.Is(err, repo.ErrWrongSecret):
+		return nil, secret, &withHint{err, fmt.Sprintf("it came from %s; the repository is %s", credential.From, config.Repository)}
+	case errors.Is(err, seal.ErrVersion):
+		return nil, secret, &withHint{err, "the repository " + config.Repository + " was written by a newer holdfast: use that one"}
+	case errors.Is(err, repo.ErrNoRepository):
+		return nil, secret, noRepository(config.Repository)
+	}
+	return r, secret, err
+}
+
+func noRepository(path string) error {
+	return &withHint{fmt.Errorf("%w at %s", repo.ErrNoRepository, path), "\"holdfast init\" makes one; --repo names another place"}
+}
+
+// isDirectory refuses what is a URL: repositories are directories so far.
+func isDirectory(repository string) error {
+	if strings.Contains(repository, "://") {
+		return usageError("the repository %s is a URL; expected a directory", repository)
+	}
+	return nil
+}
+
+func (app *env) repoOptions() repo.Options {
+	return repo.Options{CacheDir: app.cacheDir(), Random: rand.Reader}
+}
+
+// cacheDir is where copies of indexes are kept; "" where the user has no place
+// for such things.
+func (app *env) cacheDir() string {
+	if dir, ok := app.lookup("XDG_CACHE_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "holdfast")
+	}
+	if home, ok := app.lookup("HOME"); ok && filepath.IsAbs(home) {
+		return filepath.Join(home, ".cache", "holdfast")
+	}
+	return ""
+}
+
+func secretOf(c environment.Credential) (repo.Secret, error) {
+	if !c.IsToken {
+		return repo.Secret{Password: []byte(c.Secret)}, nil
+	}
+	token, err := seal.ParseToken(string(c.Secret))
+	if err != nil {
+		return repo.Secret{}, fmt.Errorf("%s: %w", c.From, err)
+	}
+	return repo.Secret{Token: &token}, nil
+}
+
+// scope returns the project and environment that a command is about. Without a
+// configuration it is the only environment that the repository's snapshots have.
+func (o *opened) scope(all []repo.Listed) (project, name string, err error) {
+	name, err = o.config.Acting()
+	if err == nil || o.config.File != "" {
+		return o.config.Project, name, err
+	}
+	type line struct{ project, environment string }
+	var lines []line
+	seen := map[line]bool{}
+	for _, s := range all {
+		l := line{s.Project, s.Environment}
+		if (o.config.Project == "" || o.config.Project == s.Project) && !seen[l] {
+			seen[l] = true
+			lines = append(lines, l)
+		}
+	}
+	switch len(lines) {
+	case 0:
+		return o.config.Project, "", &withHint{repo.ErrNoSnapshot, "the repository is empty"}
+	case 1:
+		return lines[0].project, lines[0].environment, nil
+	}
+	var names []string
+	for _, l := range lines {
+		names = append(names, fmt.Sprintf("-p %s -e %s", l.project, l.environment))
+	}
+	return "", "", usageError("the repository holds several environments; name one of %s", strings.Join(names, ", "))
+}
+
+// snapshots reads all snapshots and warns of what is damaged or has vanished.
+func (app *env) snapshots(ctx context.Context, o *opened) (all []repo.Listed, vanished []error, err error) {
+	all, err = o.Snapshots(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	if err != nil {
+		app.console.warn("some snapshots cannot be read: %v", err)
+	}
+	return all, o.Vanished(all), nil
+}
+
+// resolve finds the snapshot that somebody means.
+func (app *env) resolve(ctx context.Context, o *opened, name string) (repo.Listed, []repo.Listed, error) {
+	all, vanished, err := app.snapshots(ctx, o)
+	if err != nil {
+		return repo.Listed{}, nil, err
+	}
+	project, environmentName := "", ""
+	if name == "" || name == "latest" {
+		if project, environmentName, err = o.scope(all); err != nil {
+			return repo.Listed{}, nil, err
+		}
+		if len(vanished) > 0 {
+			return repo.Listed{}, nil, &withHint{errors.Join(vanished...), "so \"latest\" may not be what it was: name the snapshot you mean"}
+		}
+	}
+	for _, v := range vanished {
+		app.console.warn("%v", v)
+	}
+	found, err := snapshot.Resolve(all, project, environmentName, name)
+	return found, all, err
+}
+
+// place is where the environment's restore journal and lock are.
+func (o *opened) place(name string) snapshot.Place {
+	return snapshot.PlaceOf(filepath.Dir(o.config.File), o.config.Project, name)
+}
+
+// parts binds an environment's services and mounts to their engines.
+func (app *env) parts(o *opened, name string, live bool) (environment.Environment, []snapshot.Part, error) {
+	if o.config.File == "" {
+		return environment.Environment{}, nil, usageError("there is no %s, and with --repo alone no environment is known; expected --to DIR, or --config FILE", environment.FileName)
+	}
+	e, err := o.config.Select(name)
+	if err != nil {
+		return e, nil, err
+	}
+	avoid := append(o.config.SQLiteFiles(), o.config.Repository, filepath.Join(filepath.Dir(o.config.File), ".holdfast"))
+	if cache := app.cacheDir(); cache != "" {
+		avoid = append(avoid, cache)
+	}
+	parts, err := snapshot.Parts(e, knownEngines, avoid, live)
+	return e, parts, err
+}
+
+func hostname() string {
+	name, _ := os.Hostname() // only told to people
+	return name
+}

@@ -1,0 +1,178 @@
+package snapshot
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"holdfast/engines/files"
+)
+
+func TestRestoreIntoAnotherEnvironmentAndUndo(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	w.fill("staging", "before")
+	want, before := w.state("master"), w.state("staging")
+	s := w.create("master")
+	w.fill("master", "day2")
+
+	o := w.restore(s, "staging")
+	if got := w.state("staging"); got != want {
+		t.Errorf("restored:\n%s\nwant:\n%s", got, want)
+	}
+	if left := w.leftovers("staging"); len(left) > 0 {
+		t.Errorf("left behind: %s", left)
+	}
+	if o.Safety == nil {
+		t.Fatal("no safety snapshot")
+	}
+	safety, err := w.repo.Snapshot(t.Context(), *o.Safety)
+	w.must(err)
+	if safety.Environment != "staging" || safety.Restore != s.Name {
+		t.Errorf("the safety snapshot is of %s, for %s", safety.Environment, safety.Restore)
+	}
+	w.restore(safety, "staging")
+	if got := w.state("staging"); got != before {
+		t.Errorf("after undoing:\n%s\nwant:\n%s", got, before)
+	}
+	w.mustBeWhole()
+}
+
+// steps runs a restore that stops before its n-th step and returns the step's
+// name, or "" if the restore has fewer.
+func stopAt(n int, failure error) (step func(string) error, at *string) {
+	at = new(string)
+	return func(name string) error {
+		if n--; n < 0 {
+			*at = name
+			return failure
+		}
+		return nil
+	}, at
+}
+
+// TestKilledAtEveryStepOneRecoveryMakesItWhole stops a restore as if its process
+// had died before each of its steps; a new process recovers.
+func TestKilledAtEveryStepOneRecoveryMakesItWhole(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	s := w.create("master")
+	want := w.state("master")
+	restored, undone := 0, 0
+	for n := 0; ; n++ {
+		w.fill("staging", "before")
+		before := w.state("staging")
+		r, session := w.restoration(s, "staging")
+		step, at := stopAt(n, errStopped)
+		r.step = step
+		_, err := r.Restore(t.Context(), session)
+		if *at == "" {
+			w.must(err)
+			r.Close()
+			break
+		}
+		if !errors.Is(err, errStopped) {
+			t.Fatalf("stopped at %q: %v", *at, err)
+		}
+		r.Close() // the death of the process closes everything, and does nothing else
+		recovered := &Restoration{Creation: w.creation("staging"), Place: r.Place}
+		if _, err := recovered.Recover(t.Context(), w.begin); err != nil {
+			t.Fatalf("stopped at %q: recover: %v", *at, err)
+		}
+		switch got := w.state("staging"); {
+		case got == want:
+			restored++
+			w.mustHaveSafety(*at, before, s.Name.String())
+		case got == before:
+			undone++
+		default:
+			t.Fatalf("stopped at %q: a mixture:\n%s\nbefore:\n%s\nrestored:\n%s", *at, got, before, want)
+		}
+		if left := w.leftovers("staging"); len(left) > 0 {
+			t.Errorf("stopped at %q: left behind: %s", *at, left)
+		}
+	}
+	if restored < 2 || undone < 5 {
+		t.Errorf("%d restores were completed and %d undone: some steps were not reached", restored, undone)
+	}
+	w.mustBeWhole()
+}
+
+// mustHaveSafety restores the newest snapshot of staging elsewhere in mind: it
+// must be the safety snapshot of what was there before.
+func (w *world) mustHaveSafety(at, before, of string) {
+	w.t.Helper()
+	all, err := w.repo.Snapshots(w.t.Context())
+	w.must(err)
+	newest := all[len(all)-1]
+	if newest.Environment != "staging" || newest.Restore.String() != of {
+		w.t.Fatalf("stopped at %q: there is no safety snapshot", at)
+	}
+	w.restore(newest.Snapshot, "staging")
+	if got := w.state("staging"); got != before {
+		w.t.Errorf("stopped at %q: the safety snapshot gives\n%s\nwant:\n%s", at, got, before)
+	}
+}
+
+// TestFailureAtEveryStepLeavesTheTargetAsItWas: a step fails and the process lives on.
+func TestFailureAtEveryStepLeavesTheTargetAsItWas(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	s := w.create("master")
+	broken := errors.New("the power supply smells")
+	for n := 0; ; n++ {
+		w.fill("staging", "before")
+		before := w.state("staging")
+		r, session := w.restoration(s, "staging")
+		step, at := stopAt(n, broken)
+		r.step = step
+		_, err := r.Restore(t.Context(), session)
+		r.Close()
+		if *at == "" {
+			w.must(err)
+			break
+		}
+		if !errors.Is(err, broken) {
+			t.Fatalf("failure at %q: %v", *at, err)
+		}
+		recovered := &Restoration{Creation: w.creation("staging"), Place: r.Place}
+		if _, err := recovered.Recover(t.Context(), w.begin); err != nil {
+			t.Fatal(err)
+		}
+		committed := strings.HasPrefix(*at, "safety") || strings.HasPrefix(*at, "discard") || *at == "journal removed"
+		if got := w.state("staging"); !committed && got != before {
+			t.Errorf("failure at %q: the target is\n%s\nwant:\n%s", *at, got, before)
+		}
+		if left := w.leftovers("staging"); len(left) > 0 {
+			t.Errorf("failure at %q: left behind: %s", *at, left)
+		}
+	}
+}
+
+func TestWhatDoesNotFitIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	s := w.create("master")
+	plan := func(change func(*Restoration)) error {
+		r := &Restoration{Creation: w.creation("staging"), Snapshot: s, Place: PlaceOf(w.dir, "shop", "staging")}
+		change(r)
+		defer r.Close()
+		_, err := r.Plan(t.Context(), "00000000000000000000")
+		return err
+	}
+	for name, c := range map[string]struct {
+		change func(*Restoration)
+		want   string
+	}{
+		"target lacks a service": {func(r *Restoration) { r.Parts = r.Parts[1:] }, `has no "orders", which the snapshot has`},
+		"snapshot lacks a named service": {func(r *Restoration) {
+			r.Named = true
+			r.Parts[0].Name = "other"
+		}, `has no "other"`},
+		"another kind": {func(r *Restoration) { r.Parts[0].Engine = files.Engine; r.Parts[0].URL = r.Parts[2].URL }, "is of the kind sqlite in the snapshot and files"},
+	} {
+		if err := plan(c.change); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"sync"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+	"holdfast/repo"
+)
+
+// Trial says what a snapshot would save of one service or mount.
+type Trial struct {
+	Name    string `json:"name"`
+	Engine  string `json:"engine"`
+	From    string `json:"from"`
+	Entries uint64 `json:"entries"` // seen before the hold: of a mount all, of a database none
+	Read    uint64 `json:"read"`    // bytes that would be read before the hold
+	Kept    uint64 `json:"kept"`    // bytes that need not be read
+}
+
+// Try prepares every part as Create would, and stores nothing.
+func (c *Creation) Try(ctx context.Context) ([]Trial, error) {
+	captures, err := c.open()
+	defer closeAll(captures)
+	if err != nil {
+		return nil, err
+	}
+	parent, err := c.parentEntries(ctx, c.draft(c.Now()).Parent)
+	if err != nil {
+		return nil, err
+	}
+	trials := make([]Trial, len(captures))
+	for i, k := range captures {
+		s := &trySink{Repository: c.Repository, parent: parent}
+		if err := k.source.Prepare(ctx, s); err != nil {
+			return nil, k.wrap("prepare", err)
+		}
+		s.trial.Name, s.trial.Engine, s.trial.From = k.part.Name, k.part.Engine.Name, k.part.URL.String()
+		trials[i] = s.trial
+	}
+	return trials, nil
+}
+
+// trySink counts what it is given.
+type trySink struct {
+	*repo.Repository
+	parent map[string]tree.Entry
+	mu     sync.Mutex
+	trial  Trial
+}
+
+var _ engines.Sink = (*trySink)(nil)
+
+func (s *trySink) count(entries, read, kept uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trial.Entries += entries
+	s.trial.Read += read
+	s.trial.Kept += kept
+}
+
+func (s *trySink) Parent(name string) (tree.Entry, bool) {
+	e, ok := s.parent[name]
+	return e, ok
+}
+
+func (s *trySink) Put(_ context.Context, e tree.Entry, _ tree.Stream, content io.Reader) (tree.Entry, error) {
+	n, err := io.Copy(io.Discard, content)
+	if err != nil {
+		return e, fmt.Errorf("read %s: %w", e.Name, err)
+	}
+	if len(e.Holes) == 0 {
+		e.Size = uint64(n)
+	}
+	s.count(0, uint64(n), 0)
+	return e, nil
+}
+
+func (s *trySink) Join(_ context.Context, e tree.Entry, _ ...tree.Stream) (tree.Entry, error) {
+	return e, nil
+}
+
+func (s *trySink) PutDirectory(_ context.Context, e tree.Entry, _ tree.Stream, children iter.Seq2[tree.Entry, error]) (tree.Entry, error) {
+	n := uint64(0)
+	for _, err := range children {
+		if err != nil {
+			return e, err
+		}
+		n++
+	}
+	s.count(n, 0, 0)
+	return e, nil
+}
+
+func (s *trySink) Keep(e tree.Entry) { s.count(0, 0, e.Size) }
