@@ -32,6 +32,15 @@ func (n Name) MarshalText() ([]byte, error) {
 	return []byte(n.String()), nil
 }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (n *Name) UnmarshalText(text []byte) (err error) {
+	*n = Name{}
+	if len(text) > 0 {
+		*n, err = ParseName(string(text))
+	}
+	return err
+}
+
 // ParseName reads twenty hex digits.
 func ParseName(s string) (Name, error) {
 	var n Name

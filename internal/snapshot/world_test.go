@@ -192,7 +192,7 @@ func (w *world) create(environment string) *repo.Snapshot {
 	return s
 }
 
-// restoration plans a restore with safety snapshot and returns it with its session.
+// restoration plans a restore that is to be stopped.
 func (w *world) restoration(s *repo.Snapshot, environment string) (*Restoration, *repo.Session) {
 	w.t.Helper()
 	session, err := w.begin(w.t.Context())
@@ -200,13 +200,13 @@ func (w *world) restoration(s *repo.Snapshot, environment string) (*Restoration,
 	r := &Restoration{Creation: w.creation(environment), Snapshot: s, Place: PlaceOf(w.dir, "shop", environment), Safety: true}
 	unlock, err := r.Place.Lock()
 	w.must(err)
-	w.t.Cleanup(unlock)
+	unlock() // what Lock makes is needed, and no process dies in a test
 	_, err = r.Plan(w.t.Context(), session.Name.String())
 	w.must(err)
 	return r, session
 }
 
-// restoreFresh does all that the command does, and nothing goes wrong.
+// restore does all that the command does, and nothing goes wrong.
 func (w *world) restore(s *repo.Snapshot, environment string) *Outcome {
 	w.t.Helper()
 	session, err := w.begin(w.t.Context())
