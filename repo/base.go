@@ -35,7 +35,6 @@ type base struct {
 
 	mu     sync.Mutex
 	loaded bool
-	err    error
 	refs   []tree.Ref
 	starts []uint64
 	places map[blob.ID]int
@@ -48,12 +47,12 @@ type anchor struct{ here, there uint64 }
 // load reads the parent stream's list of blobs, once. It needs mu.
 func (b *base) load(ctx context.Context) error {
 	if b.loaded {
-		return b.err
+		return nil
 	}
 	b.loaded = true
 	b.places = map[blob.ID]int{}
 	var start uint64
-	b.err = b.repo.leaves(ctx, b.stream, func(r tree.Ref) error {
+	err := b.repo.leaves(ctx, b.stream, func(r tree.Ref) error {
 		if _, again := b.places[r.ID]; !again {
 			b.places[r.ID] = len(b.refs)
 		}
@@ -62,7 +61,13 @@ func (b *base) load(ctx context.Context) error {
 		start += r.Size
 		return nil
 	})
-	return b.err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil { // a damaged parent costs its differences, not the snapshot; check names it
+		b.refs, b.starts, b.places = nil, nil, nil
+	}
+	return nil
 }
 
 // found notes that the chunk at offset of the new stream has this id.

@@ -180,8 +180,11 @@ func (r *Restoration) Restore(ctx context.Context, session *repo.Session) (*Outc
 	if err := r.enter(Staging); err != nil {
 		return nil, err
 	}
-	if err := r.stageAndSwap(ctx); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return nil, r.undo(context.WithoutCancel(ctx), err)
+	}
+	if err := r.swap(ctx); err != nil {
+		return nil, err
 	}
 	outcome := r.outcome()
 	// From here on nothing is taken back: what is left to do is done, or waits in
@@ -209,20 +212,30 @@ func (r *Restoration) at(step string) error {
 	return r.step(step)
 }
 
-func (r *Restoration) stageAndSwap(ctx context.Context) error {
+// prepare stages all parts: nothing is left that can be known to fail.
+func (r *Restoration) prepare(ctx context.Context) error {
 	r.Progress.Step("staging")
 	if err := r.stage(ctx); err != nil {
 		return err
 	}
-	if err := r.enter(Prepared); err != nil {
-		return err
-	}
+	return r.enter(Prepared)
+}
+
+// swap holds the requests until the target is as restored, or again as it was.
+func (r *Restoration) swap(ctx context.Context) error {
 	r.Progress.Step("swapping")
 	held, err := r.Barrier.Hold(ctx, HoldSwap)
 	if err != nil {
-		return fmt.Errorf("hold the requests: %w", err)
+		return r.undo(context.WithoutCancel(ctx), fmt.Errorf("hold the requests: %w", err))
 	}
-	defer held.Release() // after the journal says committed, or undo has begun
+	defer held.Release()
+	if err := r.swapAll(ctx); err != nil {
+		return r.undo(context.WithoutCancel(ctx), err)
+	}
+	return nil
+}
+
+func (r *Restoration) swapAll(ctx context.Context) error {
 	if err := r.enter(Swapping); err != nil {
 		return err
 	}
@@ -234,7 +247,7 @@ func (r *Restoration) stageAndSwap(ctx context.Context) error {
 			return t.wrap("swap", err)
 		}
 	}
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return r.enter(Committed)
