@@ -32,6 +32,15 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestAnErrorTakesThePlaceOfTheLiveLine(t *testing.T) {
+	app, _, stderr := testEnv()
+	app.console.draw("50%")
+	app.fail(t.Context(), errors.New("disk on fire"))
+	if got, want := stderr.String(), "50%\r\x1b[Kholdfast: disk on fire\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestEveryExitCodeIsExplained(t *testing.T) {
 	explained := map[exitCode]bool{}
 	for _, m := range exitMeanings {
@@ -57,8 +66,8 @@ func TestErrorsAreOneSentenceAndAHint(t *testing.T) {
 	}{
 		{"plain", t.Context(), false, fmt.Errorf("open packs/3f: %w", errors.New("no such file")), exitFailed,
 			"holdfast: open packs/3f: no such file\n"},
-		{"hint", t.Context(), false, fmt.Errorf("restore: %w", &withHint{errors.New("busy"), "wait"}), exitFailed,
-			"holdfast: restore: busy\nhint: wait\n"},
+		{"hint", t.Context(), false, fmt.Errorf("restore: %w", &withHint{errors.New("busy"), "wait\a"}), exitFailed,
+			"holdfast: restore: busy\nhint: wait\\a\n"},
 		{"several lines", t.Context(), false, errors.New("holdfast.yaml:1: a\nholdfast.yaml:2: b"), exitFailed,
 			"holdfast: holdfast.yaml:1: a\nholdfast: holdfast.yaml:2: b\n"},
 		{"control characters", t.Context(), false, errors.New("read \x1b[31mred\xff"), exitFailed,

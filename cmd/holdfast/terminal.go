@@ -56,9 +56,6 @@ func readLine(ctx context.Context, tty *os.File, question string) (string, error
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	if errors.Is(err, io.EOF) && answer == "" {
-		return "", errDeclined
-	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
