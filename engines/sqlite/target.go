@@ -175,6 +175,16 @@ func exists(path string) (bool, error) {
 	return err == nil, err
 }
 
+// anyExists reports whether there is something at one of paths.
+func anyExists(paths ...string) (bool, error) {
+	for _, path := range paths {
+		if there, err := exists(path); err != nil || there {
+			return there, err
+		}
+	}
+	return false, nil
+}
+
 // remove removes what is there of paths and makes that durable.
 func remove(paths ...string) error {
 	gone := false
