@@ -63,7 +63,7 @@ func tools(self, holdfast string) []tool {
 				"holdfast.yaml": "project: bench\nrepository: {repo}\nenvironments:\n  master:\n    mounts:\n      corpus: {corpus}\n",
 			},
 			setup: []string{"init"},
-			steps: backups("snapshot create --quiet", "snapshot restore latest --to {out} --quiet"),
+			steps: backups("snapshot create --quiet", "snapshot restore latest --to {out}/new --quiet"),
 		},
 		{
 			name: "restic", program: "restic", install: "apt-get install restic", version: "version",

@@ -119,3 +119,28 @@ func (h History) uploads() map[string]upload {
 	}
 	return files
 }
+
+// Uploaded returns how many files came after change from, up to change to, and
+// their size in bytes.
+func (h History) Uploaded(from, to int64) (files int, size int64) {
+	for _, c := range h[:min(to, int64(len(h)))] {
+		if c.Seq <= from {
+			continue
+		}
+		for _, file := range c.Files {
+			files++
+			size += file.Size
+		}
+	}
+	return files, size
+}
+
+// FirstUpload returns the file that came first; the zero File where there is none.
+func (h History) FirstUpload() File {
+	for _, c := range h {
+		if len(c.Files) > 0 {
+			return c.Files[0]
+		}
+	}
+	return File{}
+}
