@@ -21,8 +21,11 @@ func (d *demo) holdfast(ctx context.Context, args ...string) (result string, too
 	command := exec.CommandContext(ctx, d.program, args...)
 	command.Dir = d.dir
 	command.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir, "XDG_CACHE_HOME=" + filepath.Join(d.dir, "cache"), "TZ=" + os.Getenv("TZ"),
+		"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir, "XDG_CACHE_HOME=" + filepath.Join(d.dir, "cache"),
 		"HOLDFAST_CONFIG=" + filepath.Join(d.dir, "holdfast.yaml"), "HOLDFAST_PASSWORD_FILE=" + filepath.Join(d.dir, "password"),
+	}
+	if zone, ok := os.LookupEnv("TZ"); ok { // set but empty, it would mean UTC
+		command.Env = append(command.Env, "TZ="+zone)
 	}
 	command.Stdout, command.Stderr = &stdout, &stderr
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) } // it ends cleanly
