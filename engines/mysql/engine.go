@@ -1,0 +1,64 @@
+package mysql
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"holdfast/engines"
+)
+
+// Engine captures and restores one database of a MariaDB server.
+var Engine = engines.Engine{
+	Name:    "mysql",
+	Schemes: []string{"mysql", "mariadb"},
+	Grain:   engines.Fine,
+	Source: func(s engines.Service) (engines.Source, error) {
+		p, err := placeOf(s)
+		if err != nil {
+			return nil, err
+		}
+		return &source{place: p, now: time.Now}, nil
+	},
+	Target: func(s engines.Service, token string) (engines.Target, error) {
+		t, err := newTarget(s, token)
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	},
+}
+
+var tokenForm = regexp.MustCompile(`^[0-9a-f]{20}$`)
+
+func newTarget(s engines.Service, token string) (*target, error) {
+	p, err := placeOf(s)
+	if err != nil {
+		return nil, err
+	}
+	if !tokenForm.MatchString(token) {
+		return nil, fmt.Errorf("restore token %q: want 20 hex digits", token)
+	}
+	if s.Subpath != "" {
+		return nil, errors.New(s.Name + ": a database can only be restored as a whole; to get at one table, export the snapshot")
+	}
+	return &target{
+		place:   p,
+		token:   token,
+		staging: beside(p.database, "_hf_", token),
+		retired: beside(p.database, "_hr_", token),
+		now:     time.Now,
+	}, nil
+}
+
+// maxDatabaseName is MariaDB's bound, in characters.
+const maxDatabaseName = 64
+
+// beside names a database that belongs to one restore of database. Whoever
+// grants privileges on it can write the pattern database + `\_h_\_%`.
+func beside(database, infix, token string) string {
+	name := []rune(database)
+	tail := infix + token[:10]
+	return string(name[:min(len(name), maxDatabaseName-len(tail))]) + tail
+}

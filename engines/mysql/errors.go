@@ -1,0 +1,121 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+
+	driver "github.com/go-sql-driver/mysql"
+)
+
+// The server's errors that something is decided on
+// (https://mariadb.com/kb/en/mariadb-error-codes/).
+const (
+	errAccessDatabase  = 1044
+	errAccessUser      = 1045
+	errUnknownDatabase = 1049
+	errTooMany         = 1040
+	errHostBlocked     = 1129
+	errHostDenied      = 1130
+	errTableAccess     = 1142
+	errNoSuchTable     = 1146
+	errUnknownColumn   = 1054
+	errTooBig          = 1153
+	errUserLimit       = 1203
+	errLockTimeout     = 1205
+	errDeadlock        = 1213
+	errNeedPrivilege   = 1227
+	errNoRoutine       = 1305
+	errNoView          = 1347
+	errViewInvalid     = 1356
+	errTableChanged    = 1412
+	errNoSequence      = 4091
+	errBackupRunning   = 4145
+)
+
+// number returns the server's number of err, or 0.
+func number(err error) uint16 {
+	var e *driver.MySQLError
+	if errors.As(err, &e) {
+		return e.Number
+	}
+	return 0
+}
+
+// explain says, of an error of the driver, what failed and what can be done about
+// it. What ended a context comes first: the driver reports it in many guises.
+func (p place) explain(ctx context.Context, doing string, err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	at := fmt.Sprintf("MariaDB at %s", p.address)
+	var network *net.OpError
+	switch n := number(err); {
+	case n == errAccessUser:
+		return fmt.Errorf("%s refuses user %s: the password is wrong, or the user may not connect from here: %w", at, p.user, err)
+	case n == errHostDenied || n == errHostBlocked:
+		return fmt.Errorf("%s does not talk to this host: allow user %s to connect from here: %w", at, p.user, err)
+	case n == errTooMany || n == errUserLimit:
+		return fmt.Errorf("%s has no connection left for user %s (4 are needed): raise max_connections or max_user_connections: %w", at, p.user, err)
+	case n == errUnknownDatabase:
+		return fmt.Errorf("%s has no database %s: %w", at, p.database, err)
+	case n == errAccessDatabase || n == errTableAccess || n == errNeedPrivilege:
+		return fmt.Errorf("%s: user %s lacks a privilege to %s (database %s): %w", at, p.user, doing, p.database, err)
+	case n == errTooBig:
+		return fmt.Errorf("%s: a value is too large for its max_allowed_packet: raise that: %w", at, err)
+	case n == errLockTimeout:
+		return fmt.Errorf("%s: somebody holds a lock that was needed to %s (SHOW PROCESSLIST tells who): %w", at, doing, err)
+	case n != 0:
+		return fmt.Errorf("%s, database %s: %s: %w", at, p.database, doing, err)
+	case errors.As(err, &network) && network.Op == "dial":
+		return fmt.Errorf("%s cannot be reached: is it running, and is the address right? %w", at, err)
+	case errors.Is(err, driver.ErrInvalidConn) || errors.Is(err, sqldriver.ErrBadConn) || errors.As(err, &network) ||
+		errors.Is(err, sql.ErrConnDone):
+		return fmt.Errorf("%s, database %s: the connection was lost: %w", at, p.database, err)
+	}
+	return fmt.Errorf("%s, database %s: %s: %w", at, p.database, doing, err)
+}
+
+// verb is what a statement does, for messages: its first words. It shows no values.
+func verb(statement string) string {
+	words := strings.Fields(strings.ToLower(statement[:min(len(statement), 200)]))
+	if len(words) > 0 && (words[0] == "select" || words[0] == "show") {
+		return "read"
+	}
+	return strings.Join(words[:min(len(words), 2)], " ")
+}
+
+var versionForm = regexp.MustCompile(`^(?:5\.5\.5-)?(\d{1,4})\.(\d{1,4})\.(\d{1,4})-MariaDB`)
+
+// serverOf names the product and version behind VERSION(), and refuses what this
+// engine was never run on.
+func serverOf(version string) (string, error) {
+	m := versionForm.FindStringSubmatch(version)
+	if m == nil {
+		return "", fmt.Errorf("version %s, not MariaDB: only MariaDB is supported so far", version)
+	}
+	if !atLeast(version, 10, 5) {
+		return "", fmt.Errorf("MariaDB %s.%s.%s: 10.5 or later is needed", m[1], m[2], m[3])
+	}
+	return fmt.Sprintf("MariaDB %s.%s.%s", m[1], m[2], m[3]), nil
+}
+
+// atLeast reports whether a version of MariaDB is major.minor or later.
+func atLeast(version string, major, minor int) bool {
+	m := versionForm.FindStringSubmatch(version)
+	if m == nil {
+		return false
+	}
+	a, errA := strconv.Atoi(m[1])
+	b, errB := strconv.Atoi(m[2])
+	return errA == nil && errB == nil && (a > major || a == major && b >= minor)
+}

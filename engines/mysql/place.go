@@ -1,0 +1,179 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"holdfast/engines"
+)
+
+const dialTimeout = 10 * time.Second
+
+// place is one database of one server, and how to get there.
+type place struct {
+	service  string
+	database string
+	user     string
+	address  string // for messages: host:port, or the socket's path
+	config   *driver.Config
+}
+
+// placeOf reads a service's URL.
+func placeOf(s engines.Service) (place, error) {
+	want := func(found string) (place, error) {
+		return place{}, fmt.Errorf("service %s: %s; want mysql://user@host:3306/database, or mysql://user@localhost/database?socket=/path", s.Name, found)
+	}
+	u := s.URL
+	if u == nil || u.Opaque != "" || u.Fragment != "" {
+		return want("not an address of a database")
+	}
+	if _, has := u.User.Password(); has {
+		return place{}, fmt.Errorf("service %s: the password stands in the address; write it as password or password_file", s.Name)
+	}
+	if u.User.Username() == "" {
+		return want("no user in the address")
+	}
+	database := strings.TrimPrefix(u.Path, "/")
+	switch strings.ToLower(database) {
+	case "":
+		return want("no database in the address")
+	case "mysql", "information_schema", "performance_schema", "sys":
+		return place{}, fmt.Errorf("service %s: %s is the server's own database and cannot be captured or restored", s.Name, database)
+	}
+	if len([]rune(database)) > maxDatabaseName || strings.ContainsAny(database, "/\\\x00") || strings.HasSuffix(database, " ") {
+		return want(fmt.Sprintf("%q is no name of a database", database))
+	}
+
+	config := driver.NewConfig()
+	config.User, config.Passwd = u.User.Username(), s.Password
+	config.Net, config.Addr = "tcp", net.JoinHostPort(u.Hostname(), "3306")
+	if u.Port() != "" {
+		config.Addr = u.Host
+	}
+	config.Timeout = dialTimeout
+	config.MaxAllowedPacket = 0 // what the server allows
+	config.InterpolateParams = true
+	config.Logger = &driver.NopLogger{}
+	for key, values := range u.Query() {
+		switch value := values[len(values)-1]; {
+		case key == "socket" && strings.HasPrefix(value, "/"):
+			config.Net, config.Addr = "unix", value
+		case key == "tls" && (value == "true" || value == "skip-verify" || value == "preferred" || value == "false"):
+			config.TLSConfig = value
+		default:
+			return want(fmt.Sprintf("parameter %s=%s is not known (socket=/path; tls=true, skip-verify, preferred or false)", key, value))
+		}
+	}
+	if u.Hostname() == "" && config.Net == "tcp" {
+		return want("no host in the address")
+	}
+	return place{service: s.Name, database: database, user: config.User, address: config.Addr, config: config}, nil
+}
+
+// pool returns a pool that opens nothing yet.
+func (p place) pool() (*sql.DB, error) {
+	connector, err := driver.NewConnector(p.config)
+	if err != nil {
+		return nil, fmt.Errorf("service %s: %w", p.service, err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxIdleConns(0) // a connection that is closed is gone, with its locks
+	return db, nil
+}
+
+// session is one connection, with everything set that a site's defaults could
+// spoil: text comes raw as it is stored, times in UTC, and no time limit ends a
+// long read.
+type session struct {
+	*sql.Conn
+	place   place
+	current string // database
+	id      uint64 // the server's number of it
+	version string // as the server gives it
+}
+
+const sessionSettings = `SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = '',
+	sql_quote_show_create = 1, wait_timeout = 604800, net_read_timeout = 86400, net_write_timeout = 86400,
+	max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0,
+	sql_big_selects = 1, sql_select_limit = DEFAULT, autocommit = 1`
+
+// connect opens a session in database, or in none. wait bounds, in whole
+// seconds, how long it waits for locks on tables, and so how long others wait
+// behind it.
+func (p place) connect(ctx context.Context, db *sql.DB, database string, wait time.Duration) (*session, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, p.explain(ctx, "connect", err)
+	}
+	s := &session{Conn: conn, place: p, current: database}
+	if err := s.prepare(ctx, database, wait); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) prepare(ctx context.Context, database string, wait time.Duration) error {
+	if err := s.one(ctx, "SELECT CONNECTION_ID(), VERSION()", &s.id, &s.version); err != nil {
+		return err
+	}
+	if _, err := serverOf(s.version); err != nil {
+		return fmt.Errorf("the server at %s is %w", s.place.address, err)
+	}
+	settings := []string{"SET NAMES utf8mb4", sessionSettings, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(wait.Seconds()))}
+	if database != "" {
+		settings = append(settings, "USE "+quote(database))
+	}
+	for _, statement := range settings {
+		if err := s.exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exec executes one statement.
+func (s *session) exec(ctx context.Context, statement string, args ...any) error {
+	if _, err := s.ExecContext(ctx, statement, args...); err != nil {
+		return s.place.explain(ctx, verb(statement), err)
+	}
+	return nil
+}
+
+// one reads the single row of a query; sql.ErrNoRows is passed on.
+func (s *session) one(ctx context.Context, query string, into ...any) error {
+	if err := s.QueryRowContext(ctx, query).Scan(into...); err != nil {
+		return s.place.explain(ctx, verb(query), err)
+	}
+	return nil
+}
+
+// each calls row for every row of a query; row scans it.
+func (s *session) each(ctx context.Context, query string, row func(*sql.Rows) error, args ...any) error {
+	rows, err := s.QueryContext(ctx, query, args...)
+	if err != nil {
+		return s.place.explain(ctx, verb(query), err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return s.place.explain(ctx, verb(query), err)
+	}
+	return nil
+}
+
+// quote makes an identifier of name.
+func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
+
+// literal makes a string literal of text, in a session with backslash escapes.
+func literal(text string) string { return string(appendString(nil, []byte(text))) }

@@ -1,0 +1,265 @@
+package mysql
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+// Stage implements engines.Target.
+func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engines.Content) (engines.Staged, error) {
+	parts, err := partsOf(ctx, entries, content)
+	if err != nil {
+		return engines.Staged{}, fmt.Errorf("service %s: %w", t.service, err)
+	}
+	if err := t.lock(ctx); err != nil {
+		return engines.Staged{}, err
+	}
+	j, found, err := t.readJournal(ctx)
+	if err != nil {
+		return engines.Staged{}, err
+	}
+	if found && j.Phase != phaseStaging && j.Phase != phaseStaged {
+		return engines.Staged{}, fmt.Errorf("database %s: restore %s has already begun to swap", t.database, t.token)
+	}
+	if err := t.do(ctx, "DROP DATABASE IF EXISTS "+quote(t.staging)); err != nil {
+		return engines.Staged{}, err
+	}
+	if err := t.createStaging(ctx); err != nil {
+		return engines.Staged{}, err
+	}
+	if err := t.control.use(ctx, t.staging); err != nil {
+		return engines.Staged{}, err
+	}
+	j = journal{Phase: phaseStaged}
+	if err := t.build(ctx, parts, content, &j); err != nil {
+		return engines.Staged{}, err
+	}
+	staged, err := t.rehearse(ctx, parts, content, &j)
+	if err != nil {
+		return staged, err
+	}
+	return staged, t.writeJournal(ctx, j)
+}
+
+// parts are the streams of a snapshot.
+type parts struct {
+	schema, after tree.Entry
+	tables        map[string]tree.Entry // by the table's name
+}
+
+func partsOf(ctx context.Context, entries []tree.Entry, content engines.Content) (parts, error) {
+	top, err := topOf(entries)
+	if err != nil {
+		return parts{}, err
+	}
+	p := parts{tables: map[string]tree.Entry{}}
+	var tables tree.Entry
+	for e, err := range content.Children(ctx, top) {
+		if err != nil {
+			return p, err
+		}
+		switch {
+		case e.Name == schemaFile && e.Type == tree.File:
+			p.schema = e
+		case e.Name == afterFile && e.Type == tree.File:
+			p.after = e
+		case e.Name == tablesDir && e.Type == tree.Directory:
+			tables = e
+		default:
+			return p, fmt.Errorf("%s/%s: %w", top.Name, e.Name, errScript)
+		}
+	}
+	if p.schema.Name == "" || p.after.Name == "" || tables.Name == "" {
+		return p, fmt.Errorf("%s: %s, %s or %s is missing: %w", top.Name, schemaFile, afterFile, tablesDir, errScript)
+	}
+	for e, err := range content.Children(ctx, tables) {
+		if err != nil {
+			return p, err
+		}
+		name, err := tableName(e.Name)
+		if err != nil {
+			return p, err
+		}
+		p.tables[name] = e
+	}
+	return p, nil
+}
+
+// build makes the tables in the staging database and fills them.
+func (t *target) build(ctx context.Context, p parts, content engines.Content, j *journal) error {
+	l := loading{target: t, parts: p, content: content, keys: map[string]string{}}
+	if err := l.schema(ctx); err != nil {
+		return err
+	}
+	if err := l.tables(ctx); err != nil {
+		return err
+	}
+	if err := l.foreignKeys(ctx); err != nil {
+		return err
+	}
+	c, err := t.control.defaults(ctx)
+	if err != nil {
+		return err
+	}
+	j.NewCharset, j.NewCollation = c.charset, c.collation
+	if j.Tables, err = t.tablesOf(ctx, t.staging); err != nil {
+		return err
+	}
+	j.Defaults, err = t.sequenceDefaults(ctx)
+	return err
+}
+
+// sequenceDefaults lets defaults of columns that name a sequence name that of the
+// current database: the server keeps the name of the database with them, and that
+// was the staging database. Where the current database has no such sequence yet,
+// this must be done after the swap, and the statements are returned.
+func (t *target) sequenceDefaults(ctx context.Context) ([]string, error) {
+	var now []string
+	err := t.control.each(ctx, `SELECT table_name, column_name, column_default FROM information_schema.columns
+		WHERE table_schema = DATABASE() AND is_generated = 'NEVER' AND INSTR(column_default, `+literal(quote(t.staging)+".")+`) > 0
+		ORDER BY BINARY table_name, ordinal_position`, func(rows *sql.Rows) error {
+		var table, column, expression string
+		err := rows.Scan(&table, &column, &expression)
+		now = append(now, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT (%s)",
+			quote(table), quote(column), strings.ReplaceAll(expression, quote(t.staging)+".", quote(t.database)+".")))
+		return err
+	})
+	var later []string
+	for _, statement := range now {
+		switch err := t.control.exec(ctx, statement); number(err) {
+		case errNoSuchTable, errUnknownDatabase, errNoSequence:
+			later = append(later, statement)
+		case 0:
+			if err != nil {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+	return later, err
+}
+
+// rehearse creates in the staging database what a swap will create in the current
+// one, so that what cannot work is known before anybody is held: all but events,
+// which would begin to run.
+func (t *target) rehearse(ctx context.Context, p parts, content engines.Content, j *journal) (staged engines.Staged, err error) {
+	file := content.Open(ctx, p.after)
+	defer file.Close()
+	objects, err := readObjects(newScript(file))
+	if err != nil {
+		return staged, fmt.Errorf("%s/%s: %w", t.service, afterFile, err)
+	}
+	mine, err := t.definers(ctx)
+	if err != nil {
+		return staged, err
+	}
+	var changed []string
+	for _, o := range objects {
+		if !mine(o) {
+			changed = append(changed, fmt.Sprintf("%s (was %s)", o.label(), o.definer()))
+			o = o.undefined()
+		}
+		if o.Kind != "EVENT" {
+			err := t.create(ctx, o, j.NewCollation)
+			if o.Kind == "VIEW" && slices.Contains([]uint16{errNoSuchTable, errViewInvalid, errUnknownColumn, errNoRoutine, errNoView}, number(err)) {
+				o.Broken = true
+				staged.Losses = append(staged.Losses, engines.Loss{Path: t.service + "/" + afterFile,
+					Reason: o.label() + " cannot be created: it names what does not exist"})
+				err = nil
+			}
+			if err != nil {
+				return staged, err
+			}
+		}
+		j.Objects = append(j.Objects, o)
+	}
+	if len(changed) > 0 {
+		staged.Notes = append(staged.Notes, fmt.Sprintf("user %s may not create what others define (SET USER), so these are defined by %s from now on: %s",
+			t.user, t.user, strings.Join(changed, ", ")))
+	}
+	if err := t.control.restoreSettings(ctx); err != nil {
+		return staged, err
+	}
+	return staged, t.clearWay(ctx, nil)
+}
+
+// readObjects reads the stream of views, routines, triggers and events.
+func readObjects(s *script) ([]object, error) {
+	var list []object
+	var o *object
+	for {
+		st, err := s.next()
+		if err != nil {
+			if errors.Is(err, io.EOF) && o == nil {
+				return list, nil
+			}
+			return nil, err
+		}
+		switch text := st.text; {
+		case bytes.HasPrefix(text, []byte("SET sql_mode = ")) && o == nil:
+			o = &object{}
+			if err := o.parseLabel(st.comment); err != nil {
+				return nil, err
+			}
+			if err := o.parseSettings(text); err != nil {
+				return nil, err
+			}
+		case bytes.HasPrefix(text, []byte("ALTER DATABASE COLLATE = ")):
+			if o != nil {
+				o.Collation = string(text[len("ALTER DATABASE COLLATE = "):])
+			}
+		case bytes.HasPrefix(text, []byte("CREATE ")) && o != nil:
+			o.Text = bytes.Clone(text)
+			list, o = append(list, *o), nil
+		case bytes.HasPrefix(text, []byte("SET NAMES ")) || bytes.HasPrefix(text, []byte("SET time_zone = ")):
+		default:
+			return nil, fmt.Errorf("statement %q: %w", text[:min(len(text), 40)], errScript)
+		}
+	}
+}
+
+// parseLabel undoes label.
+func (o *object) parseLabel(label string) error {
+	for _, kind := range kinds {
+		if rest, ok := strings.CutPrefix(label, strings.ToLower(kind)+" `"); ok && strings.HasSuffix(rest, "`") {
+			o.Kind, o.Name = kind, strings.ReplaceAll(rest[:len(rest)-1], "``", "`")
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no view, routine, trigger or event: %w", label, errScript)
+}
+
+// parseSettings undoes the first of settings.
+func (o *object) parseSettings(text []byte) error {
+	q := parse(text)
+	for i := 1; i+2 < len(q.tokens); i += 4 {
+		name, _ := q.name(i)
+		value := string(q.text[q.tokens[i+2].start:q.tokens[i+2].end])
+		if !q.is(i+1, "=") || i+3 < len(q.tokens) && !q.is(i+3, ",") {
+			return fmt.Errorf("settings %q: %w", text, errScript)
+		}
+		switch name {
+		case "sql_mode":
+			o.SQLMode = strings.Trim(value, "'")
+		case "time_zone":
+			o.TimeZone = strings.Trim(value, "'")
+		case "character_set_client":
+			o.Client = value
+		case "collation_connection":
+			o.Connection = value
+		default:
+			return fmt.Errorf("settings %q: %w", text, errScript)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package mysql
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+const (
+	// swapWait bounds how long a swap waits for transactions that use the tables.
+	swapWait = 5 * time.Second
+	// lockWait bounds how long a restore waits for the connections of one that has
+	// just died to be noticed by the server.
+	lockWait = 10 * time.Second
+)
+
+// target replaces one database.
+type target struct {
+	place
+	token   string
+	staging string // database in which the new data are built; has the journal
+	retired string // database to which a swap moves the current data
+	now     func() time.Time
+	// step, in tests, is called before every statement that changes something in a
+	// swap, revert or discard; its error ends the call as the end of the process would.
+	step func(statement string) error
+
+	db      *sql.DB
+	control *session // holds the lock; all but loading is done on it, in order
+}
+
+// Plan implements engines.Target.
+func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, error) {
+	if _, err := topOf(entries); err != nil {
+		return engines.Plan{}, fmt.Errorf("service %s: %w", t.service, err)
+	}
+	if err := t.open(ctx); err != nil {
+		return engines.Plan{}, err
+	}
+	if err := t.privileges(ctx); err != nil {
+		return engines.Plan{}, err
+	}
+	exists, err := t.exists(ctx, t.database)
+	if err != nil || !exists {
+		return engines.Plan{Creates: true}, err
+	}
+	if err := t.control.use(ctx, t.database); err != nil {
+		return engines.Plan{}, err
+	}
+	if err := t.replaceable(ctx); err != nil {
+		return engines.Plan{}, err
+	}
+	var tables int
+	var size float64
+	err = t.control.one(ctx, `SELECT COUNT(*), COALESCE(SUM(data_length + index_length), 0)
+		FROM information_schema.tables WHERE table_schema = DATABASE()`, &tables, &size)
+	if err != nil {
+		return engines.Plan{}, err
+	}
+	c, err := t.control.defaults(ctx)
+	if err != nil {
+		return engines.Plan{}, err
+	}
+	objects, err := t.control.objects(ctx, c.collation)
+	if err != nil || tables+len(objects) == 0 {
+		return engines.Plan{Creates: true}, err
+	}
+	noun := "tables"
+	if tables == 1 {
+		noun = "table"
+	}
+	return engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %.1f MB)", t.database, tables, noun, size/1e6)}, nil
+}
+
+// open connects, if that has not been done.
+func (t *target) open(ctx context.Context) (err error) {
+	if t.control != nil {
+		if t.control.PingContext(ctx) == nil {
+			return nil
+		}
+		_ = t.control.Close() // it was lost, or ended with the context of an earlier call
+		t.control = nil
+	}
+	if t.db == nil {
+		if t.db, err = t.pool(); err != nil {
+			return err
+		}
+	}
+	t.control, err = t.connect(ctx, t.db, "", swapWait)
+	if err != nil {
+		return err
+	}
+	return t.control.exec(ctx, "SET SESSION foreign_key_checks = 0, system_versioning_alter_history = 'KEEP'")
+}
+
+// whole is what is needed on a database to fill, empty and swap it.
+var whole = []string{"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "REFERENCES", "INDEX", "ALTER",
+	"CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE", "EVENT", "TRIGGER"}
+
+// privileges refuses a user who cannot create the databases that a restore needs
+// beside the current one.
+func (t *target) privileges(ctx context.Context) error {
+	g, err := t.control.grants(ctx)
+	if err != nil {
+		return err
+	}
+	refuse := func(missing []string, what, pattern string) error {
+		line, err := t.control.grantLine(ctx, "ALL PRIVILEGES", pattern)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("user %s at MariaDB %s lacks %s on %s: %s", t.user, t.address, strings.Join(missing, ", "), what, line)
+	}
+	if missing := g.missing(t.database, whole...); len(missing) > 0 {
+		return refuse(missing, "database "+t.database, escapePattern(t.database))
+	}
+	for _, beside := range []string{t.staging, t.retired} {
+		if missing := g.missing(beside, whole...); len(missing) > 0 {
+			prefix := []rune(beside)
+			prefix = prefix[:len(prefix)-len("hf_0123456789")]
+			return refuse(missing, "the databases that a restore of "+t.database+" is built in, such as "+beside,
+				escapePattern(string(prefix))+`h_\_%`)
+		}
+	}
+	return nil
+}
+
+// replaceable refuses a database that could not be put back as it was, or that
+// another one depends on.
+func (t *target) replaceable(ctx context.Context) error {
+	outside, err := t.control.strings(ctx, `SELECT DISTINCT CONCAT(table_schema, '.', table_name)
+		FROM information_schema.key_column_usage
+		WHERE referenced_table_schema = DATABASE() AND table_schema <> DATABASE() ORDER BY 1`)
+	if err != nil {
+		return err
+	}
+	if len(outside) > 0 {
+		return fmt.Errorf("database %s: foreign keys of %s refer to its tables and would follow them: drop those keys first",
+			t.database, strings.Join(outside, ", "))
+	}
+	c, err := t.control.defaults(ctx)
+	if err != nil {
+		return err
+	}
+	objects, err := t.control.objects(ctx, c.collation)
+	if err != nil {
+		return err
+	}
+	mine, err := t.definers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if !mine(o) {
+			line, err := t.control.grantLine(ctx, "SET USER", "")
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("database %s: %s is defined by %s, and user %s could not put it back: %s",
+				t.database, o.label(), o.definer(), t.user, line)
+		}
+	}
+	return nil
+}
+
+// definers returns whether an object can be created with the definer it has.
+func (t *target) definers(ctx context.Context) (func(object) bool, error) {
+	g, err := t.control.grants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if g.allow("SUPER", "") || g.allow("SET USER", "") {
+		return func(object) bool { return true }, nil
+	}
+	var user string
+	var role sql.NullString
+	err = t.control.one(ctx, "SELECT CURRENT_USER(), CURRENT_ROLE()", &user, &role)
+	return func(o object) bool {
+		d := o.definer()
+		return d == "" || d == user || role.Valid && d == role.String
+	}, err
+}
+
+// exists reports whether a database exists.
+func (t *target) exists(ctx context.Context, database string) (bool, error) {
+	found, err := t.control.strings(ctx, "SELECT schema_name FROM information_schema.schemata WHERE schema_name = "+literal(database))
+	return slices.Contains(found, database), err
+}
+
+// lockName is the server-wide name under which restores of a database exclude
+// each other.
+func (t *target) lockName() string {
+	name := "holdfast:" + t.database
+	if len(name) <= 64 {
+		return name
+	}
+	sum := sha256.Sum256([]byte(t.database))
+	return "holdfast:" + hex.EncodeToString(sum[:20])
+}
+
+// lock takes the lock, or makes sure that it is still held.
+func (t *target) lock(ctx context.Context) error {
+	if err := t.open(ctx); err != nil {
+		return err
+	}
+	if err := t.control.restoreSettings(ctx); err != nil {
+		return err
+	}
+	name := literal(t.lockName())
+	var holder sql.NullInt64
+	if err := t.control.one(ctx, "SELECT IS_USED_LOCK("+name+")", &holder); err != nil {
+		return err
+	}
+	if holder.Valid && uint64(holder.Int64) == t.control.id {
+		return nil
+	}
+	var got sql.NullInt64
+	if err := t.control.one(ctx, fmt.Sprintf("SELECT GET_LOCK(%s, %d)", name, int(lockWait.Seconds())), &got); err != nil {
+		return err
+	}
+	if got.Int64 != 1 {
+		return fmt.Errorf("database %s at MariaDB %s: another restore is working on it (connection %d)", t.database, t.address, holder.Int64)
+	}
+	return nil
+}
+
+// do executes statements, one after the other, that change what a restore is about.
+func (t *target) do(ctx context.Context, statements ...string) error {
+	for _, statement := range statements {
+		if t.step != nil {
+			if err := t.step(statement); err != nil {
+				return err
+			}
+		}
+		if err := t.control.exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// use makes database the one in which names are looked up.
+func (s *session) use(ctx context.Context, database string) error {
+	if err := s.exec(ctx, "USE "+quote(database)); err != nil {
+		return err
+	}
+	s.current = database
+	return nil
+}
+
+// Retired implements engines.Target.
+func (t *target) Retired(ctx context.Context) (engines.Source, error) {
+	if err := t.lock(ctx); err != nil {
+		return nil, err
+	}
+	j, found, err := t.readJournal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !found || j.Phase != phaseSwapped {
+		return nil, fmt.Errorf("database %s: restore %s has not swapped, so nothing is retired", t.database, t.token)
+	}
+	return &source{place: t.place, now: t.now, retired: &retiredData{database: t.retired, charset: j.Charset,
+		collation: j.Collation, objects: j.Old, at: j.Swapped}}, nil
+}
+
+// Close implements engines.Target.
+func (t *target) Close() error {
+	if t.db == nil {
+		return nil
+	}
+	if t.control != nil {
+		_ = t.control.Close() // the pool closes what is left
+	}
+	err := t.db.Close()
+	t.db, t.control = nil, nil
+	return err
+}
+
+var errNoEntries = errors.New("the snapshot holds no database")
+
+// topOf finds the directory of streams among a service's entries.
+func topOf(entries []tree.Entry) (tree.Entry, error) {
+	for _, e := range entries {
+		if e.Type == tree.Directory {
+			return e, nil
+		}
+	}
+	return tree.Entry{}, errNoEntries
+}
