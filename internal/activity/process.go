@@ -1,0 +1,119 @@
+package activity
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Process is one process on one machine.
+type Process struct {
+	Host string `cbor:"1,keyasint" json:"host"`
+	PID  int    `cbor:"2,keyasint" json:"pid"`
+	// Started is when it was started, in the kernel's ticks since the boot: numbers
+	// of processes are used again, the two together are not.
+	Started uint64 `cbor:"3,keyasint,omitempty" json:"-"`
+	// Boot names the one run of one kernel, and in it the namespace, in which PID
+	// counts; "" where the system does not tell.
+	Boot string `cbor:"4,keyasint,omitempty" json:"-"`
+}
+
+// ThisProcess returns the running process.
+func ThisProcess() (Process, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return Process{}, fmt.Errorf("this machine's name: %w", err)
+	}
+	p := Process{Host: host, PID: os.Getpid()}
+	boot, bootError := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	namespace, namespaceError := os.Readlink("/proc/self/ns/pid")
+	_, started, statError := processStat(p.PID)
+	if errors.Join(bootError, namespaceError, statError) == nil {
+		p.Started, p.Boot = started, strings.TrimSpace(string(boot))+" "+namespace
+	}
+	return p, nil
+}
+
+// sees reports whether self can tell if p is running: both count processes in the
+// same table. The name of the host is compared too, because the boot id of a
+// virtual machine is copied with its memory.
+func (self Process) sees(p Process) bool {
+	return p.Boot != "" && p.Boot == self.Boot && p.Host == self.Host
+}
+
+// gone reports that p has certainly ended; false where self cannot tell.
+func (self Process) gone(p Process) bool {
+	if !self.sees(p) {
+		return false
+	}
+	if err := syscall.Kill(p.PID, 0); errors.Is(err, syscall.ESRCH) {
+		return true
+	}
+	// /proc may be hidden from other users; then the process counts as running.
+	state, started, err := processStat(p.PID)
+	return err == nil && (started != p.Started || state == 'Z' || state == 'X')
+}
+
+// processStat returns a process's state and start from /proc/PID/stat. The second
+// field is a name in parentheses, which may contain anything.
+func processStat(pid int) (state byte, started uint64, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	const stateField, startedField = 3 - 3, 22 - 3 // as proc(5) counts, less what is before
+	if len(fields) <= startedField {
+		return 0, 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields)+2)
+	}
+	started, err = strconv.ParseUint(fields[startedField], 10, 64)
+	return fields[stateField][0], started, err
+}
+
+func (p *Process) validate() error {
+	if p.Host == "" || len(p.Host) > 255 || len(p.Boot) > 255 || p.PID <= 0 {
+		return fmt.Errorf("process %d on %q: %w", p.PID, p.Host, ErrInvalid)
+	}
+	return nil
+}
+
+// Kind is what an operation does.
+type Kind string
+
+// The kinds that the command line knows; others can be added without changing
+// the format.
+const (
+	Create  Kind = "create"
+	Restore Kind = "restore"
+	Delete  Kind = "delete"
+)
+
+// Holder is an operation under way: who asks for a lease, and who records.
+type Holder struct {
+	Activity string  `cbor:"1,keyasint" json:"activity"` // 20 hex digits
+	Kind     Kind    `cbor:"2,keyasint" json:"kind"`
+	Process  Process `cbor:"3,keyasint" json:"process"`
+}
+
+// NewHolder returns the operation of that name in this process.
+func NewHolder(activity string, kind Kind) (Holder, error) {
+	p, err := ThisProcess()
+	if err != nil {
+		return Holder{}, err
+	}
+	h := Holder{Activity: activity, Kind: kind, Process: p}
+	return h, h.validate()
+}
+
+func (h *Holder) validate() error {
+	if !validID(h.Activity) {
+		return fmt.Errorf("activity %q is not 20 hex digits: %w", h.Activity, ErrInvalid)
+	}
+	if h.Kind == "" || len(h.Kind) > 32 || strings.Trim(string(h.Kind), "abcdefghijklmnopqrstuvwxyz-") != "" {
+		return fmt.Errorf("activity %s: kind %q: %w", h.Activity, h.Kind, ErrInvalid)
+	}
+	return h.Process.validate()
+}
