@@ -101,33 +101,39 @@ func shardBits(sources []source) int {
 	return bits
 }
 
-// writeCopy writes the database, one shard per transaction. It is durable when
-// writeCopy returns, so that the name it gets never stands for half of it.
-func writeCopy(ctx context.Context, path string, names []SegmentName, spills *spills) (err error) {
+func writeCopy(ctx context.Context, path string, names []SegmentName, spills *spills) error {
+	s, err := writeDatabase(ctx, path, names, spills)
+	if err != nil {
+		return err
+	}
+	return s.append(path)
+}
+
+// writeDatabase writes the database, one shard per transaction.
+func writeDatabase(ctx context.Context, path string, names []SegmentName, spills *spills) (s structure, err error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: time.Second, NoSync: true, NoGrowSync: true, NoFreelistSync: true,
 		FreelistType: bbolt.FreelistMapType,
 	})
 	if err != nil {
-		return err
+		return s, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var entries uint64
 	for i := range spills.files {
 		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
+			return s, context.Cause(ctx)
 		}
 		rows, n, err := spills.shard(i)
 		if err != nil {
-			return err
+			return s, err
 		}
 		entries += uint64(n)
 		if err := putAll(db, shardBucket(i), map[string][]byte{string(rowsKey): rows}); err != nil {
-			return err
+			return s, err
 		}
 	}
-	head := binary.LittleEndian.AppendUint32(nil, copyLayout)
-	head = binary.LittleEndian.AppendUint32(head, uint32(spills.bits))
+	head := binary.LittleEndian.AppendUint32(nil, uint32(spills.bits))
 	head = binary.LittleEndian.AppendUint32(head, uint32(len(spills.places)))
 	head = binary.LittleEndian.AppendUint64(head, entries)
 	var segments []byte
@@ -138,9 +144,9 @@ func writeCopy(ctx context.Context, path string, names []SegmentName, spills *sp
 		string(headKey): head, string(segmentsKey): segments, string(packsKey): spills.packs,
 	})
 	if err != nil {
-		return err
+		return s, err
 	}
-	return db.Sync()
+	return structureOf(db)
 }
 
 func putAll(db *bbolt.DB, bucket []byte, values map[string][]byte) error {

@@ -26,14 +26,12 @@ var ErrNoCopy = fmt.Errorf("no usable local copy of the index: %w", fs.ErrNotExi
 // The file is a bbolt database. In the bucket "copy" stand the head (below), the
 // names of the segments and the pack records; each bucket "rows…" has the rows of
 // the ids that begin with the same bits (a shard), in the layout of a segment's
-// rows and base ids. Every value ends with checksums. The buckets and keys are few
-// enough to stand in one page each, so bbolt's own search, which a damaged page
-// could lead in circles, has nowhere to descend.
+// rows and base ids. Every value ends with checksums (checked.go), and so does the
+// file (structure.go).
 const (
-	copyFile   = "index.bolt"
-	copyLayout = 1 // to be raised with every change of layout
+	copyFile = "index.bolt"
 
-	headSize     = 20 // u32 layout, u32 bits, u32 packs, u64 entries
+	headSize     = 16 // u32 bits, u32 packs, u64 entries
 	shardEnd     = 8  // u32 rows, u32 base ids
 	maxShardBits = 6
 )
@@ -72,41 +70,54 @@ type shard struct {
 // another layout, or cannot be read without waiting.
 func Open(dir string) (*Copy, error) {
 	path := filepath.Join(dir, copyFile)
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() < int64(2*os.Getpagesize()) {
-		return nil, fmt.Errorf("open %s: %w", path, ErrNoCopy)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrNoCopy
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the local copy of the index: %w", err)
 	}
-	c, err := open(path, info.Size())
+	c, err := open(f)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), closeOnce(f))
 	}
 	return c, nil
 }
 
-func open(path string, size int64) (*Copy, error) {
-	db, tx, err := beginRead(path)
+func open(f *os.File) (*Copy, error) {
+	if err := verifyStructure(f); err != nil {
+		return nil, err
+	}
+	db, tx, err := beginRead(f)
 	if err != nil {
 		return nil, err
 	}
 	c := &Copy{db: db, tx: tx}
-	if err := c.load(size); err != nil {
+	if err := c.load(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-// beginRead opens the file and the one transaction that lasts as long.
-func beginRead(path string) (db *bbolt.DB, tx *bbolt.Tx, err error) {
-	defer recoverOpen(debug.SetPanicOnFault(true), &err)
-	// Nobody ever locks a published file for writing; should somebody, it is as if
-	// there were none, because a reader shall not wait.
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Millisecond})
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, nil, err
+// closeOnce closes f, unless bbolt has done so.
+func closeOnce(f *os.File) error {
+	if err := f.Close(); !errors.Is(err, fs.ErrClosed) {
+		return err
 	}
+	return nil
+}
+
+// beginRead lets bbolt at the file, with one transaction that lasts as long.
+func beginRead(f *os.File) (db *bbolt.DB, tx *bbolt.Tx, err error) {
+	defer recoverFault(debug.SetPanicOnFault(true), &err)
+	db, err = bbolt.Open(f.Name(), 0, &bbolt.Options{
+		ReadOnly: true,
+		// Nobody ever locks a published file for writing; should somebody, it is as
+		// if there were none, because a reader shall not wait.
+		Timeout: time.Millisecond,
+		// The very file whose structure was verified.
+		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return f, nil },
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoCopy, err)
 	}
@@ -116,21 +127,18 @@ func beginRead(path string) (db *bbolt.DB, tx *bbolt.Tx, err error) {
 	return db, tx, nil
 }
 
-func (c *Copy) load(size int64) (err error) {
-	defer recoverOpen(debug.SetPanicOnFault(true), &err)
-	if c.tx.Size() > size {
-		return fmt.Errorf("%w: the file is cut", ErrNoCopy)
-	}
+func (c *Copy) load() (err error) {
+	defer recoverFault(debug.SetPanicOnFault(true), &err)
 	head, err := c.whole(copyBucket, headKey)
 	if err != nil {
 		return err
 	}
-	if len(head) != headSize || binary.LittleEndian.Uint32(head) != copyLayout {
-		return fmt.Errorf("%w: another layout", ErrNoCopy)
+	if len(head) != headSize {
+		return fmt.Errorf("%w: its head is wrong", ErrNoCopy)
 	}
-	c.bits = int(binary.LittleEndian.Uint32(head[4:]))
-	packs := int64(binary.LittleEndian.Uint32(head[8:]))
-	c.entries = binary.LittleEndian.Uint64(head[12:])
+	c.bits = int(binary.LittleEndian.Uint32(head))
+	packs := int64(binary.LittleEndian.Uint32(head[4:]))
+	c.entries = binary.LittleEndian.Uint64(head[8:])
 	names, err := c.whole(copyBucket, segmentsKey)
 	if err != nil {
 		return err
@@ -347,13 +355,4 @@ func recoverFault(before bool, err *error) {
 		panic(p)
 	}
 	*err = fmt.Errorf("%w: %w", ErrNoCopy, fault)
-}
-
-// recoverOpen does the same for whatever bbolt finds wrong with a file, which it
-// says by panicking.
-func recoverOpen(before bool, err *error) {
-	debug.SetPanicOnFault(before)
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("%w: %v", ErrNoCopy, p)
-	}
 }

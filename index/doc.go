@@ -12,7 +12,8 @@
 //
 // Invariants:
 //
-//  1. A lookup returns every copy of a blob, lowest depth first.
+//  1. A lookup returns every copy of a blob, lowest depth first; of more than 64
+//     in one segment, the 64 of lowest depth.
 //  2. A segment is canonical: the same packs and entries give the same bytes.
 //  3. Decoders are total: a row is checked when it is used, everything else when
 //     a segment is opened, and nothing is allocated by a count that its size does
