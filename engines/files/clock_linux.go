@@ -34,7 +34,7 @@ func startClock(root int) clock {
 	s := time.Unix(now.Unix())
 	return clock{
 		since: tree.TimeOf(s.Add(-tick)),
-		whole: tree.TimeOf(s.Add(-max(tick, wholeSeconds))),
+		whole: tree.TimeOf(s.Add(-max(tick, coarse))),
 		until: tree.TimeOf(s.Add(24 * time.Hour)),
 	}
 }
@@ -59,9 +59,9 @@ func (c clock) recent(t tree.Time) bool {
 
 // How far a filesystem's time stamps can be from the clock.
 const (
-	ticks        = 20 * time.Millisecond // two of the slowest kernel's
-	wholeSeconds = 2 * time.Second       // old ext, FAT
-	foreignClock = 10 * time.Minute      // another machine's clock
+	ticks   = 20 * time.Millisecond // two of the slowest kernel's
+	coarse  = 2 * time.Second       // old ext, FAT
+	foreign = 10 * time.Minute      // another machine's clock
 )
 
 // granularity goes by the type of the filesystem: those known to stamp with the
@@ -69,16 +69,16 @@ const (
 func granularity(root int) time.Duration {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(root, &fs); err != nil {
-		return foreignClock
+		return foreign
 	}
 	switch uint32(fs.Type) {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.RAMFS_MAGIC,
 		unix.F2FS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.BCACHEFS_SUPER_MAGIC, zfsMagic:
 		return ticks
 	case unix.EXFAT_SUPER_MAGIC, unix.MSDOS_SUPER_MAGIC, unix.REISERFS_SUPER_MAGIC, unix.NILFS_SUPER_MAGIC:
-		return wholeSeconds
+		return coarse
 	}
-	return foreignClock
+	return foreign
 }
 
 const zfsMagic = 0x2fc12fc1

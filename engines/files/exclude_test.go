@@ -1,8 +1,6 @@
 package files
 
 import (
-	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -97,6 +95,7 @@ func TestExcludesAgreeWithGit(t *testing.T) {
 	}
 	pieces := []string{"a", "b", "ab", "*", "**", "?", "/", "/", "/**/", "[ab]", "[!a]", "[^b]", "[a-c]", "[]x]", `\a`, "x", ".", "-",
 		"[[:alpha:]]", "[a/b]", " ", "***", "a*", "*b", "[-a]", "[a-]", `[\]]`, `\*`}
+	repo := newIgnoreRepo(t, paths)
 	for round := range 150 {
 		var list []string
 		for range 1 + random.IntN(4) {
@@ -112,66 +111,72 @@ func TestExcludesAgreeWithGit(t *testing.T) {
 			}
 			list = append(list, line)
 		}
-		compareWithGit(t, fmt.Sprintf("seed %d round %d", seed, round), list, paths)
+		patterns, err := parsePatterns(list)
+		if err != nil {
+			t.Fatalf("seed %d round %d: %v", seed, round, err)
+		}
+		ignored := repo.ignores(t, list)
+		for _, p := range paths {
+			asked := p
+			if repo.directory[p] {
+				asked += "/"
+			}
+			if leftOut(patterns, asked) != ignored[p] {
+				t.Errorf("seed %d round %d: patterns %q, path %q: git says %v", seed, round, list, asked, ignored[p])
+			}
+		}
 	}
 }
 
-// compareWithGit makes every path that is a prefix of another one a directory.
-func compareWithGit(t *testing.T, what string, list, paths []string) {
-	t.Helper()
-	patterns, err := parsePatterns(list)
-	if err != nil {
-		t.Fatalf("%s: %v", what, err)
-	}
-	repo := t.TempDir()
-	git := func(stdin string, args ...string) string {
-		cmd := exec.Command("git", append([]string{"-c", "core.excludesFile=/dev/null"}, args...)...)
-		cmd.Dir, cmd.Stdin = repo, strings.NewReader(stdin)
-		cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "HOME="+repo)
-		out, err := cmd.Output()
-		if exit, ok := err.(*exec.ExitError); ok && exit.ExitCode() > 1 || err != nil && !ok {
-			t.Fatalf("git %v: %v", args, err)
-		}
-		return string(out)
-	}
-	git("", "init", "-q")
-	if err := os.WriteFile(filepath.Join(repo, ".gitignore"), []byte(strings.Join(list, "\n")+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	directory := map[string]bool{}
+// ignoreRepo is a git repository with some files, in which every path that
+// another one begins with is a directory.
+type ignoreRepo struct {
+	dir       string
+	paths     []string
+	directory map[string]bool
+}
+
+func newIgnoreRepo(t *testing.T, paths []string) *ignoreRepo {
+	r := &ignoreRepo{dir: t.TempDir(), paths: paths, directory: map[string]bool{}}
 	for _, p := range paths {
 		for i := range p {
 			if p[i] == '/' {
-				directory[p[:i]] = true
+				r.directory[p[:i]] = true
 			}
-		}
-	}
-	for p := range directory {
-		if err := os.MkdirAll(filepath.Join(repo, p), 0o755); err != nil {
-			t.Fatal(err)
 		}
 	}
 	for _, p := range paths {
-		if !directory[p] {
-			if err := os.WriteFile(filepath.Join(repo, p), nil, 0o644); err != nil {
-				t.Fatal(err)
-			}
+		if r.directory[p] {
+			check(t, os.MkdirAll(filepath.Join(r.dir, p), 0o755))
+		} else {
+			write(t, r.dir, map[string]string{p: ""})
 		}
 	}
-	answer := git(strings.Join(paths, "\x00")+"\x00", "check-ignore", "--no-index", "-z", "--stdin")
+	r.git(t, "", "init", "-q")
+	return r
+}
+
+func (r *ignoreRepo) git(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", append([]string{"-c", "core.excludesFile=/dev/null"}, args...)...)
+	cmd.Dir, cmd.Stdin = r.dir, strings.NewReader(stdin)
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "HOME="+r.dir)
+	out, err := cmd.Output()
+	if exit, ok := err.(*exec.ExitError); ok && exit.ExitCode() > 1 || err != nil && !ok {
+		t.Fatalf("git %v: %v", args, err)
+	}
+	return string(out)
+}
+
+func (r *ignoreRepo) ignores(t *testing.T, list []string) map[string]bool {
+	t.Helper()
+	write(t, r.dir, map[string]string{".gitignore": strings.Join(list, "\n") + "\n"})
+	answer := r.git(t, strings.Join(r.paths, "\x00")+"\x00", "check-ignore", "--no-index", "-z", "--stdin")
 	ignored := map[string]bool{}
 	for _, p := range strings.Split(answer, "\x00") {
 		ignored[p] = true
 	}
-	for _, p := range paths {
-		asked := p
-		if directory[p] {
-			asked += "/"
-		}
-		if leftOut(patterns, asked) != ignored[p] {
-			t.Errorf("%s: patterns %q, path %q: git says %v", what, list, asked, ignored[p])
-		}
-	}
+	return ignored
 }
 
 func FuzzPatterns(f *testing.F) {
@@ -183,11 +188,7 @@ func FuzzPatterns(f *testing.F) {
 		if err != nil || len(patterns) == 0 || path == "" {
 			return
 		}
-		names := bytes.Split([]byte(path), []byte("/"))
-		elements := make([]string, len(names))
-		for i, n := range names {
-			elements[i] = string(n)
-		}
+		elements := strings.Split(path, "/")
 		patterns[0].include = false
 		if excludedBy(patterns, elements, false) && !excludedBy(patterns, elements, true) {
 			t.Errorf("%q matches %q as a file but not as a directory", line, path)

@@ -27,15 +27,17 @@ type target struct {
 
 // enter opens the workshop that is there; nil if there is none.
 func (t *target) enter() (*workshop, error) {
-	if t.shop != nil {
-		return t.shop, nil
+	if t.shop == nil {
+		shop, err := openWorkshop(&t.disk, t.path, t.token)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", t.path, err)
+		}
+		t.shop = shop
 	}
-	shop, err := openWorkshop(&t.disk, t.path, t.token)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.path, err)
+	if t.shop == nil || t.shop.own < 0 {
+		return nil, nil
 	}
-	t.shop = shop
-	return shop, nil
+	return t.shop, nil
 }
 
 // directoryOf returns the entry of the mount: a snapshot has one per mount.
@@ -294,13 +296,13 @@ func (t *target) Retired(context.Context) (engines.Source, error) {
 // Discard removes what is staged or retired. From its first step on Revert does
 // nothing any more. A swap that stopped half way is refused: it must be reverted
 // first, or the retired half would be lost.
-func (t *target) Discard(ctx context.Context) error {
-	shop, err := t.enter()
+func (t *target) Discard(context.Context) error {
+	_, err := t.enter()
 	if err != nil {
 		return err
 	}
-	if shop != nil {
-		if err := t.discard(ctx, shop); err != nil {
+	if t.shop != nil {
+		if err := t.discard(t.shop); err != nil {
 			return fmt.Errorf("clear %s: %w", filepath.Join(t.path, hidden, t.token), err)
 		}
 	}
@@ -310,7 +312,10 @@ func (t *target) Discard(ctx context.Context) error {
 	return t.Close()
 }
 
-func (t *target) discard(_ context.Context, shop *workshop) error {
+func (t *target) discard(shop *workshop) error {
+	if shop.own < 0 {
+		return shop.leave()
+	}
 	planned, err := shop.has(filePlan)
 	if err != nil {
 		return err

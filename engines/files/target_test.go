@@ -469,7 +469,7 @@ func TestTooLittleRoomIsKnownBeforeAnythingIsStaged(t *testing.T) {
 	source := scratchDir(t)
 	write(t, source, map[string]string{"a": strings.Repeat("x", 600_000)})
 	check(t, os.Link(filepath.Join(source, "a"), filepath.Join(source, "b")))
-	sparse(t, filepath.Join(source, "sparse"), 1<<30, map[int64]string{0: "x"})
+	sparse(t, filepath.Join(source, "sparse"), 64<<20, map[int64]string{0: "x"})
 	sink := enginetest.NewMemory()
 	entries := capture(t, mountService(source), sink).Entries
 	restore(t, mountService(small), entries, sink) // holes take no room, the second name neither

@@ -37,7 +37,8 @@ type workshop struct {
 
 var errBusy = errors.New("another restore is at work in this mount; wait for its end")
 
-// openWorkshop opens the workshop that is there; without one it returns nil.
+// openWorkshop opens the workshop that is there; own is -1 if there is none in
+// .holdfast. Without .holdfast it returns nil.
 func openWorkshop(d *disk, mount, token string) (*workshop, error) {
 	w, err := enterMount(d, mount, token)
 	if err == unix.ENOENT {
@@ -47,14 +48,11 @@ func openWorkshop(d *disk, mount, token string) (*workshop, error) {
 		return nil, err
 	}
 	w.own, err = openDirectory(w.home, token)
-	if err == nil {
-		return w, nil
+	if err != nil && err != unix.ENOENT {
+		w.close()
+		return nil, err
 	}
-	w.close()
-	if err == unix.ENOENT {
-		return nil, nil
-	}
-	return nil, err
+	return w, nil
 }
 
 // makeWorkshop makes a new workshop. The mount's times stay as they are.
