@@ -109,11 +109,12 @@ func (d *database) close() error {
 const busyTimeout = "busy_timeout(8)"
 
 // patiently calls f until it is no longer told that the database is busy, or the
-// patience is used up. f fails only after having waited for busyTimeout.
-func (d *database) patiently(ctx context.Context, f func() error) error {
+// patience is used up. f is told so only after having waited for busyTimeout, and
+// gives another error once its context is done.
+func (d *database) patiently(f func() error) error {
 	for end := time.Now().Add(d.patience); ; {
 		err := f()
-		if !is(err, sqlite3.SQLITE_BUSY) || time.Now().After(end) || ctx.Err() != nil {
+		if !is(err, sqlite3.SQLITE_BUSY) || time.Now().After(end) {
 			return err
 		}
 	}
@@ -121,7 +122,7 @@ func (d *database) patiently(ctx context.Context, f func() error) error {
 
 // do runs one statement.
 func (d *database) do(ctx context.Context, statement string, args ...any) error {
-	return explain(d.path, d.patiently(ctx, func() error {
+	return explain(d.path, d.patiently(func() error {
 		_, err := d.ExecContext(ctx, statement, args...)
 		return err
 	}))
@@ -129,7 +130,7 @@ func (d *database) do(ctx context.Context, statement string, args ...any) error 
 
 // one reads a single value.
 func (d *database) one(ctx context.Context, value any, query string, args ...any) error {
-	err := d.patiently(ctx, func() error {
+	err := d.patiently(func() error {
 		return d.QueryRowContext(ctx, query, args...).Scan(value)
 	})
 	if errors.Is(err, sql.ErrNoRows) {

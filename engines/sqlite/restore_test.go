@@ -135,6 +135,9 @@ func TestRestoreThroughASymbolicLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	restore := staged(t, from, link)
+	if beside := names(t, filepath.Dir(link)); len(beside) != 1 {
+		t.Errorf("beside the link there is %q", beside)
+	}
 	do(t, restore.Swap, restore.Discard)
 	restore.Close()
 	if mustDump(t, path) != mustDump(t, from) {
@@ -209,6 +212,44 @@ func TestASnapshotWithAnOldToken(t *testing.T) {
 		t.Error("revert gave other data")
 	}
 	do(t, later.Swap, later.Discard)
+	if got := shell(t, path, "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'holdfast%';"); got != "0" {
+		t.Error("the table of the token stays")
+	}
+}
+
+// A restore that was given up without a Discard leaves its token in the database,
+// which must not be taken for that of the next.
+func TestADatabaseWithAnOldToken(t *testing.T) {
+	path, from := filled(t, "wal"), another(t, "wal")
+	old := staged(t, from, path)
+	do(t, old.Swap)
+	old.Close()
+	shell(t, path, "UPDATE account SET balance = 1 WHERE id = 9;")
+	before := mustDump(t, path)
+
+	memory, entries, _ := mustCapture(t, from)
+	next, err := Engine.Target(serviceOf(path), strings.Repeat("9", 20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := next.Stage(t.Context(), entries, memory); err != nil {
+		t.Fatal(err)
+	}
+	do(t, next.Revert)
+	if mustDump(t, path) != before {
+		t.Error("a revert of nothing gave other data")
+	}
+	do(t, next.Swap)
+	if mustDump(t, path) != mustDump(t, from) {
+		t.Error("not restored")
+	}
+	do(t, next.Revert)
+	if mustDump(t, path) != before {
+		t.Error("the revert gave other data")
+	}
+	do(t, next.Discard)
+	next.Close()
+	do(t, old.Discard)
 	if got := shell(t, path, "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'holdfast%';"); got != "0" {
 		t.Error("the table of the token stays")
 	}

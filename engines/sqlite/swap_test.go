@@ -8,8 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"holdfast/engines/enginetest"
 )
 
 // another makes a database with other data: one transfer, numbered -1.
@@ -324,4 +327,90 @@ func vacuumed(t *testing.T, mode, vacuum string, rows int) string {
 		CREATE INDEX i ON t (b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d)
 		INSERT INTO t SELECT i, hex(randomblob(100)) FROM n; DELETE FROM t WHERE a %% 3 = 0;`, vacuum, mode, rows))
 	return path
+}
+
+// What is retired is durable before the first byte of the database, its journal
+// or its log changes; what is staged is before that.
+func TestWhatMustBeDurableIsSyncedFirst(t *testing.T) {
+	inBothModes(t, func(t *testing.T, mode string) {
+		from, path := another(t, mode), filled(t, mode)
+		log := filepath.Join(t.TempDir(), "strace")
+		c := start(t, "restore", []string{from, path, token, "stage", "swap"},
+			command3(t, "strace"), "-f", "-qq", "-y", "-o", log, "-e", "trace=pwrite64,fsync,fdatasync")
+		if err := c.wait(); err != nil {
+			t.Fatal(err, c.seen)
+		}
+		calls, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, base := filepath.Split(path)
+		dirty := map[string]bool{} // files of ours, and their directory, written since their last sync
+		changed := false
+		for _, line := range strings.Split(string(calls), "\n") {
+			_, name, ok := strings.Cut(line, "<"+strings.TrimSuffix(dir, "/"))
+			if !ok {
+				continue
+			}
+			name = strings.TrimPrefix(name[:strings.IndexByte(name, '>')], "/")
+			write := strings.Contains(line, "pwrite64(")
+			switch {
+			case strings.HasPrefix(name, ".holdfast"):
+				dirty[name] = write
+				if write {
+					dirty["the directory"] = true
+				}
+			case name == "":
+				dirty["the directory"] = false
+			case write && strings.HasPrefix(name, base) && !strings.HasSuffix(name, "-shm"):
+				changed = true
+				for file, not := range dirty {
+					if not {
+						t.Fatalf("%s was not synced before %s changed", file, name)
+					}
+				}
+			}
+		}
+		if !changed || len(dirty) < 3 {
+			t.Errorf("the database changed: %v; %d files were watched", changed, len(dirty))
+		}
+	})
+}
+
+// Between stage and swap the database can lose pages that were copied already.
+func TestADatabaseThatShrinksAfterTheStage(t *testing.T) {
+	inBothModes(t, func(t *testing.T, mode string) {
+		from, path := another(t, mode), filled(t, mode)
+		restore := staged(t, from, path)
+		pages, err := strconv.Atoi(shell(t, path, "DELETE FROM page; VACUUM; PRAGMA page_count;"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := pages * 4096
+		before := mustDump(t, path)
+		do(t, restore.Swap)
+		memory := enginetest.NewMemory()
+		source, err := restore.Retired(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := drain(t.Context(), source, memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := memory.File(t.Context(), result.Entries, "settings.sqlite")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(data) != size {
+			t.Errorf("%d bytes are retired, not %d", len(data), size)
+		}
+		if retired := write(t, data); mustDump(t, retired) != before || shell(t, retired, "PRAGMA integrity_check;") != "ok" {
+			t.Error("what is retired is not what was there")
+		}
+		do(t, restore.Revert, restore.Discard)
+		if mustDump(t, path) != before {
+			t.Error("revert gave other data")
+		}
+	})
 }

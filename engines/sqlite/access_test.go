@@ -1,0 +1,84 @@
+package sqlite
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// shared makes a database in a directory that other users can come to, both with
+// these modes.
+func shared(t *testing.T, mode string, directory, file os.FileMode) string {
+	t.Helper()
+	top, err := os.MkdirTemp("", "holdfast-sqlite-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(top) })
+	dir := filepath.Join(top, "dir")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "s.db")
+	shell(t, path, "PRAGMA journal_mode = "+mode+";"+known)
+	for p, mode := range map[string]os.FileMode{top: 0o755, path: file, dir: directory} {
+		if err := os.Chmod(p, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = os.Chmod(dir, 0o755) })
+	return path
+}
+
+// asOther captures a database as a user who is not root; of a file with mode
+// r--r--r-- its owner may do no more than others.
+func asOther(t *testing.T, path string) (string, error) {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", path)
+	cmd.Env = append(os.Environ(), roleVariable+"=capture")
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestCaptureByWhoMayOnlyRead(t *testing.T) {
+	for _, c := range []struct {
+		what            string
+		mode            string
+		directory, file os.FileMode
+		open            bool   // an application has it open
+		want            string // of the error; "" if it works
+	}{
+		{"rollback, nothing writable", "delete", 0o555, 0o444, false, ""},
+		{"rollback, the directory writable", "delete", 0o777, 0o444, false, ""},
+		{"WAL, open, nothing writable", "wal", 0o555, 0o444, true, ""},
+		{"WAL, closed, nothing writable", "wal", 0o555, 0o444, false, "may not write to"},
+		{"WAL, closed, the directory writable", "wal", 0o777, 0o444, false, "spoil"},
+		{"WAL, open, the directory writable", "wal", 0o777, 0o444, true, ""},
+		{"WAL, closed, all writable", "wal", 0o777, 0o666, false, ""},
+		{"not readable", "delete", 0o755, 0o000, false, "may not read"},
+	} {
+		path := shared(t, c.mode, c.directory, c.file)
+		var ask func(string) string
+		if c.open {
+			ask = prompt(t, path)
+			ask("UPDATE account SET balance = balance + 0.0; SELECT count(*) FROM account;")
+		}
+		before := names(t, filepath.Dir(path))
+		out, err := asOther(t, path)
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v: %s", c.what, err, out)
+		case c.want != "" && (err == nil || !strings.Contains(out, c.want) || !strings.Contains(out, path)):
+			t.Errorf("%s: %v: %s; want %q", c.what, err, out, c.want)
+		}
+		if after := names(t, filepath.Dir(path)); strings.Join(after, " ") != strings.Join(before, " ") {
+			t.Errorf("%s: beside it there was %q, there is %q", c.what, before, after)
+		}
+	}
+}
