@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// shared makes a database in a directory that other users can come to, both with
-// these modes.
-func shared(t *testing.T, mode string, directory, file os.FileMode) string {
+// shared makes a database in a directory that other users can come to, and which
+// an application may have open, and then gives both these modes.
+func shared(t *testing.T, mode string, directory, file os.FileMode, open bool) string {
 	t.Helper()
 	top, err := os.MkdirTemp("", "holdfast-sqlite-")
 	if err != nil {
@@ -24,6 +24,9 @@ func shared(t *testing.T, mode string, directory, file os.FileMode) string {
 	}
 	path := filepath.Join(dir, "s.db")
 	shell(t, path, "PRAGMA journal_mode = "+mode+";"+known)
+	if open {
+		prompt(t, path)("UPDATE account SET balance = 100.0; SELECT count(*) FROM account;")
+	}
 	for p, mode := range map[string]os.FileMode{top: 0o755, path: file, dir: directory} {
 		if err := os.Chmod(p, mode); err != nil {
 			t.Fatal(err)
@@ -61,14 +64,9 @@ func TestCaptureByWhoMayOnlyRead(t *testing.T) {
 		{"WAL, closed, the directory writable", "wal", 0o777, 0o444, false, "spoil"},
 		{"WAL, open, the directory writable", "wal", 0o777, 0o444, true, ""},
 		{"WAL, closed, all writable", "wal", 0o777, 0o666, false, ""},
-		{"not readable", "delete", 0o755, 0o000, false, "may not read"},
+		{"not readable", "delete", 0o755, 0o000, false, "may not read "},
 	} {
-		path := shared(t, c.mode, c.directory, c.file)
-		var ask func(string) string
-		if c.open {
-			ask = prompt(t, path)
-			ask("UPDATE account SET balance = balance + 0.0; SELECT count(*) FROM account;")
-		}
+		path := shared(t, c.mode, c.directory, c.file, c.open)
 		before := names(t, filepath.Dir(path))
 		out, err := asOther(t, path)
 		switch {

@@ -102,7 +102,7 @@ func TestCaptureWhileOtherProcessesWriteAndCheckpoint(t *testing.T) {
 		for _, site := range sites {
 			site.expect("ack")
 		}
-		for range 15 {
+		for range 8 {
 			before := []int{len(sites[0].acknowledged()), len(sites[1].acknowledged())}
 			_, _, data := mustCapture(t, path)
 			db := connect(write(t, data), "rw")

@@ -89,13 +89,13 @@ func TestSwapIsKilledAtAnyStep(t *testing.T) {
 	inBothModes(t, func(t *testing.T, mode string) {
 		s := newScene(t, mode)
 		deaths := 0
-		for n := 1; ; n += 1 + n/4 {
+		for n := 1; ; n += 1 + n/2 {
 			if !s.killSwap(fmt.Sprintf("killed at step %d", n), nil, fmt.Sprintf("swap:%d", n)) {
 				break
 			}
 			deaths++
 		}
-		if deaths < 10 {
+		if deaths < 6 {
 			t.Errorf("only %d swaps were killed", deaths)
 		}
 	})
@@ -115,13 +115,13 @@ func TestSwapIsKilledInItsSystemCalls(t *testing.T) {
 	inBothModes(t, func(t *testing.T, mode string) {
 		s := newScene(t, mode)
 		deaths := 0
-		for n := 1; ; n += 1 + n/4 {
+		for n := 1; ; n += 1 + n/2 {
 			if !s.killSwap(fmt.Sprintf("killed at call %d", n), s.strace(n, writes), "swap") {
 				break
 			}
 			deaths++
 		}
-		if deaths < 10 {
+		if deaths < 6 {
 			t.Errorf("only %d swaps were killed", deaths)
 		}
 	})
@@ -148,7 +148,7 @@ func TestRevertIsKilledInItsSystemCalls(t *testing.T) {
 
 func TestDiscardIsKilledInItsSystemCalls(t *testing.T) {
 	s := newScene(t, "wal")
-	for n := 1; ; n++ {
+	for n := 1; ; n += 1 + n/8 {
 		when := fmt.Sprintf("killed at call %d", n)
 		s.recover("before", s.next, "stage", "swap")
 		dead := s.kill([]string{command3(t, "strace"), "-f", "-qq", "-o", "/dev/null",
@@ -165,7 +165,7 @@ func TestSwapIsKilledAtAnyTime(t *testing.T) {
 	inBothModes(t, func(t *testing.T, mode string) {
 		s := newScene(t, mode)
 		deaths := 0
-		for i := range 12 {
+		for i := range 8 {
 			c := s.restore(nil, "stage", "wait", "swap", "wait")
 			c.expect("done stage")
 			fmt.Fprintln(c.stdin)
@@ -178,7 +178,7 @@ func TestSwapIsKilledAtAnyTime(t *testing.T) {
 			s.recover(fmt.Sprintf("kill %d", i), s.old, "revert", "discard")
 			s.clean("after a kill")
 		}
-		t.Logf("%d of 12 were killed before they were done", deaths)
+		t.Logf("%d of 8 were killed before they were done", deaths)
 	})
 }
 
@@ -186,7 +186,7 @@ func TestCreatingIsKilledInItsSystemCalls(t *testing.T) {
 	from := another(t, "wal")
 	path := filepath.Join(t.TempDir(), "new.db")
 	calls := "openat,link,linkat," + writes
-	for n := 1; ; n += 1 + n/8 {
+	for n := 1; ; n += 1 + n/4 {
 		c := start(t, "restore", []string{from, path, token, "stage", "swap"}, command3(t, "strace"), "-f", "-qq", "-o", "/dev/null",
 			"-P", path, "-P", path+"-journal", "-P", path+"-wal", "-P", filepath.Join(filepath.Dir(path), ".holdfast-"+token+"-new.db.created"),
 			"-e", "inject="+calls+fmt.Sprintf(":signal=SIGKILL:when=%d", n))

@@ -62,6 +62,9 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 // time that the file is opened otherwise than by SQLite: before it is, and closed
 // after.
 func (s *source) peek(path string) error {
+	if err := unix.Access(path, unix.R_OK); err != nil {
+		return fmt.Errorf("open SQLite database: this user may not read %s: %w", path, err)
+	}
 	if unix.Access(path, unix.W_OK) == nil || unix.Access(filepath.Dir(path), unix.W_OK) != nil {
 		return nil
 	}
