@@ -11,7 +11,7 @@ func snapshotCommand(app *env, do actions) *cli.Command {
 		Usage:   "take, look into, restore and delete snapshots",
 		Description: describe(`A snapshot is an environment's databases and directories at one instant. Its name
 is 20 hex digits; the first six are enough where no other begins with them, and
-"latest" is the environment's newest.`, ""),
+"latest" is the environment's newest that no restore has made.`, ""),
 		Subcommands: []*cli.Command{
 			snapshotCreateCommand(app, do),
 			snapshotListCommand(app, do),

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/engines"
 	"holdfast/engines/files"
 	"holdfast/internal/snapshot"
@@ -130,7 +132,8 @@ func extractInto(ctx context.Context, content engines.Content, entries []tree.En
 	if err = os.Chmod(partial, 0o755); err != nil {
 		return staged, err
 	}
-	if err = os.Rename(partial, dir); err != nil {
+	// Not os.Rename, which refuses to take the place of an empty directory.
+	if err = unix.Rename(partial, dir); err != nil {
 		return staged, fmt.Errorf("give %s its name: %w", dir, err)
 	}
 	return staged, nil

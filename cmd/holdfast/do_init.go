@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -25,14 +26,11 @@ func initialise(ctx context.Context, app *env, o InitOptions) error {
 	if err := isDirectory(config.Repository); err != nil {
 		return err
 	}
-	store, err := storage.CreateLocal(config.Repository)
+	store, err := emptyStore(ctx, config.Repository)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	if _, err := store.Stat(ctx, "config"); err == nil {
-		return fmt.Errorf("%w at %s; nothing was changed", repo.ErrExists, config.Repository)
-	}
 	credential, err := app.firstPassword(ctx, config)
 	if err != nil {
 		return err
@@ -63,6 +61,29 @@ func initialise(ctx context.Context, app *env, o InitOptions) error {
 	app.console.say("has lost all that is in it: keep it where a fire does not reach, and add a second one:")
 	app.console.say("    holdfast repo key add")
 	return nil
+}
+
+// emptyStore returns the storage for a new repository: a new directory, or one
+// in which an earlier init was killed before it was done.
+func emptyStore(ctx context.Context, path string) (*storage.Local, error) {
+	store, err := storage.OpenLocal(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return storage.CreateLocal(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := store.Stat(ctx, "config"); err == nil {
+		_ = store.Close()
+		return nil, fmt.Errorf("%w at %s; nothing was changed", repo.ErrExists, path)
+	}
+	for _, err := range store.List(ctx, "keys") {
+		if err == nil {
+			return store, nil
+		}
+	}
+	_ = store.Close()
+	return storage.CreateLocal(path) // which refuses a directory with anything else in it
 }
 
 // writeExample writes a configuration to begin with into the current directory.

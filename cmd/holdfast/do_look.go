@@ -76,7 +76,7 @@ func (app *env) showText(w io.Writer, s repo.Listed) error {
 func (app *env) showService(b *strings.Builder, line func(string, string, ...any), s repo.Service) {
 	b.WriteString("\n")
 	line(app.bold(s.Name), "%s", strings.TrimSuffix(s.Engine+", "+s.Server, ", "))
-	line("  holds", "%s in %s entries: %s", size(s.Bytes), count(s.Count), strings.Join(s.Entries, ", "))
+	line("  holds", "%s: %s", amount(s.Bytes, s.Count), strings.Join(s.Entries, ", "))
 	point := app.localTime(s.Marked)
 	if s.Position != "" {
 		point += ", " + s.Position

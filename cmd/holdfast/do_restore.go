@@ -40,6 +40,9 @@ func restore(ctx context.Context, app *env, o RestoreOptions) error {
 // restoration describes the restore into an environment, and refuses what is
 // likely to be a mistake.
 func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapshot.Restoration, *tracker, error) {
+	if r.config.File == "" {
+		return nil, nil, noEnvironments()
+	}
 	acting, err := r.config.Acting()
 	if err != nil {
 		return nil, nil, err
@@ -102,7 +105,7 @@ func planText(r *snapshot.Restoration, plan []snapshot.Replacement) []string {
 		if p.Creates {
 			what = "is made new"
 		}
-		lines = append(lines, fmt.Sprintf("  %s (%s in %s entries) %s", p.Name, size(p.Bytes), count(p.Entries), what))
+		lines = append(lines, fmt.Sprintf("  %s (%s) %s", p.Name, amount(p.Bytes, p.Entries), what))
 	}
 	return lines
 }
@@ -213,4 +216,12 @@ func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, optio
 		_, err = fmt.Fprintf(w, "Safety snapshot: %s\nTo undo: %s\n", o.Safety, undo)
 		return err
 	})
+}
+
+// amount is a size, and in how many entries where there are several.
+func amount(bytes, entries uint64) string {
+	if entries < 2 {
+		return size(bytes)
+	}
+	return fmt.Sprintf("%s in %s entries", size(bytes), count(entries))
 }

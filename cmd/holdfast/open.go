@@ -207,7 +207,7 @@ func (o *opened) place(name string) snapshot.Place {
 // parts binds an environment's services and mounts to their engines.
 func (app *env) parts(o *opened, name string, live bool) (environment.Environment, []snapshot.Part, error) {
 	if o.config.File == "" {
-		return environment.Environment{}, nil, usageError("there is no %s, and with --repo alone no environment is known; expected --to DIR, or --config FILE", environment.FileName)
+		return environment.Environment{}, nil, noEnvironments()
 	}
 	e, err := o.config.Select(name)
 	if err != nil {
@@ -219,6 +219,10 @@ func (app *env) parts(o *opened, name string, live bool) (environment.Environmen
 	}
 	parts, err := snapshot.Parts(e, knownEngines, avoid, live)
 	return e, parts, err
+}
+
+func noEnvironments() error {
+	return usageError("there is no %s, and with --repo alone no environment is known; expected --to DIR, or --config FILE", environment.FileName)
 }
 
 func hostname() string {

@@ -87,8 +87,10 @@ func (c *Creation) draft(now time.Time) *repo.Snapshot {
 		if old.Counter >= s.Counter {
 			s.Counter, s.Predecessor = old.Counter+1, old.Name
 		}
-		if old.Deleted.IsZero() {
-			s.Parent = old.Name // the newest: they come oldest first
+		// The newest, since they come oldest first; a safety snapshot may hold only
+		// a part.
+		if old.Deleted.IsZero() && (old.Restore.IsZero() || s.Parent.IsZero()) {
+			s.Parent = old.Name
 		}
 	}
 	return s

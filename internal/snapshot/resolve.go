@@ -14,7 +14,7 @@ const minPrefix = 6
 
 // Resolve finds the snapshot that name stands for: a whole name, an unambiguous
 // prefix of six digits or more, or "latest" (also ""), the newest of the
-// environment. Deleted ones are found by their whole name only.
+// environment that is no safety snapshot. Deleted ones are found by their whole name only.
 func Resolve(all []repo.Listed, project, environment, name string) (repo.Listed, error) {
 	if name == "" || name == "latest" {
 		return latest(all, project, environment)
@@ -44,7 +44,7 @@ func Resolve(all []repo.Listed, project, environment, name string) (repo.Listed,
 
 func latest(all []repo.Listed, project, environment string) (repo.Listed, error) {
 	for _, s := range slices.Backward(all) { // oldest first
-		if s.Deleted.IsZero() && (project == "" || s.Project == project) && (environment == "" || s.Environment == environment) {
+		if s.Deleted.IsZero() && s.Restore.IsZero() && (project == "" || s.Project == project) && (environment == "" || s.Environment == environment) {
 			return s, nil
 		}
 	}

@@ -289,6 +289,9 @@ type walk struct {
 }
 
 func (w *walk) hurt(p *Problem, path string) {
+	if path == "" {
+		path = "all of it"
+	}
 	if !slices.Contains(p.Snapshots, w.snapshot) {
 		p.Snapshots = append(p.Snapshots, w.snapshot)
 	}
