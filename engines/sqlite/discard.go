@@ -3,11 +3,11 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 )
 
 // Discard implements engines.Target.
-func (t *target) Discard(ctx context.Context) error {
+func (t *target) Discard(ctx context.Context) (err error) {
+	defer t.name("discard what was restored beside", &err)
 	created, retired, err := t.traces()
 	if err != nil {
 		return err
@@ -24,7 +24,7 @@ func (t *target) Discard(ctx context.Context) error {
 	}
 	if created || retired { // the token goes first: without a trace nobody asks for it
 		if err := t.dropToken(ctx); err != nil {
-			return fmt.Errorf("discard what was restored beside %s: %w", t.beside.current, err)
+			return err
 		}
 	}
 	t.entry = nil

@@ -38,7 +38,7 @@ type header struct {
 	version  uint32 // of the SQLite that wrote last: 3040001
 }
 
-var errNoDatabase = errors.New("not an SQLite database, or an encrypted one")
+var errNoDatabase = errors.New("that is not an SQLite database, or an encrypted one")
 
 // parseHeader reads the header at the begin of page; any bytes give a header or
 // an error. It is as strict as SQLite is when it opens a file.
@@ -51,14 +51,14 @@ func parseHeader(page []byte) (header, error) {
 		size = 1 << 16
 	}
 	if size < 512 || size&(size-1) != 0 || size-int(page[atReserved]) < 480 {
-		return header{}, fmt.Errorf("page size %d: %w", size, errNoDatabase)
+		return header{}, fmt.Errorf("%w: page size %d", errNoDatabase, size)
 	}
 	if [3]byte(page[atFractions:]) != [3]byte{64, 32, 32} {
-		return header{}, fmt.Errorf("payload fractions: %w", errNoDatabase)
+		return header{}, fmt.Errorf("%w: payload fractions", errNoDatabase)
 	}
 	mode := page[atJournal+1]
 	if mode < rollbackMode || mode > walMode {
-		return header{}, fmt.Errorf("read version %d: %w", mode, errNoDatabase)
+		return header{}, fmt.Errorf("%w: read version %d", errNoDatabase, mode)
 	}
 	h := header{
 		pageSize: size,

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -182,30 +181,48 @@ func TestSwapIsKilledAtAnyTime(t *testing.T) {
 	})
 }
 
+// A database that is created, by a process that is killed on its way or on its
+// way back, is removed with all that belongs to it.
 func TestCreatingIsKilledInItsSystemCalls(t *testing.T) {
 	from := another(t, "wal")
 	path := filepath.Join(t.TempDir(), "new.db")
-	calls := "openat,link,linkat," + writes
-	for n := 1; ; n += 1 + n/4 {
-		c := start(t, "restore", []string{from, path, token, "stage", "swap"}, command3(t, "strace"), "-f", "-qq", "-o", "/dev/null",
-			"-P", path, "-P", path+"-journal", "-P", path+"-wal", "-P", filepath.Join(filepath.Dir(path), ".holdfast-"+token+"-new.db.created"),
-			"-e", "inject="+calls+fmt.Sprintf(":signal=SIGKILL:when=%d", n))
+	play := func(n int, steps ...string) bool {
+		t.Helper()
+		var wrap []string
+		if n > 0 {
+			wrap = []string{command3(t, "strace"), "-f", "-qq", "-o", "/dev/null",
+				"-P", path, "-P", path + "-journal", "-P", path + "-wal", "-P", path + "-shm",
+				"-P", filepath.Join(filepath.Dir(path), ".holdfast-"+token+"-new.db.created"),
+				"-e", fmt.Sprintf("inject=openat,link,linkat,%s:signal=SIGKILL:when=%d", writes, n)}
+		}
+		c := start(t, "restore", append([]string{from, path, token}, steps...), wrap...)
 		err := c.wait()
-		if err != nil && !killed(err) {
-			t.Fatalf("%v: %q", err, c.seen)
+		if err != nil && (n == 0 || !killed(err)) {
+			t.Fatalf("%v: %v: %q", steps, err, c.seen)
 		}
-		r := start(t, "restore", []string{from, path, token, "revert", "discard", "close"})
-		if err := r.wait(); err != nil {
-			t.Fatalf("killed at call %d: recovery: %v: %q", n, err, r.seen)
-		}
-		if left := names(t, filepath.Dir(path)); len(left) > 0 {
-			t.Fatalf("killed at call %d, after the recovery there is %q", n, left)
-		}
-		if err == nil {
-			break
-		}
+		return err != nil
 	}
-	if _, err := os.Stat(path); err == nil {
-		t.Error("the database is still there")
+	for _, killed := range []string{"swap", "revert"} {
+		for n := 1; ; n += 1 + n/4 {
+			dead := false
+			if killed == "swap" {
+				dead = play(n, "stage", "swap")
+			} else {
+				play(0, "stage", "swap")
+				site := start(t, "lock", []string{path, "BEGIN"}) // and leaves a log
+				site.expect("locked")
+				shell(t, path, "UPDATE page SET body = 'x';")
+				_ = site.cmd.Process.Kill()
+				_ = site.wait()
+				dead = play(n, "revert")
+			}
+			play(0, "revert", "discard", "close")
+			if left := names(t, filepath.Dir(path)); len(left) > 0 {
+				t.Fatalf("%s killed at call %d: after the recovery there is %q", killed, n, left)
+			}
+			if !dead {
+				break
+			}
+		}
 	}
 }

@@ -32,7 +32,7 @@ func locate(path string) (string, error) {
 	if err == nil {
 		info, err := os.Stat(real)
 		if err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("%s is not a file", path)
+			err = errors.New("that is not a file")
 		}
 		return real, err
 	}
@@ -40,13 +40,13 @@ func locate(path string) (string, error) {
 		return "", err
 	}
 	if _, err := os.Lstat(path); err == nil {
-		return "", fmt.Errorf("%s is a symbolic link to nothing", path)
+		return "", errors.New("that is a symbolic link to nothing")
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, filepath.Base(path)), fmt.Errorf("%s: %w: %w", path, errMissing, fs.ErrNotExist)
+	return filepath.Join(dir, filepath.Base(path)), errMissing
 }
 
 // open connects to the database at path, which exists. patience is how long one
@@ -62,7 +62,7 @@ func open(ctx context.Context, path string, patience time.Duration, pragmas ...s
 	dsn := url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}
 	connector, err := sqlite.NewConnector(dsn.String())
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
+		return nil, err
 	}
 	pool := sql.OpenDB(connector)
 	conn, err := pool.Conn(ctx)
@@ -183,10 +183,7 @@ func (d *database) header(ctx context.Context) (h header, ok bool, err error) {
 		return header{}, false, err
 	}
 	h, err = parseHeader(page)
-	if err != nil {
-		return header{}, false, fmt.Errorf("database %s: %w", d.path, err)
-	}
-	return h, true, nil
+	return h, err == nil, err
 }
 
 // is reports whether err carries that primary result code of SQLite.
@@ -195,24 +192,22 @@ func is(err error, code int) bool {
 	return errors.As(err, &e) && e.Code()&0xff == code
 }
 
-// explain turns SQLite's word for what went wrong into a sentence that names the
-// database and what to do.
+// explain turns SQLite's word for what went wrong with the database at path into
+// one that says what to do. Whoever returns it names the database.
 func explain(path string, err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case is(err, sqlite3.SQLITE_BUSY):
-		return fmt.Errorf("database %s stayed locked by %s: %w", path, holder(path), err)
+		return fmt.Errorf("it stayed locked by %s: %w", holder(path), err)
 	case is(err, sqlite3.SQLITE_NOTADB):
-		return fmt.Errorf("%s is %w", path, errNoDatabase)
+		return errNoDatabase
 	case is(err, sqlite3.SQLITE_CORRUPT):
-		return fmt.Errorf("database %s is damaged; see what sqlite3's .recover can save: %w", path, err)
+		return fmt.Errorf("it is damaged; see what sqlite3's .recover can save: %w", err)
 	case is(err, sqlite3.SQLITE_CANTOPEN), is(err, sqlite3.SQLITE_READONLY):
-		return fmt.Errorf("database %s cannot be opened%s: %w", path, obstacle(path), err)
+		return fmt.Errorf("it cannot be opened%s: %w", obstacle(path), err)
 	case is(err, sqlite3.SQLITE_FULL):
-		return fmt.Errorf("database %s: no space left in %s: %w", path, filepath.Dir(path), err)
+		return fmt.Errorf("no space left in %s: %w", filepath.Dir(path), err)
 	default:
-		return fmt.Errorf("database %s: %w", path, err)
+		return err
 	}
 }
 

@@ -60,7 +60,7 @@ func (r *pageReader) next() error {
 			return explain(r.d.path, err)
 		}
 		if r.read != r.shape.pages {
-			return fmt.Errorf("database %s: %d of %d pages could be read", r.d.path, r.read, r.shape.pages)
+			return fmt.Errorf("%d of %d pages could be read", r.read, r.shape.pages)
 		}
 		return io.EOF
 	}
@@ -69,7 +69,7 @@ func (r *pageReader) next() error {
 		return explain(r.d.path, err)
 	}
 	if len(page) != r.shape.pageSize {
-		return fmt.Errorf("database %s: page %d has %d bytes, not %d", r.d.path, r.read+1, len(page), r.shape.pageSize)
+		return fmt.Errorf("page %d has %d bytes, not %d", r.read+1, len(page), r.shape.pageSize)
 	}
 	r.read++
 	r.rest = page

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"holdfast/engines/enginetest"
 	"holdfast/internal/tree"
@@ -27,7 +28,7 @@ func TestPlanSaysWhatItReplaces(t *testing.T) {
 		t.Errorf("plan %+v, %v; want %q", plan, err, want)
 	}
 
-	huge := []tree.Entry{{Name: "settings.sqlite", Type: tree.File, Size: math.MaxInt64 / 8}}
+	huge := []tree.Entry{{Name: "settings.sqlite", Type: tree.File, Size: math.MaxInt64}}
 	if _, err := restore.Plan(t.Context(), huge); err == nil || !strings.Contains(err.Error(), "free") {
 		t.Errorf("a plan for more than there is room for: %v", err)
 	}
@@ -378,6 +379,27 @@ func TestRetiredOfWhatWasCreatedIsNothing(t *testing.T) {
 	do(t, restore.Swap)
 	if _, err := restore.Retired(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after the swap: %v", err)
+	}
+	do(t, restore.Discard)
+}
+
+func TestThePointOfRetiredIsTheSwap(t *testing.T) {
+	restore := staged(t, another(t, "wal"), filled(t, "wal"))
+	swapped := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	restore.now = func() time.Time { return swapped }
+	do(t, restore.Swap)
+	source, err := restore.Retired(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	memory := enginetest.NewMemory()
+	if err := source.Prepare(t.Context(), memory); err != nil {
+		t.Fatal(err)
+	}
+	point, err := source.Mark(t.Context(), memory)
+	if err != nil || !point.At.Equal(swapped) {
+		t.Errorf("the point is of %v, the swap was at %v (%v)", point.At, swapped, err)
 	}
 	do(t, restore.Discard)
 }

@@ -20,9 +20,9 @@ func (t *target) Retired(context.Context) (engines.Source, error) {
 	case retired:
 		return &retiredSource{path: t.beside.retired, current: t.beside.current, entryName: t.entryName}, nil
 	case created:
-		return nil, fmt.Errorf("database %s was created by this restore, there is nothing retired: %w", t.beside.current, fs.ErrNotExist)
+		return nil, fmt.Errorf("database %s was created by this restore, there is nothing retired: %w", t.configured, fs.ErrNotExist)
 	default:
-		return nil, fmt.Errorf("database %s was not swapped, there is nothing retired: %w", t.beside.current, fs.ErrNotExist)
+		return nil, fmt.Errorf("database %s was not swapped, there is nothing retired: %w", t.configured, fs.ErrNotExist)
 	}
 }
 

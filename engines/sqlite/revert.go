@@ -5,15 +5,16 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Revert implements engines.Target.
-func (t *target) Revert(ctx context.Context) error {
+func (t *target) Revert(ctx context.Context) (err error) {
+	defer t.name("revert", &err)
 	created, retired, err := t.traces()
 	if err != nil || !created && !retired {
 		return err
@@ -22,14 +23,9 @@ func (t *target) Revert(ctx context.Context) error {
 		return err
 	}
 	if created {
-		err = t.removeCreated()
-	} else {
-		err = t.bringBack(ctx)
+		return t.removeCreated()
 	}
-	if err != nil {
-		return fmt.Errorf("revert database %s: %w", t.beside.current, err)
-	}
-	return nil
+	return t.bringBack(ctx)
 }
 
 // traces tells what a swap under this token has left, complete or not: without a
@@ -46,14 +42,17 @@ func (t *target) traces() (created, retired bool, err error) {
 	return created, retired, err
 }
 
-// removeCreated removes the database that Swap created, if it is still that one.
+// removeCreated removes the database that Swap created, if it is still that one,
+// and itself last: by it what else there is would be found again.
 func (t *target) removeCreated() error {
 	ours, err := os.Stat(t.beside.created)
 	if err != nil {
 		return err
 	}
 	if now, err := os.Stat(t.beside.current); err == nil && os.SameFile(ours, now) {
-		if err := remove(withCompanions(t.beside.current)...); err != nil {
+		files := withCompanions(t.beside.current)
+		slices.Reverse(files)
+		if err := remove(files...); err != nil {
 			return err
 		}
 	}

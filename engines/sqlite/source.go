@@ -36,10 +36,11 @@ type source struct {
 }
 
 // Prepare implements engines.Source.
-func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
+func (s *source) Prepare(ctx context.Context, _ engines.Sink) (err error) {
+	defer s.name("open", &err)
 	path, err := locate(s.configured)
 	if err != nil {
-		return fmt.Errorf("open SQLite database: %w", err)
+		return err
 	}
 	if err := s.peek(path); err != nil {
 		return err
@@ -48,12 +49,19 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 		return err
 	}
 	return s.db.read(ctx, func() error {
-		_, wal, err := s.look(ctx)
-		if err != nil || !wal && s.live {
+		h, err := s.look(ctx)
+		if err != nil || !h.wal && s.live {
 			return err
 		}
 		return s.examine(ctx)
 	})
+}
+
+// name makes an error say what was done to which database.
+func (s *source) name(operation string, err *error) {
+	if *err != nil {
+		*err = fmt.Errorf("%s database %s: %w", operation, s.configured, *err)
+	}
 }
 
 // peek refuses a database that would be spoiled by being read. A user who may
@@ -63,7 +71,7 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 // after.
 func (s *source) peek(path string) error {
 	if err := unix.Access(path, unix.R_OK); err != nil {
-		return fmt.Errorf("open SQLite database: this user may not read %s: %w", path, err)
+		return fmt.Errorf("this user may not read it: %w", err)
 	}
 	if unix.Access(path, unix.W_OK) == nil || unix.Access(filepath.Dir(path), unix.W_OK) != nil {
 		return nil
@@ -73,35 +81,34 @@ func (s *source) peek(path string) error {
 	}
 	var err error
 	if s.peeked, err = os.Open(path); err != nil {
-		return fmt.Errorf("open SQLite database: %w", err)
+		return err
 	}
 	var page [headerSize]byte
 	if _, err := s.peeked.ReadAt(page[:], 0); err != nil {
 		return nil // too short for a header: let SQLite say what it is
 	}
 	if h, err := parseHeader(page[:]); err == nil && h.wal {
-		return fmt.Errorf("database %s is in WAL mode and nobody has it open: this user, who may not write to it, "+
-			"would leave files beside it that spoil it for its owner; read it as its owner or as root", path)
+		return errors.New("it is in WAL mode and nobody has it open: this user, who may not write to it, " +
+			"would leave files beside it that spoil it for its owner; read it as its owner or as root")
 	}
 	return nil
 }
 
-// look finds out what Mark will meet, and refuses what it would have to refuse.
-func (s *source) look(ctx context.Context) (shape, bool, error) {
-	h, ok, err := s.db.header(ctx)
-	if err != nil || !ok {
-		return shape{}, false, err
+// look reads the header, and refuses what Mark would have to refuse.
+func (s *source) look(ctx context.Context) (header, error) {
+	h, _, err := s.db.header(ctx)
+	if err != nil {
+		return header{}, err
 	}
 	size, err := s.db.shape(ctx)
 	if err != nil {
-		return shape{}, false, err
+		return header{}, err
 	}
 	if !h.wal && !s.live && size.bytes() > s.inside {
-		return shape{}, false, fmt.Errorf("database %s has %s and no write-ahead log, so reading it at one instant would lock "+
-			"its writers out for long: switch it to WAL once (PRAGMA journal_mode=WAL), or use --live",
-			s.db.path, megabytes(size.bytes()))
+		return header{}, fmt.Errorf("it has %s and no write-ahead log, so reading it at one instant would lock its writers "+
+			"out for long: switch it to WAL once (PRAGMA journal_mode=WAL), or use --live", megabytes(size.bytes()))
 	}
-	return size, h.wal, nil
+	return h, nil
 }
 
 // examine notes damage while the database is still there to be repaired; a
@@ -120,8 +127,9 @@ func (s *source) examine(ctx context.Context) error {
 
 // Mark implements engines.Source.
 func (s *source) Mark(ctx context.Context, sink engines.Sink) (_ engines.Point, err error) {
+	defer s.name("mark", &err)
 	if s.db == nil {
-		return engines.Point{}, errors.New("mark SQLite database: not prepared")
+		return engines.Point{}, errors.New("it is not prepared")
 	}
 	s.release(ctx)
 	s.sent = nil
@@ -134,16 +142,12 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (_ engines.Point, 
 			s.release(ctx)
 		}
 	}()
-	h, _, err := s.db.header(ctx) // the first read is what fixes the point
+	h, err := s.look(ctx) // the first read is what fixes the point
 	if err != nil {
 		return engines.Point{}, err
 	}
 	point := engines.Point{At: s.now(), Position: h.position(), Server: h.server()}
-	_, wal, err := s.look(ctx)
-	if err != nil {
-		return engines.Point{}, err
-	}
-	if wal || s.live {
+	if h.wal || s.live {
 		return point, nil
 	}
 	e, err := s.put(ctx, sink)
@@ -156,10 +160,11 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (_ engines.Point, 
 }
 
 // Send implements engines.Source.
-func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, error) {
+func (s *source) Send(ctx context.Context, sink engines.Sink) (_ engines.Result, err error) {
+	defer s.name("send", &err)
 	if s.sent == nil {
 		if !s.marked {
-			return engines.Result{}, errors.New("send SQLite database: not marked")
+			return engines.Result{}, errors.New("it is not marked")
 		}
 		e, err := s.put(ctx, sink)
 		s.release(ctx)
@@ -185,10 +190,10 @@ func (s *source) put(ctx context.Context, sink engines.Sink) (tree.Entry, error)
 	base, _ := sink.Parent(s.entryName)
 	e, err := sink.Put(ctx, fileEntry(s.entryName, info), base.Content, pages)
 	if err != nil {
-		return tree.Entry{}, fmt.Errorf("send database %s: %w", s.db.path, err)
+		return tree.Entry{}, err
 	}
 	if !pages.whole() {
-		return tree.Entry{}, fmt.Errorf("send database %s: it was not read to its end", s.db.path)
+		return tree.Entry{}, errors.New("it was not read to its end")
 	}
 	return e, nil
 }

@@ -56,8 +56,8 @@
 package sqlite
 
 import (
-	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -132,5 +132,5 @@ func databasePath(s engines.Service) (string, error) {
 	}
 }
 
-// errMissing is wrapped where there is no database; it is fs.ErrNotExist too.
-var errMissing = errors.New("there is no such database")
+// errMissing says that there is no database; it is fs.ErrNotExist too.
+var errMissing = fmt.Errorf("there is no such database: %w", fs.ErrNotExist)

@@ -18,7 +18,8 @@ import (
 const tokenTable = "holdfast_swap"
 
 // Stage implements engines.Target.
-func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engines.Content) (engines.Staged, error) {
+func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engines.Content) (staged engines.Staged, err error) {
+	defer t.name("stage", &err)
 	e, err := t.pick(entries)
 	if err != nil {
 		return engines.Staged{}, err
@@ -29,12 +30,11 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 	if err := t.removeStaged(); err != nil {
 		return engines.Staged{}, err
 	}
-	staged, err := t.stage(ctx, e, content)
-	if err != nil {
-		return engines.Staged{}, fmt.Errorf("stage database %s: %w", t.beside.current, err)
+	if staged, err = t.stage(ctx, e, content); err != nil {
+		return engines.Staged{}, err
 	}
 	if err := t.retireAhead(ctx); err != nil {
-		return engines.Staged{}, fmt.Errorf("stage database %s: copy the current pages: %w", t.beside.current, err)
+		return engines.Staged{}, fmt.Errorf("copy the current pages: %w", err)
 	}
 	t.entry = &e
 	return staged, nil
@@ -138,7 +138,7 @@ func setJournalMode(path string, mode [2]byte) (was [2]byte, err error) {
 	}
 	h, err := parseHeader(page[:])
 	if err != nil {
-		return was, fmt.Errorf("the snapshot's copy is %w", err)
+		return was, fmt.Errorf("the snapshot's copy: %w", err)
 	}
 	info, err := f.Stat()
 	if err != nil {

@@ -7,29 +7,28 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Swap implements engines.Target.
-func (t *target) Swap(ctx context.Context) error {
+func (t *target) Swap(ctx context.Context) (err error) {
+	defer t.name("swap", &err)
 	if t.entry == nil {
-		return fmt.Errorf("swap database %s: nothing is staged", t.configured)
+		return errors.New("nothing is staged")
 	}
 	if err := t.begin(); err != nil {
 		return err
 	}
-	fresh := false
-	if there, err := exists(t.beside.current); err != nil {
+	there, err := exists(t.beside.current)
+	if err != nil {
 		return err
-	} else if !there {
+	}
+	if !there {
 		if err := t.create(); err != nil {
-			return fmt.Errorf("create database %s: %w", t.beside.current, err)
+			return err
 		}
-		fresh = true
 	}
-	if err := t.swap(ctx, fresh); err != nil {
-		return fmt.Errorf("swap database %s: %w", t.beside.current, err)
-	}
-	return nil
+	return t.swap(ctx, !there)
 }
 
 // create makes an empty database of the recorded owner and mode. It gets its own
@@ -83,6 +82,9 @@ func (t *target) swap(ctx context.Context, fresh bool) error {
 			return db.replaceFrom(ctx, image, false)
 		}
 		if err := db.copyPages(ctx, t.beside.retired); err != nil {
+			return err
+		}
+		if err := os.Chtimes(t.beside.retired, time.Time{}, t.now()); err != nil { // the point of Retired
 			return err
 		}
 		if err := syncDirectory(filepath.Dir(t.beside.retired)); err != nil {

@@ -44,7 +44,7 @@ type files struct {
 func (t *target) locate() error {
 	path, err := locate(t.configured)
 	if err != nil && !errors.Is(err, errMissing) {
-		return fmt.Errorf("open SQLite database: %w", err)
+		return err
 	}
 	dir, base := filepath.Split(path)
 	if len(base) > 128 { // names of 255 bytes must do for all of them
@@ -80,28 +80,35 @@ func (t *target) begin() error {
 	return nil
 }
 
+// name makes an error say what was done to which database.
+func (t *target) name(operation string, err *error) {
+	if *err != nil {
+		*err = fmt.Errorf("%s database %s: %w", operation, t.configured, *err)
+	}
+}
+
 // Plan implements engines.Target.
-func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, error) {
+func (t *target) Plan(ctx context.Context, entries []tree.Entry) (_ engines.Plan, err error) {
+	defer t.name("restore", &err)
 	e, err := t.pick(entries)
 	if err != nil {
 		return engines.Plan{}, err
 	}
 	switch err := t.locate(); {
 	case errors.Is(err, errMissing):
-		return engines.Plan{Creates: true}, t.room(3 * int64(e.Size)) // staged, new, its journal
+		return engines.Plan{Creates: true}, t.room(e.Size, e.Size, e.Size) // staged, new, its journal
 	case err != nil:
 		return engines.Plan{}, err
 	}
 	if err := unix.Access(t.beside.current, unix.W_OK); err != nil {
-		return engines.Plan{}, fmt.Errorf("restore into %s: this user may not write to it: %w", t.beside.current, err)
+		return engines.Plan{}, fmt.Errorf("this user may not write to it: %w", err)
 	}
 	description, size, err := t.describe(ctx)
 	if err != nil {
 		return engines.Plan{}, err
 	}
 	// Staged, retired, and what the swap journals: old pages or new ones, by mode.
-	need := int64(e.Size) + size + max(int64(e.Size), size)
-	return engines.Plan{Replaces: description}, t.room(need)
+	return engines.Plan{Replaces: description}, t.room(e.Size, size, max(e.Size, size))
 }
 
 // pick finds the service's file among the entries of a snapshot.
@@ -111,11 +118,11 @@ func (t *target) pick(entries []tree.Entry) (tree.Entry, error) {
 			return e, nil
 		}
 	}
-	return tree.Entry{}, fmt.Errorf("restore into %s: the snapshot holds no SQLite database %s", t.configured, t.entryName)
+	return tree.Entry{}, fmt.Errorf("the snapshot holds no SQLite database %s", t.entryName)
 }
 
 // describe says what is there now, and its size in bytes.
-func (t *target) describe(ctx context.Context) (string, int64, error) {
+func (t *target) describe(ctx context.Context) (string, uint64, error) {
 	var size shape
 	what := "damaged"
 	err := t.look(ctx, func(db *database) (err error) {
@@ -136,22 +143,26 @@ func (t *target) describe(ctx context.Context) (string, int64, error) {
 	if err != nil {
 		return "", 0, err
 	}
-	return fmt.Sprintf("database %s (%s, %s)", t.beside.current, what, megabytes(size.bytes())), size.bytes(), nil
+	return fmt.Sprintf("database %s (%s, %s)", t.beside.current, what, megabytes(size.bytes())), uint64(size.bytes()), nil
 }
 
-// room refuses where the directory cannot take that many bytes more.
-func (t *target) room(need int64) error {
+// room refuses where the directory cannot take files of all those sizes.
+func (t *target) room(sizes ...uint64) error {
 	dir := filepath.Dir(t.beside.current)
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
-		return fmt.Errorf("restore into %s: this user may not write to %s: %w", t.beside.current, dir, err)
+		return fmt.Errorf("this user may not write to %s: %w", dir, err)
 	}
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
 		return fmt.Errorf("look for room in %s: %w", dir, err)
 	}
-	if free := int64(stat.Bavail) * stat.Bsize; free < need {
-		return fmt.Errorf("restore into %s: it takes up to %s beside the database, and %s has %s free",
-			t.beside.current, megabytes(need), dir, megabytes(free))
+	free := stat.Bavail * uint64(stat.Bsize)
+	left := free
+	for _, size := range sizes {
+		if size > left {
+			return fmt.Errorf("%s has %s free, too little for what is staged, retired and journalled beside it", dir, megabytes(int64(free)))
+		}
+		left -= size
 	}
 	return nil
 }
