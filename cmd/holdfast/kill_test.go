@@ -1,0 +1,153 @@
+package main
+
+import (
+	"math/rand/v2"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// kills is how often a process is killed in the normal run of each test.
+func kills() int {
+	if os.Getenv("HOLDFAST_SOAK") != "" {
+		return 500
+	}
+	return 25
+}
+
+// killSome runs a command again and again and kills it with SIGKILL, at times
+// drawn evenly over as long as it takes; after is called each time.
+func (s *site) killSome(before func(), after func(killed bool, when time.Duration), args ...string) {
+	s.t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	s.t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	before()
+	started := time.Now()
+	s.ok(args...)
+	whole := time.Since(started)
+	hit := 0
+	for range kills() {
+		before()
+		cmd := s.command(args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		s.must(cmd.Start())
+		when := time.Duration(random.Float64() * 1.1 * float64(whole))
+		time.Sleep(when)
+		_ = cmd.Process.Kill() // it may have ended by then
+		_ = cmd.Wait()
+		killed := !cmd.ProcessState.Exited()
+		if killed {
+			hit++
+		}
+		after(killed, when)
+	}
+	if hit == 0 {
+		s.t.Errorf("none of %d processes was killed before it ended", kills())
+	}
+}
+
+func TestKilledCreateLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteConfig)
+	s.rows("master", "one", 20000)
+	s.files("master", "one", 200)
+	s.ok("init")
+	generation := 0
+	s.killSome(func() {
+		generation++
+		s.rows("master", strings.Repeat("x", generation%7+1), 20000)
+		s.write("master/uploads/new", []byte(strings.Repeat("y", generation*1000)))
+	}, func(_ bool, when time.Duration) {
+		want := s.state("master")
+		s.ok("repo", "check", "--read-data")
+		name := s.create()
+		if generation%8 == 0 {
+			s.ok("-e", "master", "snapshot", "restore", name, "--target", "staging", "--yes", "--no-safety-snapshot")
+			if got := s.state("staging"); got != want {
+				t.Fatalf("after a kill at %s, the next snapshot holds\n%s\nwant\n%s", when, got, want)
+			}
+		}
+	}, "-e", "master", "snapshot", "create")
+	if left := s.leftovers(); len(left) > 0 {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
+func TestKilledRestoreIsWholeAfterOneCommand(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteConfig)
+	s.rows("master", "one", 20000)
+	s.files("master", "one", 200)
+	s.ok("init")
+	name := s.create()
+	restored := s.state("master")
+	var before string
+	undone, done := 0, 0
+	s.killSome(func() {
+		s.rows("staging", "old", 5000)
+		s.files("staging", "old", 100)
+		before = s.state("staging")
+	}, func(_ bool, when time.Duration) {
+		s.ok("-e", "staging", "snapshot", "create") // any command on the environment recovers
+		switch got := s.state("staging"); got {
+		case before:
+			undone++
+		case restored:
+			done++
+		default:
+			t.Fatalf("after a kill at %s and one command the target is a mixture:\n%s", when, got)
+		}
+		if left := s.leftovers(); len(left) > 0 {
+			t.Fatalf("after a kill at %s: left behind: %s", when, left)
+		}
+	}, "-e", "master", "snapshot", "restore", name, "--target", "staging", "--yes")
+	t.Logf("%d undone, %d done", undone, done)
+	s.ok("repo", "check", "--read-data")
+}
+
+func TestInterruptedEndsCleanly(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteConfig)
+	s.rows("master", "one", 40000)
+	s.files("master", "one", 500)
+	s.ok("init")
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		cmd := s.command("-e", "master", "snapshot", "create")
+		var stdout strings.Builder
+		cmd.Stdout = &stdout
+		s.must(cmd.Start())
+		for !s.hasSession() { // it has begun
+			time.Sleep(time.Millisecond)
+		}
+		s.must(cmd.Process.Signal(signal))
+		_ = cmd.Wait()
+		code := cmd.ProcessState.ExitCode()
+		if code == 0 && strings.HasPrefix(stdout.String(), "Snapshot name: ") {
+			continue // it was faster than the signal
+		}
+		if code != int(exitInterrupted) || stdout.Len() > 0 {
+			t.Errorf("%v: exit code %d, stdout %q", signal, code, stdout.String())
+		}
+		if s.hasSession() {
+			t.Errorf("%v: its session is still open", signal)
+		}
+	}
+	s.ok("repo", "check", "--read-data")
+	s.create()
+}
+
+func (s *site) hasSession() bool {
+	entries, err := os.ReadDir(s.path("repo", "sessions"))
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			return true
+		}
+	}
+	return false
+}
