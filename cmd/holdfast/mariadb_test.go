@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"holdfast/internal/testserver"
+)
+
+const password = "s3cret/@%"
+
+// newMariaDBSite is a site whose environments keep a database on one server,
+// each with a user who has that schema and no more.
+func newMariaDBSite(t *testing.T) (*site, *testserver.MariaDBServer) {
+	t.Helper()
+	server := testserver.MariaDB(t)
+	config := "project: shop\nrepository: repo\nenvironments:\n"
+	for _, e := range []string{"master", "staging"} {
+		server.Exec("CREATE DATABASE shop_"+e,
+			fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s'", e, password),
+			fmt.Sprintf("GRANT ALL ON *.* TO %s@'%%'", e))
+		config += fmt.Sprintf("  %s:\n    services: {database: \"mysql://%s:${DB_PASSWORD}@127.0.0.1:%d/shop_%s\"}\n    mounts: {uploads: %s/uploads}\n",
+			e, e, server.Port, e, e)
+	}
+	s := newSite(t, config)
+	s.env = append(s.env, "DB_PASSWORD="+password)
+	server.Exec("CREATE TABLE shop_master.goods (id INT PRIMARY KEY, name VARCHAR(50), price DECIMAL(8,2)) ENGINE=InnoDB",
+		"INSERT INTO shop_master.goods SELECT seq, concat('thing ', seq), seq / 3 FROM shop_master.seq_1_to_5000",
+		"CREATE VIEW shop_master.cheap AS SELECT * FROM shop_master.goods WHERE price < 10",
+		"CREATE TABLE shop_staging.old (id INT PRIMARY KEY)", "INSERT INTO shop_staging.old VALUES (7)")
+	s.files("master", "one", 5)
+	s.files("staging", "old", 5)
+	return s, server
+}
+
+func TestMariaDBSite(t *testing.T) {
+	t.Parallel()
+	s, server := newMariaDBSite(t)
+	s.ok("init")
+	day1 := s.create()
+	server.Exec("UPDATE shop_master.goods SET price = price + 1 WHERE id % 100 = 0")
+	s.create()
+	if stored := s.ok("-e", "master", "snapshot", "diff", day1, "latest"); !strings.Contains(stored, "goods") {
+		t.Errorf("diff names no table:\n%s", stored)
+	}
+
+	// The plain dump loads with the client alone, anywhere.
+	server.Exec("CREATE DATABASE elsewhere")
+	client := exec.Command("mariadb", "--protocol=tcp", "--host=127.0.0.1", fmt.Sprintf("--port=%d", server.Port), "--user=master", "elsewhere")
+	client.Env = append(s.env, "MYSQL_PWD="+password)
+	client.Stdin = strings.NewReader(s.ok("snapshot", "cat", day1, "database.sql"))
+	if out, err := client.CombinedOutput(); err != nil {
+		t.Fatalf("load database.sql: %v\n%s", err, out)
+	}
+	query := func(q string) string { return string(server.Client("shop_master", strings.NewReader(q))) }
+	sum := func(schema string) string {
+		return query("SELECT concat(count(*), ' ', sum(price)) AS s FROM " + schema + ".goods")
+	}
+	want := sum("elsewhere")
+	if today := sum("shop_master"); want == today || !strings.Contains(want, "5000 ") {
+		t.Errorf("the first day's dump has %q, today has %q", want, today)
+	}
+
+	// Into staging, and back by the line that undoes it.
+	out := s.ok("-e", "master", "snapshot", "restore", day1, "--target", "staging", "--yes")
+	if got := sum("shop_staging"); got != want {
+		t.Errorf("restored %s, want %s", got, want)
+	}
+	if got := query("SELECT count(*) > 0 FROM shop_staging.cheap"); !strings.Contains(got, "1") {
+		t.Errorf("the view is not there: %s", got)
+	}
+	_, undo, found := strings.Cut(out, "To undo: holdfast ")
+	if !found {
+		t.Fatalf("no line undoes it:\n%s", out)
+	}
+	s.ok(append(strings.Fields(undo), "--yes")...)
+	if got := query("SELECT id FROM shop_staging.old"); !strings.Contains(got, "7") {
+		t.Errorf("after undoing: %s", got)
+	}
+	if left := query("SHOW DATABASES"); strings.Contains(left, day1[:10]) || strings.Count(left, "shop_") != 2 {
+		t.Errorf("left behind: %s", left)
+	}
+	s.ok("repo", "check", "--read-data")
+}
+
+func TestMariaDBTroubleIsSaidWithoutThePassword(t *testing.T) {
+	t.Parallel()
+	s, server := newMariaDBSite(t)
+	s.ok("init")
+	config, err := os.ReadFile(s.path("holdfast.yaml"))
+	s.must(err)
+	for name, c := range map[string]struct{ from, to, want string }{
+		"wrong password":   {"${DB_PASSWORD}", "wrong", "wrong"},
+		"unknown database": {"shop_master", "nowhere", "nowhere"},
+		"nobody listens":   {fmt.Sprint(server.Port), "1", "127.0.0.1:1"},
+	} {
+		s.write("other.yaml", []byte(strings.Replace(string(config), c.from, c.to, 1)))
+		stdout, stderr, code := s.run("--config", "other.yaml", "-e", "master", "snapshot", "create")
+		if code != 1 || stdout != "" || !strings.Contains(stderr, "database: ") {
+			t.Errorf("%s: exit code %d\n%s%s", name, code, stdout, stderr)
+		}
+		if strings.Contains(stderr, password) || strings.Contains(stderr, ":wrong@") {
+			t.Errorf("%s: the error shows the password:\n%s", name, stderr)
+		}
+	}
+	stdout, _, _ := s.run("-e", "master", "snapshot", "list")
+	if stdout != "" {
+		t.Errorf("something was published:\n%s", stdout)
+	}
+}
