@@ -46,9 +46,13 @@
 //  3. A table's rows belong to the definition that was read before the mark: both
 //     are compared while the server lets nobody change the table. Else ErrPointLost.
 //  4. Nothing waits for longer than a second for a lock that others may queue
-//     behind, and a table is let go as soon as it was read.
+//     behind; a table is let go as soon as it was read, or when somebody who wants
+//     to change it has waited for a second.
 //  5. The journal says what a swap was to do; how far it came is asked of the server.
 //     All statements that change current data are sent over the connection that holds
 //     the lock holdfast:DATABASE, so none can still arrive when the next one holds it.
-//  6. No value and no password is ever part of an error.
+//  6. No password is ever part of an error.
+//
+// Goroutines: Send joins its readers and the watcher, Stage its loaders; nothing
+// runs between calls.
 package mysql

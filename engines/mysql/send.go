@@ -36,11 +36,26 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	}
 	result, err := s.send(ctx, sink)
 	if errors.Is(err, engines.ErrPointLost) {
-		// The next mark may be under the hold: read now what has changed. What goes
-		// wrong here goes wrong there again.
-		_ = s.readCatalog(ctx)
+		// The next mark may be under the hold, so what it needs is done now.
+		if e := s.again(ctx); e != nil {
+			return result, e
+		}
 	}
 	return result, err
+}
+
+// again makes ready for another mark: the connection that was reading while
+// another one found the point lost has ended, and definitions have changed.
+func (s *source) again(ctx context.Context) error {
+	for i, reader := range s.readers {
+		_ = reader.Close() // it may be gone already
+		fresh, err := s.connect(ctx, s.db, s.from(), patience)
+		if err != nil {
+			return err
+		}
+		s.readers[i] = fresh
+	}
+	return s.readCatalog(ctx)
 }
 
 func (s *source) send(ctx context.Context, sink engines.Sink) (engines.Result, error) {
@@ -196,25 +211,53 @@ func (out *output) tables(ctx context.Context) ([]tree.Entry, error) {
 	close(queue)
 
 	entries := make([]tree.Entry, len(order))
-	group, ctx := errgroup.WithContext(ctx)
-	for i, reader := range out.readers {
-		if i > 0 && out.point.Rung == rungSchema {
-			break // it has no transaction
-		}
-		group.Go(func() error {
-			for i := range queue {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				var err error
-				if entries[i], err = out.table(ctx, reader, out.catalog.tables[i]); err != nil {
-					return err
-				}
+	err := out.watched(ctx, func(ctx context.Context, w *watcher) error {
+		group, ctx := errgroup.WithContext(ctx)
+		for i, reader := range out.readers {
+			if i > 0 && out.point.Rung == rungSchema {
+				break // it has no transaction
 			}
-			return nil
-		})
+			group.Go(func() error {
+				for i := range queue {
+					if ctx.Err() != nil {
+						return context.Cause(ctx)
+					}
+					var err error
+					done := w.reads(out.catalog.tables[i].name)
+					entries[i], err = out.table(ctx, reader, out.catalog.tables[i])
+					done()
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		return group.Wait()
+	})
+	return entries, err
+}
+
+// watched runs work while a watcher looks who waits for it.
+func (out *output) watched(ctx context.Context, work func(context.Context, *watcher) error) error {
+	w := newWatcher(out.source)
+	working, giveWay := context.WithCancelCause(ctx)
+	defer giveWay(nil)
+	ended := make(chan struct{})
+	var group errgroup.Group
+	group.Go(func() error {
+		err := w.watch(ctx, ended, giveWay)
+		if err != nil {
+			giveWay(err)
+		}
+		return err
+	})
+	err := work(working, w)
+	close(ended)
+	if watched := group.Wait(); err == nil {
+		err = watched
 	}
-	return entries, group.Wait()
+	return err
 }
 
 func (out *output) table(ctx context.Context, reader *session, t table) (e tree.Entry, err error) {

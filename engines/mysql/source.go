@@ -24,8 +24,11 @@ const (
 const (
 	// maxBlock bounds how long the mark waits for others, and so they behind it.
 	maxBlock = time.Second
+	// patience bounds how long reading a table waits for somebody who changes it:
+	// nobody queues behind that.
+	patience = time.Minute
 	// maxPinned bounds what is read of tables without snapshots under the hold.
-	maxPinned = 2 << 20
+	maxPinned = 1 << 20
 	// longRunning is from when on a statement is worth a note.
 	longRunning = 10 * time.Second
 	// readers is how many connections read tables at a time.
@@ -85,7 +88,7 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 		return err
 	}
 	for range readers {
-		reader, err := s.connect(ctx, s.db, s.from(), maxBlock)
+		reader, err := s.connect(ctx, s.db, s.from(), patience)
 		if err != nil {
 			return err
 		}
@@ -269,22 +272,30 @@ func (s *source) refresh(ctx context.Context) error {
 // pin reads the tables that have no snapshots, as far as they are small: now
 // nobody can write to them.
 func (s *source) pin(ctx context.Context) error {
+	reader := s.readers[0]
+	if err := reader.exec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(maxBlock.Seconds()))); err != nil {
+		return err
+	}
 	left := int64(maxPinned)
 	for _, t := range s.catalog.tables {
 		if t.snapshots || t.remote || t.sequence || t.size > left {
 			continue
 		}
+		left -= t.size
 		var text bytes.Buffer
-		if err := s.readers[0].read(ctx, t, func(r *rowReader) error {
+		err := reader.read(ctx, t, func(r *rowReader) error {
 			_, err := text.ReadFrom(r)
 			return err
-		}); err != nil {
+		})
+		switch {
+		case number(err) == errLockTimeout: // then later, and with a note
+		case err != nil:
 			return err
+		default:
+			s.pinned[t.name] = text.Bytes()
 		}
-		s.pinned[t.name] = text.Bytes()
-		left -= int64(text.Len())
 	}
-	return nil
+	return reader.exec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(patience.Seconds())))
 }
 
 // Close implements engines.Source.
