@@ -87,7 +87,10 @@ func (x *exchange) names(ctx context.Context, number int, d *stayer) error {
 			want, other = m.Old, m.New
 		}
 		place := fmt.Sprintf("%d-%d", number, i)
-		if err := x.bring(current, side, m.Name, place, want, other); err != nil {
+		x.chmod(current, side, place, &m, 0o700)
+		err := x.bring(current, side, m.Name, place, want, other)
+		x.chmod(current, side, place, &m, 0)
+		if err != nil {
 			return x.wrap(d, m.Name, err)
 		}
 	}
@@ -124,6 +127,32 @@ func (x *exchange) loosen(fd int) {
 	st, err := statAt(fd, "")
 	if err == nil && unix.Geteuid() != 0 && st.mode&0o700 != 0o700 {
 		_ = x.disk.do("chmod", ".", func() error { return unix.Fchmod(fd, st.mode&0o7777|0o700) })
+	}
+}
+
+// chmod gives the directories that m notes as closed their mode and more bits,
+// wherever they are now.
+func (x *exchange) chmod(current, side int, place string, m *move, more uint32) {
+	if m.OldMode == 0 && m.NewMode == 0 {
+		return
+	}
+	for _, at := range []struct {
+		dir  int
+		name string
+	}{{current, m.Name}, {side, m.Name}, {x.between, place}} {
+		handle, st, err := openHandle(at.dir, at.name)
+		if err != nil {
+			continue
+		}
+		for _, known := range []struct {
+			inode uint64
+			mode  uint32
+		}{{m.Old, m.OldMode}, {m.New, m.NewMode}} {
+			if st.ino == known.inode && known.mode != 0 {
+				_ = x.disk.do("chmod", at.name, func() error { return unix.Chmod(handlePath(handle), known.mode&0o7777|more) })
+			}
+		}
+		unix.Close(handle)
 	}
 }
 

@@ -252,3 +252,21 @@ func lossReasons(losses []engines.Loss) string {
 	}
 	return strings.Join(all, "\n")
 }
+
+// failing is a sink that fails after so many files.
+type failing struct {
+	*meddler
+	after int
+	err   error
+}
+
+func (f *failing) Put(ctx context.Context, e tree.Entry, base tree.Stream, content io.Reader) (tree.Entry, error) {
+	f.mu.Lock()
+	f.after--
+	left := f.after
+	f.mu.Unlock()
+	if left < 0 {
+		return e, f.err
+	}
+	return f.meddler.Put(ctx, e, base, content)
+}

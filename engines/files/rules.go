@@ -90,3 +90,16 @@ func (r *rules) excluded(at *place, name string, folder bool) bool {
 func (r *rules) left(at *place, name string, folder bool) bool {
 	return r.stays(at, name) || r.excluded(at, name, folder)
 }
+
+// leftAt is left for a name in the open directory dir, which may also be another
+// name of a file that must not be opened.
+func (r *rules) leftAt(dir int, at *place, name string, folder bool) bool {
+	if r.left(at, name, folder) {
+		return true
+	}
+	if len(r.nodes) == 0 {
+		return false
+	}
+	st, err := statAt(dir, name)
+	return err == nil && r.nodes[st.node]
+}

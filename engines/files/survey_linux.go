@@ -31,7 +31,7 @@ func surveySwap(mount string, r *rules, name string, subpath []string, root, sta
 	}
 	s := &survey{mount: mount, rules: r, root: st, subpath: subpath, stay: map[string]bool{}}
 	at := &place{name: name}
-	if len(r.patterns) > 0 || len(r.avoid) > 0 {
+	if len(r.patterns)+len(r.avoid)+len(r.nodes) > 0 {
 		fd, err := openBeneath(root, nil)
 		if err != nil {
 			return nil, err
@@ -59,7 +59,7 @@ func (s *survey) findStaying(fd int, at *place) (holds bool, err error) {
 		if err != nil {
 			return false, s.wrap(at, n.name, err)
 		}
-		if s.rules.left(at, n.name, folder) {
+		if s.rules.leftAt(fd, at, n.name, folder) {
 			holds = true
 			continue
 		}
@@ -121,6 +121,7 @@ func (s *survey) directory(at *place, path []string, current, staged int) error 
 		if d.New, err = readDirectory(staged); err != nil {
 			return s.wrap(at, "", err)
 		}
+		d.New.keepIrrevocable(d.Old)
 	}
 	names, err := bothNames(current, staged)
 	if err != nil {
@@ -181,7 +182,7 @@ func (s *survey) name(at *place, path []string, name string, current, staged int
 			return m, s.wrap(at, name, err)
 		}
 	}
-	if now.ino != 0 && s.rules.left(at, name, now.kind() == tree.Directory) {
+	if now.ino != 0 && s.rules.leftAt(current, at, name, now.kind() == tree.Directory) {
 		return m, nil
 	}
 	below := append(slices.Clone(path), name)
@@ -189,6 +190,7 @@ func (s *survey) name(at *place, path []string, name string, current, staged int
 	switch {
 	case now.ino == 0 || !above && !s.stay[strings.Join(below, "/")]:
 		m.Old, m.New = now.ino, next.ino
+		m.OldMode, m.NewMode = closedMode(&now), closedMode(&next)
 		if m.Old == m.New && m.Old != 0 {
 			return m, s.wrap(at, name, errors.New("cannot be told from what is staged for it by its inode"))
 		}
@@ -199,6 +201,14 @@ func (s *survey) name(at *place, path []string, name string, current, staged int
 		return m, s.wrap(at, name, errInTheWay)
 	}
 	return m, s.below(at.child(name), below, current, staged, next.ino != 0)
+}
+
+// closedMode returns the mode of a directory that we may not move as it is.
+func closedMode(st *stat) uint32 {
+	if unix.Geteuid() != 0 && st.kind() == tree.Directory && st.mode&0o200 == 0 {
+		return st.mode
+	}
+	return 0
 }
 
 func (s *survey) below(at *place, path []string, current, staged int, has bool) error {

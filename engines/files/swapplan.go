@@ -30,11 +30,15 @@ type stayer struct {
 }
 
 // move is a name that changes. An inode of 0 means that there is none.
+//
+// Without root, a directory can change its parent only while its owner may write
+// to it. OldMode and NewMode (with type bits) are set for directories that must
+// be opened for that, and closed again.
 type move struct {
-	_    struct{} `cbor:",toarray"`
-	Name string
-	Old  uint64
-	New  uint64
+	_                struct{} `cbor:",toarray"`
+	Name             string
+	Old, New         uint64
+	OldMode, NewMode uint32
 }
 
 const (
@@ -78,6 +82,9 @@ func decodeSwapPlan(data []byte) (*swapPlan, error) {
 
 func (p *swapPlan) validate() error {
 	for _, d := range p.Directories {
+		if d.Made && len(d.Path) == 0 {
+			return fmt.Errorf("swap plan: the mount itself cannot be made: %w", tree.ErrInvalid)
+		}
 		names := slices.Clone(d.Path)
 		for _, m := range d.Moves {
 			if m.Old == m.New {

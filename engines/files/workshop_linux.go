@@ -95,7 +95,7 @@ func makeHome(d *disk, root int) error {
 	if err != nil {
 		return err
 	}
-	return d.setTimes(root, ".", before.mtime)
+	return d.keepTimes(root, before)
 }
 
 // createMount makes a mount that has a workshop already, so that nobody ever
@@ -292,7 +292,7 @@ func (w *workshop) leave() error {
 	if err != nil {
 		return err
 	}
-	return w.disk.setTimes(w.root, ".", before.mtime)
+	return w.disk.keepTimes(w.root, before)
 }
 
 // leaveMount takes back a mount that Stage created, if nothing else has come
