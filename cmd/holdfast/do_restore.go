@@ -152,6 +152,7 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 		defer unlock()
 		defer restoration.Close()
 		restoration.Lineage = everything.Lineage
+		restoration.CopyJournal = record.WriteJournal
 		record.SetSnapshot(restoration.Snapshot.Name.String())
 		if err := app.agree(ctx, restoration, session.Name.String(), o.Yes); err != nil {
 			return err

@@ -37,16 +37,16 @@ func ThisProcess() (Process, error) {
 	return p, nil
 }
 
-// sees reports whether self can tell if p is running: both count processes in the
+// sees reports whether observer can tell if p is running: both count processes in the
 // same table. The name of the host is compared too, because the boot id of a
 // virtual machine is copied with its memory.
-func (self Process) sees(p Process) bool {
-	return p.Boot != "" && p.Boot == self.Boot && p.Host == self.Host
+func (observer Process) sees(p Process) bool {
+	return p.Boot != "" && p.Boot == observer.Boot && p.Host == observer.Host
 }
 
-// gone reports that p has certainly ended; false where self cannot tell.
-func (self Process) gone(p Process) bool {
-	if !self.sees(p) {
+// gone reports that p has certainly ended; false where observer cannot tell.
+func (observer Process) gone(p Process) bool {
+	if !observer.sees(p) {
 		return false
 	}
 	if err := syscall.Kill(p.PID, 0); errors.Is(err, syscall.ESRCH) {
@@ -65,7 +65,7 @@ func processStat(pid int) (state byte, started uint64, err error) {
 		return 0, 0, err
 	}
 	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-	const stateField, startedField = 3 - 3, 22 - 3 // as proc(5) counts, less what is before
+	const stateField, startedField = 0, 19 // proc(5) calls them 3 and 22
 	if len(fields) <= startedField {
 		return 0, 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields)+2)
 	}

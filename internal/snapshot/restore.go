@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,6 +29,10 @@ type Restoration struct {
 
 	targets []*replacement
 	journal *Journal
+	// CopyJournal, if set, is given the journal once everything is staged, to be
+	// kept elsewhere too: should the journal's own place be lost, the copy tells
+	// which parts are concerned and what carries which token.
+	CopyJournal func(context.Context, []byte) error
 	// step, if set, is called before each step; tests stop there.
 	step func(string) error
 }
@@ -169,7 +174,6 @@ type Outcome struct {
 	Losses   []repo.Loss `json:"losses,omitempty"`
 	Notes    []string    `json:"notes,omitempty"`
 	Safety   *repo.Name  `json:"safety_snapshot,omitempty"`
-	session  *repo.Session
 }
 
 // Restore carries out what Plan planned, under the session whose name was the
@@ -218,7 +222,14 @@ func (r *Restoration) prepare(ctx context.Context) error {
 	if err := r.stage(ctx); err != nil {
 		return err
 	}
-	return r.enter(Prepared)
+	if err := r.enter(Prepared); err != nil || r.CopyJournal == nil {
+		return err
+	}
+	data, err := json.Marshal(r.journal)
+	if err != nil {
+		return err
+	}
+	return r.CopyJournal(ctx, data)
 }
 
 // swap holds the requests until the target is as restored, or again as it was.
