@@ -60,7 +60,15 @@ func (s *MariaDBServer) data() string { return filepath.Join(s.process.dir, "dat
 
 func (s *MariaDBServer) start() {
 	s.process.tb.Helper()
-	args := append([]string{"--no-defaults",
+	// Servers that share a directory for temporary tables delete each other's.
+	scratch := filepath.Join(s.process.dir, "tmp")
+	if err := os.MkdirAll(scratch, 0o777); err != nil {
+		s.process.tb.Fatal(err)
+	}
+	if err := os.Chmod(scratch, 0o777); err != nil {
+		s.process.tb.Fatal(err)
+	}
+	args := append([]string{"--no-defaults", "--tmpdir=" + scratch,
 		"--datadir=" + s.data(), "--socket=" + s.Socket, "--pid-file=" + filepath.Join(s.process.dir, "pid"),
 		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(s.Port), "--skip-name-resolve",
 		"--innodb-buffer-pool-size=64M", "--innodb-fast-shutdown=1", "--key-buffer-size=1M",
