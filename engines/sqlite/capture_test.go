@@ -53,7 +53,10 @@ func filled(t *testing.T, mode string) string {
 // inBothModes runs a test on a WAL and on a rollback database.
 func inBothModes(t *testing.T, test func(t *testing.T, mode string)) {
 	for _, mode := range []string{"wal", "delete"} {
-		t.Run(mode, func(t *testing.T) { test(t, mode) })
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel() // mostly they wait for the disk
+			test(t, mode)
+		})
 	}
 }
 
@@ -228,7 +231,7 @@ func TestLocksOfThisProcessStay(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		cmd := exec.Command(command3(t, "sqlite3"), path, "BEGIN IMMEDIATE")
+		cmd := exec.Command(tool(t, "sqlite3"), path, "BEGIN IMMEDIATE")
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "locked") {
 			t.Errorf("another process could take the write lock that we hold: %s, %v", out, err)
 		}
@@ -310,7 +313,7 @@ func TestALargeRollbackDatabaseNeedsAWord(t *testing.T) {
 		t.Fatal(err)
 	}
 	change := func() error {
-		return exec.Command(command3(t, "sqlite3"), path, "UPDATE account SET balance = 99 WHERE id = 1").Run()
+		return exec.Command(tool(t, "sqlite3"), path, "UPDATE account SET balance = 99 WHERE id = 1").Run()
 	}
 	if change() == nil {
 		t.Error("a live capture does not lock writers out, so its pages can be torn")

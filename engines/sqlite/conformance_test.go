@@ -11,15 +11,13 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	for _, mode := range []string{"wal", "delete"} {
-		t.Run(mode, func(t *testing.T) {
-			enginetest.Run(t, enginetest.Harness{
-				Engine:  Engine,
-				Place:   func(t *testing.T) enginetest.Place { return newPlace(t, mode) },
-				Refused: refused,
-			})
+	inBothModes(t, func(t *testing.T, mode string) {
+		enginetest.Run(t, enginetest.Harness{
+			Engine:  Engine,
+			Place:   func(t *testing.T) enginetest.Place { return newPlace(t, mode) },
+			Refused: refused,
 		})
-	}
+	})
 }
 
 func refused(t *testing.T) []enginetest.Refusal {

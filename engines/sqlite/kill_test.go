@@ -103,7 +103,7 @@ func TestSwapIsKilledAtAnyStep(t *testing.T) {
 // strace kills a process at the n-th system call that touches the database, its
 // journal or its log: also in the middle of a commit.
 func (s *scene) strace(n int, calls string) []string {
-	return []string{command3(s.T, "strace"), "-f", "-qq", "-o", "/dev/null",
+	return []string{tool(s.T, "strace"), "-f", "-qq", "-o", "/dev/null",
 		"-P", s.path, "-P", s.path + "-journal", "-P", s.path + "-wal",
 		"-e", "inject=" + calls + fmt.Sprintf(":signal=SIGKILL:when=%d", n)}
 }
@@ -150,7 +150,7 @@ func TestDiscardIsKilledInItsSystemCalls(t *testing.T) {
 	for n := 1; ; n += 1 + n/8 {
 		when := fmt.Sprintf("killed at call %d", n)
 		s.recover("before", s.next, "stage", "swap")
-		dead := s.kill([]string{command3(t, "strace"), "-f", "-qq", "-o", "/dev/null",
+		dead := s.kill([]string{tool(t, "strace"), "-f", "-qq", "-o", "/dev/null",
 			"-e", "inject=" + writes + fmt.Sprintf(":signal=SIGKILL:when=%d", n)}, "discard")
 		s.recover(when, s.next, "discard")
 		s.clean(when)
@@ -190,7 +190,7 @@ func TestCreatingIsKilledInItsSystemCalls(t *testing.T) {
 		t.Helper()
 		var wrap []string
 		if n > 0 {
-			wrap = []string{command3(t, "strace"), "-f", "-qq", "-o", "/dev/null",
+			wrap = []string{tool(t, "strace"), "-f", "-qq", "-o", "/dev/null",
 				"-P", path, "-P", path + "-journal", "-P", path + "-wal", "-P", path + "-shm",
 				"-P", filepath.Join(filepath.Dir(path), ".holdfast-"+token+"-new.db.created"),
 				"-e", fmt.Sprintf("inject=openat,link,linkat,%s:signal=SIGKILL:when=%d", writes, n)}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -230,6 +231,9 @@ func dumpRows(ctx context.Context, tx *sql.Tx, out *strings.Builder, query strin
 			return err
 		}
 		for _, v := range values {
+			if b, ok := v.([]byte); ok && len(b) > 1000 {
+				v = fmt.Sprintf("%d bytes %x", len(b), sha256.Sum256(b))
+			}
 			fmt.Fprintf(out, "%T %q ", v, fmt.Sprint(v))
 		}
 		out.WriteString("\n")

@@ -202,7 +202,8 @@ func start(t *testing.T, role string, args []string, wrap ...string) *child {
 	}
 	line := append(append(wrap, self), args...)
 	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	// Under the race detector a process sleeps for a second before it ends.
+	cmd.Env = append(os.Environ(), roleVariable+"="+role, "GORACE=atexit_sleep_ms=0")
 	return run(t, cmd)
 }
 
@@ -302,8 +303,8 @@ func killed(err error) bool {
 	return status.Signaled() && status.Signal() == syscall.SIGKILL || status.ExitStatus() == 128+int(syscall.SIGKILL)
 }
 
-// sqlite3Command is the path of the sqlite3 command, without which the tests fail.
-func command3(t *testing.T, name string) string {
+// tool is the path of a command, without which the tests fail.
+func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -315,7 +316,7 @@ func command3(t *testing.T, name string) string {
 // shell runs statements with the sqlite3 command and returns what it printed.
 func shell(t *testing.T, path, statements string) string {
 	t.Helper()
-	cmd := exec.Command(command3(t, "sqlite3"), "-batch", "-cmd", ".timeout 30000", path)
+	cmd := exec.Command(tool(t, "sqlite3"), "-batch", "-cmd", ".timeout 30000", path)
 	cmd.Stdin = strings.NewReader(statements)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

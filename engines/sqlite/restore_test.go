@@ -302,7 +302,7 @@ func TestAPageSizeThatChangesAfterTheStage(t *testing.T) {
 // check an index by.
 func TestCollationsOfTheApplication(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "own.db")
-	out, err := exec.Command(command3(t, "python3"), "-c", `
+	out, err := exec.Command(tool(t, "python3"), "-c", `
 import sqlite3, sys
 c = sqlite3.connect(sys.argv[1])
 c.create_collation("NOCASE_UTF8", lambda a, b: (a.lower() > b.lower()) - (a.lower() < b.lower()))

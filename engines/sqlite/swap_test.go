@@ -63,7 +63,7 @@ func mustDump(t *testing.T, path string) string {
 // prompt is a sqlite3 command that keeps the database open and answers queries.
 func prompt(t *testing.T, path string) func(query string) string {
 	t.Helper()
-	c := run(t, exec.Command(command3(t, "sqlite3"), "-batch", "-cmd", ".timeout 30000", path))
+	c := run(t, exec.Command(tool(t, "sqlite3"), "-batch", "-cmd", ".timeout 30000", path))
 	return func(query string) string {
 		fmt.Fprintln(c.stdin, query)
 		fmt.Fprintln(c.stdin, "SELECT 'end of answer';")
@@ -336,7 +336,7 @@ func TestWhatMustBeDurableIsSyncedFirst(t *testing.T) {
 		from, path := another(t, mode), filled(t, mode)
 		log := filepath.Join(t.TempDir(), "strace")
 		c := start(t, "restore", []string{from, path, token, "stage", "swap"},
-			command3(t, "strace"), "-f", "-qq", "-y", "-o", log, "-e", "trace=pwrite64,fsync,fdatasync")
+			tool(t, "strace"), "-f", "-qq", "-y", "-o", log, "-e", "trace=pwrite64,fsync,fdatasync")
 		if err := c.wait(); err != nil {
 			t.Fatal(err, c.seen)
 		}
