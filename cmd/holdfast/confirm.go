@@ -25,7 +25,7 @@ func (app *env) confirm(ctx context.Context, yes bool, question string) error {
 	}
 	if app.asker == nil {
 		return &withHint{
-			usageError("%s: needs --yes, because there is no terminal to ask on", question),
+			usageError("this needs --yes, because there is no terminal to ask on: %s", question),
 			"add --yes if that is what you want",
 		}
 	}

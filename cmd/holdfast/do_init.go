@@ -26,11 +26,9 @@ func initialise(ctx context.Context, app *env, o InitOptions) error {
 	if err := isDirectory(config.Repository); err != nil {
 		return err
 	}
-	store, err := emptyStore(ctx, config.Repository)
-	if err != nil {
-		return err
+	if _, err := os.Stat(filepath.Join(config.Repository, "config")); err == nil {
+		return fmt.Errorf("%w at %s; nothing was changed", repo.ErrExists, config.Repository)
 	}
-	defer store.Close()
 	credential, err := app.firstPassword(ctx, config)
 	if err != nil {
 		return err
@@ -38,6 +36,11 @@ func initialise(ctx context.Context, app *env, o InitOptions) error {
 	if credential.Secret == "" {
 		return usageError("the password is empty; expected one that cannot be guessed")
 	}
+	store, err := emptyStore(ctx, config.Repository)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
 	slot := repo.Slot{Label: labelOr(o.Label), Now: app.now()}
 	r, err := repo.Init(ctx, store, repo.Secret{Password: []byte(credential.Secret)}, slot, programName(), app.repoOptions())
 	if errors.Is(err, repo.ErrExists) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -27,6 +28,11 @@ func restore(ctx context.Context, app *env, o RestoreOptions) error {
 	if o.To != "" {
 		return app.extract(ctx, r, s, o)
 	}
+	if o.Subpath != "" {
+		if err := hasSubpath(ctx, r, s, o); err != nil {
+			return err
+		}
+	}
 	restoration, progress, err := app.restoration(r, s, o)
 	if err != nil {
 		return err
@@ -35,6 +41,18 @@ func restore(ctx context.Context, app *env, o RestoreOptions) error {
 		return app.dryRestore(ctx, r, restoration)
 	}
 	return app.replace(ctx, r, restoration, progress, o)
+}
+
+// hasSubpath finds out before anybody is asked whether there is such a path.
+func hasSubpath(ctx context.Context, r *opened, s repo.Listed, o RestoreOptions) error {
+	_, err := snapshot.Lookup(ctx, r, s.Root, path.Join(o.Only[0], o.Subpath))
+	if err == nil {
+		return nil
+	}
+	if beneath, doubled := strings.CutPrefix(o.Subpath, o.Only[0]+"/"); doubled {
+		return &withHint{err, fmt.Sprintf("with --only, --path counts from there: --path %s", quoted(beneath))}
+	}
+	return notInSnapshot(err, s)
 }
 
 // restoration describes the restore into an environment, and refuses what is
@@ -195,8 +213,11 @@ func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, optio
 	undo := ""
 	if o.Safety != nil {
 		undo = fmt.Sprintf("holdfast -e %s snapshot restore %s", o.Target, o.Safety)
+		if app.flags.Config != "" {
+			undo += " --config " + quoted(app.flags.Config)
+		}
 		if options.Subpath != "" {
-			undo += fmt.Sprintf(" --only %s --path '%s'", options.Only[0], strings.ReplaceAll(options.Subpath, "'", `'\''`))
+			undo += fmt.Sprintf(" --only %s --path %s", options.Only[0], quoted(options.Subpath))
 		}
 	}
 	doc := struct {
@@ -218,6 +239,9 @@ func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, optio
 		return err
 	})
 }
+
+// quoted writes a word for a shell.
+func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
 // amount is a size, and in how many entries where there are several.
 func amount(bytes, entries uint64) string {

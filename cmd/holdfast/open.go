@@ -172,7 +172,9 @@ func (app *env) snapshots(ctx context.Context, o *opened) (all []repo.Listed, va
 		return nil, nil, context.Cause(ctx)
 	}
 	if err != nil {
+		// With some unreadable, it cannot be told whether others have vanished.
 		app.console.warn("some snapshots cannot be read: %v", err)
+		return all, nil, nil
 	}
 	return all, o.Vanished(all), nil
 }

@@ -112,7 +112,7 @@ func repositoryPlace(directory, value string) string {
 // relative returns the path as somebody in directory would write it, if that
 // needs no "..".
 func relative(directory, path string) string {
-	if short, err := filepath.Rel(directory, path); err == nil && filepath.IsLocal(short) {
+	if short, err := filepath.Rel(directory, path); err == nil && filepath.IsLocal(short) && directory != "/" {
 		return short
 	}
 	return path

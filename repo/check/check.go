@@ -219,8 +219,10 @@ func (c *checker) snapshots(ctx context.Context) error {
 		}
 	}
 	c.report.Snapshots = len(all)
-	for _, err := range c.repo.Vanished(all) {
-		c.problem("snapshots", err)
+	if err == nil { // with some unreadable, it cannot be told whether others have vanished
+		for _, err := range c.repo.Vanished(all) {
+			c.problem("snapshots", err)
+		}
 	}
 	for _, s := range all {
 		w := walk{checker: c, ctx: ctx, snapshot: s.Name}
