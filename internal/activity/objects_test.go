@@ -64,6 +64,13 @@ func (m *memory) Remove(_ context.Context, name string) error {
 	return nil
 }
 
+// written is how many objects were created, or tried to.
+func (m *memory) written() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.creates
+}
+
 func (m *memory) names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -23,7 +23,7 @@ const (
 const (
 	maxName    = 255     // bytes of a project, an environment, a snapshot
 	maxText    = 4096    // bytes of an error or of one line
-	maxResults = 1 << 12 // lines
+	maxResults = 1 << 10 // lines
 	// MaxJournal is the size in bytes of a swap journal.
 	MaxJournal = 8 << 20
 )

@@ -212,7 +212,7 @@ func (r *Recorder) percent() int {
 	case r.progress == nil || r.ended:
 		return r.record.Percent
 	}
-	return r.progress.Snapshot(r.now()).Percent
+	return min(99, r.progress.Snapshot(r.now()).Percent)
 }
 
 // write makes a new object and removes the older ones.
