@@ -111,8 +111,8 @@ func find(ctx context.Context, app *env, o FindOptions) error {
 			found++
 			if app.flags.JSON {
 				docs = append(docs, hit{s.Name, documentOf(e.Path, e.Entry)})
-			} else if _, err := fmt.Fprintf(app.stdout, "%s  %s  %10s  %s\n", s.Name,
-				e.MTime.Time().In(app.zone).Format("2006-01-02 15:04"), size(e.Size), printable(e.Path)); err != nil {
+			} else if _, err := fmt.Fprintf(app.stdout, "%s  %s/%s  %10s  %s\n", s.Name, s.Project, s.Environment,
+				size(e.Size), printable(e.Path)); err != nil {
 				return err
 			}
 		}
