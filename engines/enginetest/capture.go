@@ -14,9 +14,12 @@ func heldWrites(r *rig) {
 	site := r.traffic(p)
 	var marked string
 	memory := NewMemory()
-	s, err := r.capture(r.ctx, p, memory, memory, &site.gate, func() { marked = r.dump(p) })
+	s, err := r.capture(r.ctx, p, memory, memory, around{
+		gate:     &site.gate,
+		held:     func() { marked = r.dump(p) },
+		released: func() { site.more(r, 10) }, // none of which may be sent
+	})
 	r.must(err)
-	site.more(r, 10)
 	r.must(site.stop())
 	r.restore(p, s)
 	r.same(p, marked, "after the restore")
@@ -28,9 +31,8 @@ func unheldWrites(r *rig) {
 	site := r.traffic(p)
 	for range 5 {
 		memory := NewMemory()
-		s, err := r.capture(r.ctx, p, memory, memory, nil, nil)
+		s, err := r.capture(r.ctx, p, memory, memory, around{released: func() { site.more(r, 5) }})
 		r.must(err)
-		site.more(r, 5)
 		r.restore(q, s)
 		r.must(q.Check(r.ctx))
 	}
@@ -47,7 +49,7 @@ func unchanged(r *rig) {
 	for _, e := range before {
 		sink.parent[refs(e.Content)] = true
 	}
-	second, err := r.capture(r.ctx, p, memory, sink, nil, nil)
+	second, err := r.capture(r.ctx, p, memory, sink, around{})
 	r.must(err)
 	after := r.files(second)
 	for path, e := range before {
@@ -139,7 +141,7 @@ func cancelSource(r *rig) {
 		before := r.dump(p)
 		ctx := newFuse(r.ctx, n)
 		memory := NewMemory()
-		_, err := r.capture(ctx, p, memory, memory, nil, nil)
+		_, err := r.capture(ctx, p, memory, memory, around{})
 		when := fmt.Sprintf("after a cancellation at step %d", n)
 		r.clean(p, when)
 		r.same(p, before, when)
@@ -161,7 +163,7 @@ func sinkFails(r *rig) {
 	for n := 1; ; n += 1 + n/100 {
 		memory := NewMemory()
 		sink := newFaulty(memory, n)
-		_, err := r.capture(r.ctx, p, memory, sink, nil, nil)
+		_, err := r.capture(r.ctx, p, memory, sink, around{})
 		if !sink.failed() {
 			r.must(err)
 			r.Logf("failed at calls up to %d", n)

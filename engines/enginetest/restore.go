@@ -178,7 +178,7 @@ func retiredData(r *rig) {
 	source, err := target.Retired(r.ctx)
 	r.must(err)
 	memory := s.Next(s.entries)
-	retired, err := r.drain(r.ctx, source, p.Service().Name, memory, memory, nil, nil)
+	retired, err := r.drain(r.ctx, source, p.Service().Name, memory, memory, around{})
 	r.must(err)
 	r.same(p, now, "after the retired data were read")
 	r.finish(target)

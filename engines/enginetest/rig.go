@@ -88,18 +88,24 @@ type snapshot struct {
 	entries []tree.Entry
 }
 
-// capture takes p into sink, which stands before memory. held runs after the
-// mark, while the writers are still held.
-func (r *rig) capture(ctx context.Context, p Place, memory *Memory, sink engines.Sink, gate *sync.RWMutex, held func()) (snapshot, error) {
+// around says what happens around a mark: whom it holds, and what is done before
+// and after they are released.
+type around struct {
+	gate           *sync.RWMutex
+	held, released func()
+}
+
+// capture takes p into sink, which stands before memory.
+func (r *rig) capture(ctx context.Context, p Place, memory *Memory, sink engines.Sink, a around) (snapshot, error) {
 	source, err := r.h.Engine.Source(p.Service())
 	if err != nil {
 		return snapshot{}, err
 	}
-	return r.drain(ctx, source, p.Service().Name, memory, sink, gate, held)
+	return r.drain(ctx, source, p.Service().Name, memory, sink, a)
 }
 
 // drain takes a source through all its steps, and closes it.
-func (r *rig) drain(ctx context.Context, source engines.Source, name string, memory *Memory, sink engines.Sink, gate *sync.RWMutex, held func()) (snapshot, error) {
+func (r *rig) drain(ctx context.Context, source engines.Source, name string, memory *Memory, sink engines.Sink, a around) (snapshot, error) {
 	r.Helper()
 	defer func() {
 		if err := source.Close(); err != nil {
@@ -109,18 +115,21 @@ func (r *rig) drain(ctx context.Context, source engines.Source, name string, mem
 	if err := source.Prepare(ctx, sink); err != nil {
 		return snapshot{}, fmt.Errorf("prepare: %w", err)
 	}
-	if gate != nil {
-		gate.Lock()
+	if a.gate != nil {
+		a.gate.Lock()
 	}
 	point, err := source.Mark(ctx, sink)
-	if err == nil && held != nil {
-		held()
+	if err == nil && a.held != nil {
+		a.held()
 	}
-	if gate != nil {
-		gate.Unlock()
+	if a.gate != nil {
+		a.gate.Unlock()
 	}
 	if err != nil {
 		return snapshot{}, fmt.Errorf("mark: %w", err)
+	}
+	if a.released != nil {
+		a.released()
 	}
 	if age := time.Since(point.At); age < 0 || age > time.Minute {
 		r.Errorf("the point is of %v, which is not now", point.At)
@@ -158,7 +167,7 @@ func (r *rig) take(p Place, parent snapshot) snapshot {
 	if parent.Memory != nil {
 		memory = parent.Next(parent.entries)
 	}
-	s, err := r.capture(r.ctx, p, memory, memory, nil, nil)
+	s, err := r.capture(r.ctx, p, memory, memory, around{})
 	r.must(err)
 	return s
 }
