@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 func TestWhereThereIsNoCopyItIsToBeBuilt(t *testing.T) {
@@ -36,23 +36,25 @@ func TestWhereThereIsNoCopyItIsToBeBuilt(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	missing("somebody is writing to it")
-	if time.Since(start) > 10*time.Second { // bbolt would wait forever
-		t.Error("a reader waited for a lock")
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	missing("an empty database")
-
 	if err := Build(t.Context(), dir, nil); err != nil {
 		t.Fatal(err)
 	}
+	writer, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(writer.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	missing("somebody has locked it")
+	if time.Since(start) > 10*time.Second { // without a bound it would be for ever
+		t.Error("a reader waited for a lock")
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -62,32 +62,22 @@ func (x *Index) Close() error {
 }
 
 // Has reports whether a copy of the blob is known. It allocates nothing.
-func (x *Index) Has(id blob.ID) (bool, error) {
-	for {
-		p := x.parts.Load()
-		has, err := p.has(id)
-		if !x.replaced(p, err) {
-			return has, err
-		}
-	}
-}
+func (x *Index) Has(id blob.ID) (bool, error) { return ask(x, id, (*parts).has) }
 
 // Lookup returns the copies of a blob, each once, lowest depth first; none if
 // none is known.
-func (x *Index) Lookup(id blob.ID) ([]Entry, error) {
+func (x *Index) Lookup(id blob.ID) ([]Entry, error) { return ask(x, id, (*parts).lookup) }
+
+// ask asks the parts, and asks again if what failed is a copy that was closed
+// because another one has taken its place.
+func ask[T any](x *Index, id blob.ID, question func(*parts, blob.ID) (T, error)) (T, error) {
 	for {
 		p := x.parts.Load()
-		entries, err := p.lookup(id)
-		if !x.replaced(p, err) {
-			return entries, err
+		answer, err := question(p, id)
+		if err == nil || !errors.Is(err, fs.ErrClosed) || x.parts.Load() == p {
+			return answer, err
 		}
 	}
-}
-
-// replaced reports whether err comes from asking a copy that was closed because
-// another one has taken its place.
-func (x *Index) replaced(p *parts, err error) bool {
-	return err != nil && errors.Is(err, fs.ErrClosed) && x.parts.Load() != p
 }
 
 func (p *parts) has(id blob.ID) (bool, error) {

@@ -150,9 +150,6 @@ func (s *Segment) bases(r *row) ([]blob.ID, error) {
 	if r.bases == 0 {
 		return nil, nil
 	}
-	if int64(r.firstBase)+int64(r.bases) > int64(s.header.bases) {
-		return nil, fmt.Errorf("%w: blob %s with bases that are not there", ErrDamaged, r.id.Short())
-	}
 	raw := make([]byte, int(r.bases)*blob.Size)
 	if err := s.read(raw, s.header.basesAt()+int64(r.firstBase)*blob.Size); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
 	"reflect"
 	"slices"
@@ -320,6 +321,37 @@ func TestALookupReadsLittle(t *testing.T) {
 	}
 	if at.reads > 2000*2 || at.bytes > 2000*2*windowSize {
 		t.Errorf("2,000 lookups among 100,000 blobs read %d times, %d bytes", at.reads, at.bytes)
+	}
+}
+
+func TestALookupEndsSoonWhateverTheIDs(t *testing.T) {
+	for name, idOf := range distributions {
+		const count = 20_000
+		data := encode(t, samplePacks(count, idOf))
+		at := &counted{ReaderAt: bytes.NewReader(data)}
+		s, err := OpenSegment(at, int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		worst := 0
+		for n := range count {
+			at.reads = 0
+			if has, err := s.Has(idOf(n)); !has || err != nil {
+				t.Fatal(has, err)
+			}
+			worst = max(worst, at.reads)
+		}
+		if halvings := bits.Len(count / window); worst > guesses+halvings+2 {
+			t.Errorf("%s: %d reads for one lookup", name, worst)
+		}
+	}
+}
+
+func TestASegmentHasNoBasesWithoutABlob(t *testing.T) {
+	data := append(encode(t, samplePacks(5, id)), make([]byte, blob.Size)...)
+	data[16]++
+	if _, err := decode(data); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -148,6 +148,36 @@ func transplant(t *testing.T, k *seal.Keys, object []byte) []byte {
 	return append(bytes.Clone(object[:48]), other[48:]...)
 }
 
+// Two forms of one plaintext: 65,536 bytes in a last frame, or before an empty one.
+func TestOnlyAnEmptyObjectEndsInAnEmptyFrame(t *testing.T) {
+	root := newRoot(t, "a", 1)
+	k := seal.NewKeys(root, random("s"))
+	header := mustSeal(t, k, seal.Pin, "x", nil)[:48]
+	info := "holdfast object" + string([]byte{byte(seal.Pin), 1}) + string(root.Repository[:]) + "x"
+	key, err := hkdf.Key(sha256.New, root.Epochs[0].Key[:], header[16:], info, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := gcm.Seal(bytes.Clone(header), make([]byte, 12), make([]byte, frame), header)
+	object = gcm.Seal(object, []byte{10: 1, 11: 1}, nil, header)
+	_, err = k.Open(seal.Pin, "x", object)
+	wantError(t, "an empty last frame", err, seal.ErrDamaged, "x")
+}
+
+func TestAnObjectOfAnotherTypeIsSaidToBe(t *testing.T) {
+	k := newKeys(t, "a", 1)
+	_, err := k.Open(seal.Lease, "x", mustSeal(t, k, seal.Condemned, "x", nil))
+	wantError(t, "another type", err, seal.ErrDamaged, "it is a condemned list, not a lease")
+}
+
 func TestCutOrFlippedAnywhereAnObjectIsRefused(t *testing.T) {
 	k := newKeys(t, "a", 1)
 	for _, kind := range []seal.Type{seal.Config, seal.Lease} {

@@ -144,6 +144,13 @@ func TestReaderOfAnObjectThatIsShorterThanItWas(t *testing.T) {
 	}
 }
 
+func TestReaderProvesAnEmptyObjectToo(t *testing.T) {
+	k := newKeys(t, "a", 1)
+	object := mustSeal(t, k, seal.Segment, "index/x", nil)
+	_, err := k.OpenReader(seal.Segment, "index/x", int64(len(object)), bytes.NewReader(flipped(object, len(object)-1, 0)))
+	wantError(t, "a wrong tag", err, seal.ErrDamaged, "index/x")
+}
+
 // failing is storage that is not there for a while.
 type failing struct{ err error }
 

@@ -105,6 +105,15 @@ func TestEpochsAreCountedAndKept(t *testing.T) {
 		t.Error("the record before has changed")
 	}
 
+	three := newRoot(t, "a", 3)
+	one, other := *three, *three
+	if err := errors.Join(one.AddEpoch(random("one")), other.AddEpoch(random("other"))); err != nil {
+		t.Fatal(err)
+	}
+	if one.Epochs[3] == other.Epochs[3] {
+		t.Error("two copies of a record share their epochs")
+	}
+
 	if err := root.AddEpoch(iotest.ErrReader(io.ErrClosedPipe)); err == nil || len(root.Epochs) != 2 {
 		t.Errorf("without randomness: %d epochs, %v", len(root.Epochs), err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"holdfast/internal/blob"
@@ -38,10 +39,15 @@ func TestDirectoriesThatMakeNoSense(t *testing.T) {
 		"a blob smaller than a tag": func(d []byte) []byte { binary.LittleEndian.PutUint32(d[16+36:], 15); return d },
 		"a blob over the end":       func(d []byte) []byte { binary.LittleEndian.PutUint32(d[16+36:], 1<<32-1); return d },
 		"sealed length off by one":  func(d []byte) []byte { d[16+36]++; return d },
-		"a blob too large":          func(d []byte) []byte { binary.LittleEndian.PutUint32(d[16+32:], MaxBlob+1); return d },
-		"encoding 4":                func(d []byte) []byte { d[16+40] = 4; return d },
-		"depth without bases":       func(d []byte) []byte { d[16+41] = 1; return d },
-		"255 bases":                 func(d []byte) []byte { d[16+42] = 255; return d },
+		"lengths that go round once": func(d []byte) []byte {
+			d[16+39] ^= 0x80 // 2^31 bytes more in each of the first two
+			d[16+entrySize+39] ^= 0x80
+			return d
+		},
+		"a blob too large":    func(d []byte) []byte { binary.LittleEndian.PutUint32(d[16+32:], MaxBlob+1); return d },
+		"encoding 4":          func(d []byte) []byte { d[16+40] = 4; return d },
+		"depth without bases": func(d []byte) []byte { d[16+41] = 1; return d },
+		"255 bases":           func(d []byte) []byte { d[16+42] = 255; return d },
 	} {
 		if _, _, err := parseDirectory(change(bytes.Clone(good)), end); err == nil {
 			t.Errorf("%s: no error", what)
@@ -56,6 +62,19 @@ func TestDirectoriesThatMakeNoSense(t *testing.T) {
 		if _, _, err := parseDirectory(good, wrong); err == nil {
 			t.Errorf("in a pack whose blobs end at %d: no error", wrong)
 		}
+	}
+}
+
+func TestADirectoryIsNotBelievedBeforeItsSizeIsCompared(t *testing.T) {
+	blobs, end := placed()
+	forged := appendDirectory(nil, session, blobs)
+	binary.LittleEndian.PutUint32(forged[12:], MaxBlobs)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := parseDirectory(forged, end)
+	runtime.ReadMemStats(&after)
+	if spent := after.TotalAlloc - before.TotalAlloc; err == nil || spent > 1<<20 {
+		t.Errorf("%v, %d bytes allocated", err, spent)
 	}
 }
 

@@ -102,9 +102,6 @@ func (b *Blob) validate() error {
 // Open appends the payload of one of the pack's blobs to dst, given its sealed
 // bytes. The error is a seal.ErrDamaged; the caller knows the pack's name.
 func Open(cipher *seal.PackCipher, p Placed, sealed, dst []byte) ([]byte, error) {
-	if len(sealed) != int(p.Sealed) {
-		return dst, fmt.Errorf("blob %s: %d sealed bytes instead of %d: %w", p.ID.Short(), len(sealed), p.Sealed, seal.ErrDamaged)
-	}
 	payload, err := cipher.OpenBlob(dst, p.Number, sealed)
 	if err != nil {
 		return dst, fmt.Errorf("blob %s, number %d of the pack: %w", p.ID.Short(), p.Number, err)

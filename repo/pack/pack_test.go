@@ -271,8 +271,16 @@ func TestABuilderMakesPackAfterPack(t *testing.T) {
 	if salts[0] == salts[1] || salts[1] == salts[2] {
 		t.Error("two packs with one salt")
 	}
+	for n := range len(samples()) {
+		if err := b.Add(Blob{ID: id(50 + n), Encoding: Delta, Depth: 9, Bases: []blob.ID{id(60 + n)}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if !reflect.DeepEqual(first, build(t, newKeys(t, "b"), samples()).Blobs) {
 		t.Error("what the first pack holds has changed since")
+	}
+	if err := b.Reset(); err != nil {
+		t.Fatal(err)
 	}
 	if p, err := b.Finish(); err == nil {
 		t.Errorf("an empty pack of %d bytes", len(p.Data))
