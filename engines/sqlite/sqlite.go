@@ -38,7 +38,8 @@
 // # Invariants
 //
 //  1. A database that an application may have open is touched by SQLite alone:
-//     closing any descriptor of it would drop this process's locks.
+//     closing any descriptor of it would drop this process's locks. (The one look
+//     that a source takes at a file it may only read ends after all locks.)
 //  2. Retired is complete and durable before a page of the current database
 //     changes, and no commit of another process falls in between: both happen
 //     under the same write lock.
