@@ -160,6 +160,31 @@ func unqualified(text []byte, database string, view bool) []byte {
 	return q.without(drop)
 }
 
+// requalified lets names with the database's name before them name those of
+// another one. text is no view.
+func requalified(text []byte, database, other string) []byte {
+	q := parse(text)
+	var out []byte
+	at := 0
+	for i, t := range q.tokens {
+		if q.named(i, database) && q.is(i+1, ".") && !q.is(i-1, ".") {
+			out = append(append(out, text[at:t.start]...), quote(other)...)
+			at = t.end
+		}
+	}
+	return append(out, text[at:]...)
+}
+
+// qualifies reports whether the database's name stands before another one.
+func (q parsed) qualifies(database string) bool {
+	for i := range q.tokens {
+		if name, ok := q.name(i); ok && name == database && q.is(i+1, ".") && !q.is(i-1, ".") {
+			return true
+		}
+	}
+	return false
+}
+
 // isTable reports whether the name at token i stands where a query names a table:
 // after FROM or JOIN, parentheses between them left out.
 func (q parsed) isTable(i int) bool {

@@ -126,7 +126,15 @@ func (t *target) Discard(ctx context.Context) error {
 		return err
 	}
 	if found && j.Phase == phaseSwapping {
-		return fmt.Errorf("database %s: the swap of restore %s stopped half way: revert it first", t.database, t.token)
+		// The last word of the journal may have been lost with the power.
+		whole, err := t.complete(ctx, j)
+		if err != nil {
+			return err
+		}
+		if !whole {
+			return fmt.Errorf("database %s: the swap of restore %s stopped half way: revert it first", t.database, t.token)
+		}
+		j.Phase = phaseSwapped
 	}
 	if found && j.Phase == phaseSwapped {
 		if err := t.dropSurplus(ctx, j); err != nil {
@@ -139,6 +147,35 @@ func (t *target) Discard(ctx context.Context) error {
 	}
 	// The journal is in the staging database, so that goes last.
 	return t.do(ctx, "DROP DATABASE IF EXISTS "+quote(t.retired), "DROP DATABASE IF EXISTS "+quote(t.staging))
+}
+
+// complete asks the server whether a swap came to its end.
+func (t *target) complete(ctx context.Context, j journal) (bool, error) {
+	exists, err := t.exists(ctx, t.database)
+	if err != nil || !exists {
+		return false, err
+	}
+	moves, err := t.movesBack(ctx, j)
+	if err != nil || len(moves) != len(j.Tables)+len(j.OldTables) {
+		return false, err
+	}
+	if err := t.control.use(ctx, t.database); err != nil {
+		return false, err
+	}
+	c, err := t.control.defaults(ctx)
+	if err != nil || c.charset != j.NewCharset || c.collation != j.NewCollation {
+		return false, err
+	}
+	have, err := t.control.objects(ctx, j.NewCollation)
+	if err != nil {
+		return false, err
+	}
+	for _, o := range j.Objects {
+		if !o.Broken && !slices.ContainsFunc(have, o.equal) {
+			return false, nil
+		}
+	}
+	return slices.EqualFunc(triggers(have), triggers(j.Objects), object.equal), nil
 }
 
 // dropSurplus drops the routines that Swap left because the snapshot does not

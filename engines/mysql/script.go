@@ -32,7 +32,7 @@ func header(mode string) string {
 
 // appendStatement appends a statement as simply as its text allows.
 func appendStatement(dst, text []byte) []byte {
-	if !bytes.Contains(text, []byte(";\n")) && !bytes.HasPrefix(text, []byte("DELIMITER")) && !bytes.HasPrefix(text, []byte("-- ")) {
+	if !bytes.Contains(text, []byte(";\n")) && !startsWith(text, "DELIMITER ", "-- ", "\n") {
 		return append(append(dst, text...), ";\n"...)
 	}
 	return appendBlock(dst, text)

@@ -161,6 +161,9 @@ func (s *source) remarks(result *engines.Result) {
 		if o.Broken {
 			result.Notes = append(result.Notes, o.label()+" names what does not exist; a restore cannot create it")
 		}
+		if parse(o.Text).qualifies(s.database) {
+			result.Notes = append(result.Notes, fmt.Sprintf("%s names database %s itself; restored elsewhere, it still works on that one", o.label(), s.database))
+		}
 	}
 }
 

@@ -123,30 +123,38 @@ func (t *target) build(ctx context.Context, p parts, content engines.Content, j 
 // was the staging database. Where the current database has no such sequence yet,
 // this must be done after the swap, and the statements are returned.
 func (t *target) sequenceDefaults(ctx context.Context) ([]string, error) {
-	var now []string
+	var tables []string
+	columns := map[string][]string{}
 	err := t.control.each(ctx, `SELECT table_name, column_name, column_default FROM information_schema.columns
 		WHERE table_schema = DATABASE() AND is_generated = 'NEVER' AND INSTR(column_default, `+literal(quote(t.staging)+".")+`) > 0
 		ORDER BY BINARY table_name, ordinal_position`, func(rows *sql.Rows) error {
-		var table, column, expression string
+		var table, column string
+		var expression []byte
 		err := rows.Scan(&table, &column, &expression)
-		now = append(now, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT (%s)",
-			quote(table), quote(column), strings.ReplaceAll(expression, quote(t.staging)+".", quote(t.database)+".")))
+		if columns[table] == nil {
+			tables = append(tables, table)
+		}
+		columns[table] = append(columns[table], fmt.Sprintf("ALTER COLUMN %s SET DEFAULT (%s)",
+			quote(column), requalified(expression, t.staging, t.database)))
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
 	var later []string
-	for _, statement := range now {
-		switch err := t.control.exec(ctx, statement); number(err) {
+	for _, table := range tables {
+		statement := "ALTER TABLE " + quote(table) + " " + strings.Join(columns[table], ", ")
+		err := t.control.exec(ctx, statement)
+		switch number(err) {
 		case errNoSuchTable, errUnknownDatabase, errNoSequence:
 			later = append(later, statement)
-		case 0:
-			if err != nil {
-				return nil, err
-			}
-		default:
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	return later, err
+	return later, nil
 }
 
 // rehearse creates in the staging database what a swap will create in the current
@@ -200,10 +208,13 @@ func readObjects(s *script) ([]object, error) {
 	for {
 		st, err := s.next()
 		if err != nil {
-			if errors.Is(err, io.EOF) && o == nil {
-				return list, nil
+			if !errors.Is(err, io.EOF) {
+				return nil, err
 			}
-			return nil, err
+			if o != nil {
+				return nil, fmt.Errorf("%s has settings and no more: %w", o.label(), errScript)
+			}
+			return list, nil
 		}
 		switch text := st.text; {
 		case bytes.HasPrefix(text, []byte("SET sql_mode = ")) && o == nil:

@@ -203,19 +203,20 @@ func (t *target) converge(ctx context.Context, collation string, want []object, 
 	if err != nil {
 		return err
 	}
-	wanted := map[string]bool{}
+	wanted, present := map[string]bool{}, map[string]object{}
 	for _, o := range want {
 		wanted[o.key()] = true
 	}
-	present := map[string]object{}
+	// Triggers fire in the order in which they were created: all or none.
+	again := !slices.EqualFunc(triggers(have), triggers(want), object.equal)
 	for _, o := range have {
-		present[o.key()] = o
-		if wanted[o.key()] || stay[o.key()] {
+		if o.Kind == "TRIGGER" && again || !wanted[o.key()] && !stay[o.key()] {
+			if err := t.do(ctx, "DROP "+o.Kind+" IF EXISTS "+quote(o.Name)); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := t.do(ctx, "DROP "+o.Kind+" IF EXISTS "+quote(o.Name)); err != nil {
-			return err
-		}
+		present[o.key()] = o
 	}
 	for _, o := range want {
 		if h, ok := present[o.key()]; ok && h.equal(o) || o.Broken {
@@ -226,6 +227,10 @@ func (t *target) converge(ctx context.Context, collation string, want []object, 
 		}
 	}
 	return t.control.restoreSettings(ctx)
+}
+
+func triggers(objects []object) []object {
+	return slices.DeleteFunc(slices.Clone(objects), func(o object) bool { return o.Kind != "TRIGGER" })
 }
 
 func (o object) routine() bool {

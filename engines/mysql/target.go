@@ -56,29 +56,23 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err := t.control.use(ctx, t.database); err != nil {
 		return engines.Plan{}, err
 	}
-	if err := t.replaceable(ctx); err != nil {
+	objects, err := t.replaceable(ctx)
+	if err != nil {
 		return engines.Plan{}, err
+	}
+	names, err := t.control.names(ctx)
+	if err != nil || len(names)+len(objects) == 0 {
+		return engines.Plan{Creates: true}, err
 	}
 	var tables int
 	var size float64
-	err = t.control.one(ctx, `SELECT COUNT(*), COALESCE(SUM(data_length + index_length), 0)
-		FROM information_schema.tables WHERE table_schema = DATABASE()`, &tables, &size)
-	if err != nil {
-		return engines.Plan{}, err
-	}
-	c, err := t.control.defaults(ctx)
-	if err != nil {
-		return engines.Plan{}, err
-	}
-	objects, err := t.control.objects(ctx, c.collation)
-	if err != nil || tables+len(objects) == 0 {
-		return engines.Plan{Creates: true}, err
-	}
+	err = t.control.one(ctx, `SELECT COUNT(*), COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables
+		WHERE table_schema = DATABASE() AND table_type NOT IN ('VIEW', 'SEQUENCE')`, &tables, &size)
 	noun := "tables"
 	if tables == 1 {
 		noun = "table"
 	}
-	return engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %.1f MB)", t.database, tables, noun, size/1e6)}, nil
+	return engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %.1f MB)", t.database, tables, noun, size/1e6)}, err
 }
 
 // open connects, if that has not been done.
@@ -135,41 +129,42 @@ func (t *target) privileges(ctx context.Context) error {
 }
 
 // replaceable refuses a database that could not be put back as it was, or that
-// another one depends on.
-func (t *target) replaceable(ctx context.Context) error {
+// another one depends on. It returns the database's objects.
+func (t *target) replaceable(ctx context.Context) ([]object, error) {
 	outside, err := t.control.strings(ctx, `SELECT DISTINCT CONCAT(table_schema, '.', table_name)
 		FROM information_schema.key_column_usage
 		WHERE referenced_table_schema = DATABASE() AND table_schema <> DATABASE() ORDER BY 1`)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(outside) > 0 {
-		return fmt.Errorf("database %s: foreign keys of %s refer to its tables and would follow them: drop those keys first",
+		return nil, fmt.Errorf("database %s: foreign keys of %s refer to its tables and would follow them: drop those keys first",
 			t.database, strings.Join(outside, ", "))
 	}
 	c, err := t.control.defaults(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	objects, err := t.control.objects(ctx, c.collation)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mine, err := t.definers(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, o := range objects {
-		if !mine(o) {
-			line, err := t.control.grantLine(ctx, "SET USER", "")
-			if err != nil {
-				return err
-			}
-			return fmt.Errorf("database %s: %s is defined by %s, and user %s could not put it back: %s",
-				t.database, o.label(), o.definer(), t.user, line)
+		if mine(o) {
+			continue
 		}
+		line, err := t.control.grantLine(ctx, "SET USER", "")
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("database %s: %s is defined by %s, and user %s could not put it back: %s",
+			t.database, o.label(), o.definer(), t.user, line)
 	}
-	return nil
+	return objects, nil
 }
 
 // definers returns whether an object can be created with the definer it has.
