@@ -251,10 +251,11 @@ func (l *Lease) sweep(ctx context.Context, numbers []uint64) {
 func (l *Lease) keep(ctx context.Context) {
 	wait := beatEvery
 	for sleep(ctx, wait) == nil {
-		// Whoever wants to take over waits until staleAfter and then watches: at
-		// staleAfter this holder gives up first. (Having slept, it asks once more.)
-		left := max(staleAfter-l.now().Sub(l.good), retryEvery)
-		attempt, cancel := context.WithTimeout(ctx, min(left, answerWithin))
+		// Whoever wants to take over waits until staleAfter and then watches for
+		// confirmFor: shortly after staleAfter this holder gives up first. But only
+		// after an attempt that began then, since this process may have slept.
+		left := staleAfter - l.now().Sub(l.good)
+		attempt, cancel := context.WithTimeout(ctx, min(max(left, retryEvery), answerWithin))
 		err := l.advance(attempt, false)
 		cancel()
 		switch {
@@ -265,7 +266,7 @@ func (l *Lease) keep(ctx context.Context) {
 		case errors.Is(err, errTaken):
 			l.end(fmt.Errorf("%w: another operation has taken over, as nothing had been heard of this one for %v; see what is running before you try again", ErrLost, staleAfter))
 			return
-		case l.now().Sub(l.good) >= staleAfter:
+		case left <= 0:
 			l.end(fmt.Errorf("%w: no heartbeat could be written for %v: %w", ErrLost, staleAfter, err))
 			return
 		default:

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,7 +51,7 @@ func TestTimesOfALease(t *testing.T) {
 	for what, ok := range map[string]bool{
 		"a living holder is heard of while it is watched":            beatEvery+answerWithin < confirmFor,
 		"some heartbeats may fail before a holder looks stale":       3*(beatEvery+answerWithin) < staleAfter,
-		"a holder gives up before anybody takes over":                staleAfter+retryEvery < staleAfter+confirmFor,
+		"a holder gives up before anybody takes over":                staleAfter+3*retryEvery < staleAfter+confirmFor,
 		"a number stays until some heartbeats later":                 lingerFor >= 3*beatEvery,
 		"what is superseded goes before its lease can be taken over": lingerFor < staleAfter,
 		"an operation that reports seldom is not taken for dead":     3*(aliveEvery+writeEvery+answerWithin) > staleAfter && aliveEvery+writeEvery+answerWithin < staleAfter,
@@ -215,6 +216,49 @@ func TestLostAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A heartbeat was written, and then the connection was gone for a while: the
+// holder finds it in its way, and knows it as its own.
+func TestOwnHeartbeatInTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		broken := errors.New("connection reset")
+		m := newMemory()
+		l := acquire(t, &link{m, func(_ context.Context, _ string, do func() error) error {
+			if down.Load() {
+				return broken
+			}
+			err := do()
+			if m.written() == 3 && down.CompareAndSwap(false, true) {
+				time.AfterFunc(time.Minute, func() { down.Store(false) })
+				return broken
+			}
+			return err
+		}}, on("web1"), time.Now)
+		time.Sleep(10 * time.Minute)
+		if err := context.Cause(l.Context()); err != nil {
+			t.Error(err)
+		}
+		release(t, l)
+	})
+}
+
+// Who has lost the lease has nothing to give back, and no error to report.
+func TestReleaseOfALostLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		m := newMemory()
+		l := acquire(t, &link{m, func(_ context.Context, _ string, do func() error) error {
+			if down.Load() {
+				return errors.New("connection refused")
+			}
+			return do()
+		}}, on("web1"), time.Now)
+		down.Store(true)
+		<-l.Context().Done()
+		release(t, l)
+	})
 }
 
 func TestRefusals(t *testing.T) {

@@ -26,7 +26,10 @@ type memory struct {
 
 func newMemory() *memory { return &memory{objects: map[string][]byte{}} }
 
-func (m *memory) Create(_ context.Context, name string, data []byte) error {
+func (m *memory) Create(ctx context.Context, name string, data []byte) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.creates++
@@ -37,7 +40,10 @@ func (m *memory) Create(_ context.Context, name string, data []byte) error {
 	return nil
 }
 
-func (m *memory) Read(_ context.Context, name string) ([]byte, error) {
+func (m *memory) Read(ctx context.Context, name string) ([]byte, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	data, ok := m.objects[name]
@@ -47,8 +53,12 @@ func (m *memory) Read(_ context.Context, name string) ([]byte, error) {
 	return bytes.Clone(data), nil
 }
 
-func (m *memory) List(_ context.Context, prefix string) iter.Seq2[string, error] {
+func (m *memory) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		if err := context.Cause(ctx); err != nil {
+			yield("", err)
+			return
+		}
 		for _, name := range m.names() {
 			if strings.HasPrefix(name, prefix+"/") && !yield(name, nil) {
 				return
@@ -57,7 +67,10 @@ func (m *memory) List(_ context.Context, prefix string) iter.Seq2[string, error]
 	}
 }
 
-func (m *memory) Remove(_ context.Context, name string) error {
+func (m *memory) Remove(ctx context.Context, name string) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.objects, name)
@@ -75,6 +88,37 @@ func (m *memory) names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Sorted(maps.Keys(m.objects))
+}
+
+// asleep is the way to the objects of a machine that can be put to sleep with a
+// request on its lips: it is made after waking up, whatever time it is then.
+type asleep struct {
+	*memory
+	mu    sync.Mutex
+	awake chan struct{} // nil while it is awake
+}
+
+func (a *asleep) sleep() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.awake = make(chan struct{})
+}
+
+func (a *asleep) wake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	close(a.awake)
+	a.awake = nil
+}
+
+func (a *asleep) Create(ctx context.Context, name string, data []byte) error {
+	a.mu.Lock()
+	awake := a.awake
+	a.mu.Unlock()
+	if awake != nil {
+		<-awake
+	}
+	return a.memory.Create(context.WithoutCancel(ctx), name, data)
 }
 
 // link is one machine's way to the objects. around is called for every

@@ -50,7 +50,7 @@ func TestTakeOverFromAnotherMachine(t *testing.T) {
 // one alive for more than some minutes.
 func TestClocksThatAreWrong(t *testing.T) {
 	for _, wrong := range []time.Duration{-24 * time.Hour, -time.Hour, -3 * time.Minute, -2 * time.Minute, -10 * time.Second,
-		0, 10 * time.Second, 16 * time.Second, 3 * time.Minute, time.Hour, 24 * time.Hour} {
+		0, 10 * time.Second, 16 * time.Second, 100 * time.Second, 3 * time.Minute, time.Hour, 24 * time.Hour} {
 		t.Run(fmt.Sprint("holder by ", wrong), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory()
@@ -67,10 +67,14 @@ func TestClocksThatAreWrong(t *testing.T) {
 				kill(l)
 				died := time.Now()
 				for {
+					asked := time.Now()
 					l, err := Acquire(t.Context(), m, place, on("web22"), time.Now)
 					if err == nil {
 						release(t, l)
 						break
+					}
+					if waited := time.Since(asked); waited > 0 {
+						t.Errorf("waited %v to be refused because of a dead holder", waited)
 					}
 					time.Sleep(time.Second)
 				}
@@ -105,20 +109,13 @@ func TestHolderThatSlept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory()
-				awake := make(chan struct{})
-				var asleep atomic.Bool
-				l := acquire(t, &link{m, func(_ context.Context, op string, do func() error) error {
-					if asleep.Load() {
-						<-awake
-					}
-					return do()
-				}}, on("web1"), time.Now)
+				machine := &asleep{memory: m}
+				l := acquire(t, machine, on("web1"), time.Now)
 				time.Sleep(time.Minute)
-				asleep.Store(true)
+				machine.sleep()
 				c.meanwhile(t, m)
-				asleep.Store(false)
-				close(awake)
-				time.Sleep(beatEvery)
+				machine.wake()
+				time.Sleep(2 * beatEvery)
 				synctest.Wait()
 				if cause := context.Cause(l.Context()); errors.Is(cause, ErrLost) != c.lost {
 					t.Errorf("the holder's context: %v; want it lost: %v", cause, c.lost)
@@ -132,7 +129,7 @@ func TestHolderThatSlept(t *testing.T) {
 // A holder that cannot write gives up before anybody else can take over; one whose
 // storage comes back in time goes on.
 func TestHolderWithoutStorage(t *testing.T) {
-	for _, away := range []time.Duration{90 * time.Second, time.Hour} {
+	for _, away := range []time.Duration{118 * time.Second, time.Hour} {
 		for _, answer := range []string{"refused", "silence"} {
 			t.Run(fmt.Sprint(away, " ", answer), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { holderWithoutStorage(t, away, answer == "silence") })
@@ -154,6 +151,8 @@ func holderWithoutStorage(t *testing.T, away time.Duration, silence bool) {
 		return errors.New("connection refused")
 	}}, on("web1"), time.Now)
 	began := time.Now()
+	var lost atomic.Int64
+	context.AfterFunc(l.Context(), func() { lost.Store(int64(time.Since(began))) })
 	unplugged.Store(true)
 	plugged := time.AfterFunc(away, func() { unplugged.Store(false) })
 	defer plugged.Stop()
@@ -186,7 +185,10 @@ func holderWithoutStorage(t *testing.T, away time.Duration, silence bool) {
 	if !errors.Is(cause, ErrLost) || !strings.Contains(cause.Error(), "connection refused") && !silence {
 		t.Errorf("the holder's context: %v", cause)
 	}
-	if taken.IsZero() || taken.Sub(began) < staleAfter+retryEvery {
+	if after := time.Duration(lost.Load()); after < staleAfter || after > staleAfter+3*retryEvery {
+		t.Errorf("the holder gave up after %v", after)
+	}
+	if taken.IsZero() || taken.Sub(began) < staleAfter+confirmFor {
 		t.Errorf("taken over after %v", taken.Sub(began))
 	}
 	release(t, l)
