@@ -60,6 +60,9 @@ func (x *exchange) sync(p *swapPlan) error {
 
 func (x *exchange) wrap(d *stayer, name string, err error) error {
 	path := strings.Join(append(slices.Clone(d.Path), name), "/")
+	if errors.Is(err, unix.EXDEV) {
+		err = fmt.Errorf("%w (a directory of a lower layer of an overlay cannot be moved; keep the data on a volume of its own)", err)
+	}
 	return fmt.Errorf("exchange %s in %s: %w", strings.TrimSuffix(path, "/"), x.mount, err)
 }
 

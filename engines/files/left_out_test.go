@@ -146,6 +146,9 @@ func TestAvoidedFilesAreNeverOpened(t *testing.T) {
 		write(t, root, map[string]string{"data/app.db-wal": "live"})
 		sink := enginetest.NewMemory()
 		result := capture(t, s, sink)
+		if len(result.Losses) != 0 {
+			t.Errorf("losses: %s", lossReasons(result.Losses))
+		}
 		var got []string
 		for p := range list(t, sink, result.Entries) {
 			got = append(got, p)

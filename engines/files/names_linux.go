@@ -38,7 +38,7 @@ func readTypedNames(fd int) ([]dirent, error) {
 }
 
 func eachName(fd int, found func(n string, kind byte)) error {
-	buf := make([]byte, 64<<10)
+	buf := make([]byte, 8<<10) // most directories are small
 	for {
 		n, err := unix.Getdents(fd, buf)
 		if err == unix.EINTR {
@@ -48,6 +48,9 @@ func eachName(fd int, found func(n string, kind byte)) error {
 			return err
 		}
 		eachDirent(string(buf[:n]), found)
+		if len(buf) < 64<<10 {
+			buf = make([]byte, 64<<10)
+		}
 	}
 }
 

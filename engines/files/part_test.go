@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,4 +190,37 @@ func TestWhatStaysMustHaveAPlaceInTheSnapshot(t *testing.T) {
 		t.Errorf("a file in place of a directory with excluded files: %v", err)
 	}
 	check(t, target.Discard(context.Background()))
+}
+
+// TestOverlays: an overlay cannot move the directories of its lower layer.
+func TestOverlays(t *testing.T) {
+	needRoot(t)
+	base := memoryDir(t)
+	in := func(p string) string { return filepath.Join(base, p) }
+	write(t, base, map[string]string{"lower/a-file": "lower", "lower/dir/x": "lower", "lower/z": "lower", "upper/only-upper/x": "upper"})
+	check(t, os.Mkdir(in("work"), 0o755), os.Mkdir(in("mount"), 0o755))
+	check(t, unix.Mount("overlay", in("mount"), "overlay", 0, "lowerdir="+in("lower")+",upperdir="+in("upper")+",workdir="+in("work")+",redirect_dir=off"))
+	t.Cleanup(func() { check(t, unix.Unmount(in("mount"), unix.MNT_DETACH)) })
+	source := scratchDir(t)
+	write(t, source, map[string]string{"a-file": "new", "dir": "a file now", "only-upper/y": "new"})
+	sink := enginetest.NewMemory()
+	entries := capture(t, mountService(source), sink).Entries
+	before := contents(t, in("mount"))
+
+	target := newTestTarget(t, mountService(in("mount")))
+	_, err := target.Stage(t.Context(), entries, sink)
+	check(t, err)
+	if err := target.Swap(t.Context()); !errors.Is(err, unix.EXDEV) || !strings.Contains(err.Error(), "exchange dir in "+in("mount")) {
+		t.Errorf("Swap: %v", err)
+	}
+	check(t, target.Revert(t.Context()), target.Discard(t.Context()))
+	if after := contents(t, in("mount")); !maps.Equal(before, after) {
+		t.Errorf("reverted: %q, before %q", after, before)
+	}
+	// What is not from the lower layer can be moved.
+	check(t, os.Remove(in("mount/dir/x")), os.Remove(in("mount/dir")))
+	restore(t, mountService(in("mount")), entries, sink)
+	if after := contents(t, in("mount")); !maps.Equal(after, contents(t, source)) {
+		t.Errorf("restored: %q", after)
+	}
 }

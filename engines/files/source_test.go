@@ -169,6 +169,26 @@ func TestUnchangedFilesAndDirectoriesAreNotRead(t *testing.T) {
 	}
 }
 
+func TestWhatCountsAsUnchanged(t *testing.T) {
+	w := &walker{}
+	st := stat{node: node{ino: 7}, mode: unix.S_IFREG | 0o644, size: 5, mtime: tree.Time{Sec: 1}, ctime: tree.Time{Sec: 2}}
+	same := tree.Entry{Type: tree.File, Inode: 7, Size: 5, MTime: st.mtime, CTime: st.ctime}
+	for what, change := range map[string]func(*tree.Entry){
+		"": func(*tree.Entry) {}, "type": func(e *tree.Entry) { e.Type = tree.FIFO }, "inode": func(e *tree.Entry) { e.Inode++ },
+		"size": func(e *tree.Entry) { e.Size++ }, "mtime": func(e *tree.Entry) { e.MTime.Nsec++ },
+		"ctime": func(e *tree.Entry) { e.CTime.Nsec++ }, "suspect": func(e *tree.Entry) { e.Suspect = true },
+	} {
+		e := same
+		change(&e)
+		if w.unchanged(&e, &st) != (what == "") {
+			t.Errorf("another %s: unchanged is %v", what, what != "")
+		}
+	}
+	if w.unchanged(nil, &st) {
+		t.Error("unchanged without an earlier entry")
+	}
+}
+
 // replaceAlike puts another file of the same size and mtime into path's place.
 func replaceAlike(path, content string) error {
 	before, err := os.Stat(path)

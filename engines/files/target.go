@@ -68,9 +68,11 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 	if err := checkRoom(ctx, t.path, way[len(way)-1:], content); err != nil {
 		return engines.Staged{}, err
 	}
-	if t.shop, err = makeWorkshop(&t.disk, t.path, t.token); err != nil {
+	shop, err := makeWorkshop(&t.disk, t.path, t.token)
+	if err != nil {
 		return engines.Staged{}, fmt.Errorf("%s: %w", t.path, err)
 	}
+	t.shop = shop
 	staged, err := t.build(ctx, r, way, content)
 	if err != nil {
 		return engines.Staged{}, fmt.Errorf("stage in %s: %w", filepath.Join(t.path, hidden), err)

@@ -139,7 +139,7 @@ func createMount(d *disk, mount, token string) error {
 // ENOENT if there is none. .holdfast disappears with the last restore, so it may
 // vanish before it is locked.
 func enterMount(d *disk, mount, token string) (*workshop, error) {
-	for {
+	for range 100 {
 		w := &workshop{disk: d, token: token, root: -1, home: -1, own: -1, lock: -1}
 		vanished, err := w.enter(mount)
 		if err == nil && !vanished {
@@ -150,6 +150,7 @@ func enterMount(d *disk, mount, token string) (*workshop, error) {
 			return nil, err
 		}
 	}
+	return nil, fmt.Errorf("%s comes and goes, or this filesystem cannot tell files apart", filepath.Join(mount, hidden))
 }
 
 func (w *workshop) enter(mount string) (vanished bool, err error) {
