@@ -208,6 +208,8 @@ func (l *Lease) advance(ctx context.Context, release bool) error {
 		case readError == nil && there.Token == beat.Token:
 		case errors.Is(err, fs.ErrExist) && (readError == nil || errors.Is(readError, fs.ErrNotExist)):
 			return errTaken
+		case errors.Is(err, fs.ErrExist):
+			return readError // it may be this lease's own: ask again
 		default:
 			return err
 		}

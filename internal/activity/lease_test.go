@@ -222,7 +222,7 @@ func TestLostAnswers(t *testing.T) {
 // holder finds it in its way, and knows it as its own.
 func TestOwnHeartbeatInTheWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var down atomic.Bool
+		var down, happened atomic.Bool
 		broken := errors.New("connection reset")
 		m := newMemory()
 		l := acquire(t, &link{m, func(_ context.Context, _ string, do func() error) error {
@@ -230,8 +230,9 @@ func TestOwnHeartbeatInTheWay(t *testing.T) {
 				return broken
 			}
 			err := do()
-			if m.written() == 3 && down.CompareAndSwap(false, true) {
-				time.AfterFunc(time.Minute, func() { down.Store(false) })
+			if m.written() == 3 && happened.CompareAndSwap(false, true) {
+				down.Store(true)
+				time.AfterFunc(61*time.Second, func() { down.Store(false) })
 				return broken
 			}
 			return err
@@ -242,6 +243,24 @@ func TestOwnHeartbeatInTheWay(t *testing.T) {
 		}
 		release(t, l)
 	})
+}
+
+// A number that is taken by nobody knows whom is not yet lost.
+func TestNumberThatCannotBeRead(t *testing.T) {
+	broken := errors.New("connection reset")
+	m := newMemory()
+	_, err := Acquire(t.Context(), &link{m, func(_ context.Context, op string, do func() error) error {
+		switch op {
+		case "create":
+			return fs.ErrExist
+		case "read":
+			return broken
+		}
+		return do()
+	}}, place, on("web1"), time.Now)
+	if !errors.Is(err, broken) {
+		t.Errorf("error is %v", err)
+	}
 }
 
 // Who has lost the lease has nothing to give back, and no error to report.
