@@ -10,13 +10,9 @@ import (
 	"holdfast/internal/tree"
 )
 
-const (
-	// slack is how far the bytes that a chunk resembles may have moved since the
-	// last chunk that was found again unchanged.
-	slack = 24 << 10
-	// maxChain bounds how many deltas a reader applies to make one blob.
-	maxChain = 24
-)
+// slack is how far the bytes that a chunk resembles may have moved since the
+// last chunk that was found again unchanged.
+const slack = 24 << 10
 
 // newBase returns what a stream of the parent snapshot offers, or nil.
 func newBase(r *Repository, parent tree.Stream) *base {

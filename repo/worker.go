@@ -7,7 +7,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"holdfast/internal/blob"
-	"holdfast/internal/delta"
 	"holdfast/internal/tree"
 	"holdfast/repo/pack"
 )
@@ -18,10 +17,8 @@ type worker struct {
 	w       *Writer
 	hasher  *blob.Hasher
 	zstd    *zstd.Encoder
-	delta   delta.Encoder
-	ops     []byte // a delta before compression
+	differ  differ
 	payload []byte
-	proof   []byte // a delta applied
 }
 
 func newWorker(w *Writer) *worker {
@@ -31,7 +28,8 @@ func newWorker(w *Writer) *worker {
 	if err != nil {
 		panic("repo: zstd options: " + err.Error())
 	}
-	return &worker{w: w, hasher: blob.NewHasher(w.repo.idKey()), zstd: encoder}
+	hasher := blob.NewHasher(w.repo.idKey())
+	return &worker{w: w, hasher: hasher, zstd: encoder, differ: differ{hasher: hasher, zstd: encoder}}
 }
 
 // run works until the jobs end. Leaving early leaves jobs unanswered: whoever
@@ -86,7 +84,7 @@ func (k *worker) store(ctx context.Context, j *job) error {
 // until the next call.
 func (k *worker) encode(ctx context.Context, j *job, b *pack.Blob) ([]byte, error) {
 	if j.base != nil {
-		if payload, ok, err := k.encodeDelta(ctx, j, b); ok || err != nil {
+		if payload, ok, err := k.differ.encode(ctx, j.base, j.offset, j.data, b); ok || err != nil {
 			return payload, err
 		}
 	}
@@ -100,29 +98,3 @@ func (k *worker) encode(ctx context.Context, j *job, b *pack.Blob) ([]byte, erro
 
 // worthwhile: saving less than a fiftieth is not worth decompressing.
 func worthwhile(encoded, plain int) bool { return encoded < plain-plain/50 }
-
-// encodeDelta tries the parent stream's bytes around the same place. A delta is
-// taken when it is less than a third of the bytes: otherwise zstd alone may be
-// as good, and a whole blob reads faster.
-func (k *worker) encodeDelta(ctx context.Context, j *job, b *pack.Blob) ([]byte, bool, error) {
-	candidates, err := j.base.around(ctx, j.offset, len(j.data))
-	if err != nil || len(candidates.ids) == 0 {
-		return nil, false, err
-	}
-	k.ops = k.delta.Encode(k.ops[:0], j.data, candidates.data)
-	if len(k.ops) > len(j.data)/3 {
-		return nil, false, nil
-	}
-	proof, err := delta.Apply(k.proof[:0], k.ops, candidates.data, len(j.data))
-	if err != nil || k.hasher.ID(proof) != j.ref.ID {
-		return nil, false, fmt.Errorf("a new delta does not give back its bytes: %w", err)
-	}
-	k.proof = proof
-	b.Bases, b.Depth, b.Encoding = candidates.ids, candidates.depth+1, pack.Delta
-	k.payload = k.zstd.EncodeAll(k.ops, k.payload[:0])
-	if worthwhile(len(k.payload), len(k.ops)) {
-		b.Encoding |= pack.Zstd
-		return k.payload, true, nil
-	}
-	return k.ops, true, nil
-}
