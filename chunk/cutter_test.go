@@ -1,0 +1,186 @@
+package chunk
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/restic/chunker"
+)
+
+var (
+	fineSizes   = Sizes{Min: 16 << 10, Average: 64 << 10, Max: 512 << 10}
+	coarseSizes = Sizes{Min: 32 << 10, Average: 128 << 10, Max: 1 << 20}
+	tinySizes   = Sizes{Min: 64, Average: 64, Max: 300}
+)
+
+// resticCuts returns the lengths of the chunks that restic/chunker cuts.
+func resticCuts(data []byte, p Polynomial, s Sizes) (cuts []int) {
+	c := chunker.NewWithBoundaries(bytes.NewReader(data), chunker.Pol(p), uint(s.Min), uint(s.Max))
+	c.SetAverageBits(bits.TrailingZeros32(s.Average))
+	buf := make([]byte, s.Max)
+	for {
+		next, err := c.Next(buf)
+		if err != nil {
+			return cuts
+		}
+		cuts = append(cuts, int(next.Length))
+	}
+}
+
+// cuts returns the lengths of the chunks that c cuts, when piece says how many
+// more bytes it is shown at a time.
+func cuts(c *Cutter, data []byte, piece func() int) (cuts []int) {
+	for shown := 0; len(data) > 0; {
+		shown = min(shown+piece(), len(data))
+		for {
+			n := c.Cut(data[:shown], shown == len(data))
+			if n == 0 {
+				break
+			}
+			cuts = append(cuts, n)
+			data, shown = data[n:], shown-n
+		}
+	}
+	return cuts
+}
+
+func whole() int { return 1 << 30 }
+
+func drawPolynomial(t testing.TB, seed uint64) Polynomial {
+	t.Helper()
+	p, err := NewPolynomial(bytes.NewReader(randomBytes(1<<16, seed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// contents are n bytes each of the kinds of data that finders may trip over.
+func contents(n int) map[string][]byte {
+	random := randomBytes(n, uint64(n))
+	text := bytes.Repeat([]byte("INSERT INTO `t` VALUES (17,'lorem ipsum',NULL),(18,'dolor'),\n"), n/60+1)[:n]
+	mixed := slices.Clone(random)
+	r := rand.New(rand.NewPCG(uint64(n), 2))
+	for at := 0; at < n; {
+		size := min(r.IntN(3*int(fineSizes.Min)), n-at)
+		switch part := mixed[at : at+size]; r.IntN(3) {
+		case 0:
+			clear(part)
+		case 1:
+			copy(part, text)
+		}
+		at += size
+	}
+	return map[string][]byte{
+		"random": random, "text": text, "mixed": mixed,
+		"zeros": make([]byte, n), "0xff": bytes.Repeat([]byte{0xff}, n),
+	}
+}
+
+func TestCutterCutsWhereResticChunkerDoes(t *testing.T) {
+	for _, sizes := range []Sizes{tinySizes, testSizes, fineSizes, coarseSizes, {Min: 64, Average: 64, Max: 64}} {
+		for seed := range uint64(2) {
+			p := drawPolynomial(t, seed)
+			c := NewCutter(p, sizes)
+			lengths := []int{0, 1, 63, int(sizes.Min) - 1, int(sizes.Min), int(sizes.Min) + 1, int(sizes.Max), int(sizes.Max) + 1, 3 << 20}
+			for _, n := range lengths {
+				for name, data := range contents(n) {
+					if got, want := cuts(c, data, whole), resticCuts(data, p, sizes); !slices.Equal(got, want) {
+						t.Errorf("sizes %v, %d bytes %s: %s", sizes, n, name, firstDifference(got, want))
+					}
+				}
+			}
+		}
+	}
+}
+
+func firstDifference(got, want []int) string {
+	i := 0
+	for i < min(len(got), len(want)) && got[i] == want[i] {
+		i++
+	}
+	return fmt.Sprintf("%d chunks, want %d; from number %d on: %v, want %v", len(got), len(want), i,
+		got[i:min(i+5, len(got))], want[i:min(i+5, len(want))])
+}
+
+func TestPiecesDoNotMoveTheCuts(t *testing.T) {
+	data := contents(1 << 20)["mixed"]
+	r := rand.New(rand.NewPCG(3, 3))
+	for _, sizes := range []Sizes{testSizes, fineSizes} {
+		c := NewCutter(testPolynomial, sizes)
+		want := resticCuts(data, testPolynomial, sizes)
+		for _, largest := range []int{100, 5000, 100 << 10, 600 << 10} {
+			got := cuts(c, data, func() int { return 1 + r.IntN(largest) })
+			if !slices.Equal(got, want) {
+				t.Errorf("sizes %v, pieces of up to %d bytes: %s", sizes, largest, firstDifference(got, want))
+			}
+		}
+	}
+}
+
+func TestResetForgetsTheChunkThatWasBegun(t *testing.T) {
+	data := randomBytes(2<<20, 5)
+	c := NewCutter(testPolynomial, fineSizes)
+	want := resticCuts(data, testPolynomial, fineSizes)
+	first := want[0]
+	if n := c.Cut(data[100:first-1], false); n != 0 {
+		t.Fatalf("a cut at %d, where the stream has its first at %d", 100+n, first)
+	}
+	c.Reset()
+	if got := cuts(c, data, whole); !slices.Equal(got, want) {
+		t.Error(firstDifference(got, want))
+	}
+}
+
+func TestCutAllocatesNothing(t *testing.T) {
+	data := contents(4 << 20)["mixed"]
+	for _, sizes := range []Sizes{tinySizes, fineSizes, coarseSizes} {
+		c := NewCutter(testPolynomial, sizes)
+		allocs := testing.AllocsPerRun(3, func() {
+			for rest := data; len(rest) > 0; {
+				n := c.Cut(rest[:min(len(rest), 256<<10)], false)
+				if n == 0 {
+					n = c.Cut(rest, true)
+				}
+				rest = rest[n:]
+			}
+		})
+		if allocs != 0 {
+			t.Errorf("sizes %v: %v allocations for 4 MiB", sizes, allocs)
+		}
+	}
+}
+
+func BenchmarkCut(b *testing.B) {
+	for _, sizes := range []Sizes{fineSizes, coarseSizes} {
+		for name, data := range contents(16 << 20) {
+			c := NewCutter(testPolynomial, sizes)
+			b.Run(fmt.Sprintf("%dK/%s/holdfast", sizes.Average>>10, name), func(b *testing.B) {
+				b.SetBytes(int64(len(data)))
+				for b.Loop() {
+					for rest := data; len(rest) > 0; {
+						rest = rest[c.Cut(rest, true):]
+					}
+				}
+			})
+			b.Run(fmt.Sprintf("%dK/%s/restic", sizes.Average>>10, name), func(b *testing.B) {
+				b.SetBytes(int64(len(data)))
+				source, buf := bytes.NewReader(data), make([]byte, sizes.Max)
+				reference := chunker.NewWithBoundaries(source, chunker.Pol(testPolynomial), uint(sizes.Min), uint(sizes.Max))
+				for b.Loop() {
+					source.Reset(data)
+					reference.ResetWithBoundaries(source, chunker.Pol(testPolynomial), uint(sizes.Min), uint(sizes.Max))
+					reference.SetAverageBits(bits.TrailingZeros32(sizes.Average))
+					for err := error(nil); err != io.EOF; {
+						_, err = reference.Next(buf)
+					}
+				}
+			})
+		}
+	}
+}
