@@ -4,64 +4,117 @@ import (
 	"context"
 	"io"
 
+	"holdfast/chunk"
 	"holdfast/internal/tree"
 )
 
-const (
-	// inlineRefs is the longest list of refs that stands in an entry itself.
-	inlineRefs = 32
-	// Lists of refs are cut where a ref's id ends in eight zero bits, so that
-	// equal runs of refs become equal lists, but not shorter or longer than this.
-	minList, maxList = 64, 1024
-	// window is how many chunks of one stream may be on their way at once.
-	window = 16
-)
+// window is how many chunks of one stream may be on their way at once.
+const window = 16
 
 // put cuts what content yields into blobs and returns their stream.
 func (w *Writer) put(ctx context.Context, c class, grain Grain, parent tree.Stream, content io.Reader) (tree.Stream, error) {
-	splitter := w.splitters[grain].Get().(interface {
-		Reset(io.Reader)
-		Next([]byte) ([]byte, error)
-	})
-	defer w.splitters[grain].Put(splitter)
-	splitter.Reset(content)
-	s := &streamWriter{w: w, class: c, base: newBase(w.repo, parent)}
+	cutter := w.cutters[grain].Get().(*chunk.Cutter)
+	defer w.cutters[grain].Put(cutter)
+	cutter.Reset()
+	s := &streamWriter{w: w, class: c, base: newBase(w.repo, parent), cutter: cutter, block: w.blocks.get()}
+	defer func() { s.block.release() }()
 	for {
-		buffer := w.buffers.Get().(*[]byte)
-		data, err := splitter.Next(*buffer)
+		last, err := s.read(content)
+		if err == nil {
+			err = s.cut(ctx, last)
+		}
 		if err != nil {
-			w.buffers.Put(buffer)
-			if err == io.EOF {
-				return s.finish(ctx)
-			}
 			return tree.Stream{}, err
 		}
-		if err := s.add(ctx, buffer, data); err != nil {
-			return tree.Stream{}, err
+		if last {
+			return s.finish(ctx)
 		}
 	}
 }
 
-// streamWriter keeps a stream's chunks in order while workers take them out of order.
+// streamWriter cuts a stream that it reads into blocks, and keeps its chunks in
+// order while workers take them out of order.
 type streamWriter struct {
-	w       *Writer
-	class   class
-	base    *base
-	offset  uint64
+	w      *Writer
+	class  class
+	base   *base
+	cutter *chunk.Cutter
+
+	block    *block
+	from, to int // what of the block is read and not cut yet
+
+	offset  uint64 // in the stream, of from
 	waiting []*job
 	lists   listWriter
 }
 
-func (s *streamWriter) add(ctx context.Context, buffer *[]byte, data []byte) error {
+// read fills the block with the next step of the stream; last is set at its end,
+// which io.EOF alone is: io.ErrUnexpectedEOF is how some readers say that they broke.
+func (s *streamWriter) read(content io.Reader) (last bool, err error) {
+	if len(s.block.bytes)-s.to < readStep {
+		s.turn()
+	}
+	for end := s.to + readStep; s.to < end; {
+		n, err := content.Read(s.block.bytes[s.to:end])
+		s.to += n
+		s.w.stats.read.Add(uint64(n))
+		if err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// turn goes on in a fresh block, with what is not cut yet at its beginning: less
+// than one chunk.
+func (s *streamWriter) turn() {
+	next := s.w.blocks.get()
+	s.from, s.to = 0, copy(next.bytes, s.block.bytes[s.from:s.to])
+	s.block.release()
+	s.block = next
+}
+
+// cut hands on all chunks that what was read has whole.
+func (s *streamWriter) cut(ctx context.Context, last bool) error {
+	for s.from < s.to {
+		n := s.cutter.Cut(s.block.bytes[s.from:s.to], last)
+		if n == 0 {
+			return nil
+		}
+		if err := s.chunk(ctx, n, last && s.from+n == s.to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunk hands the next n bytes on. A stream of one chunk is stored right here:
+// most files are, and handing them on would cost more than it gains.
+func (s *streamWriter) chunk(ctx context.Context, n int, last bool) error {
 	if len(s.waiting) == window {
 		if err := s.settle(ctx); err != nil {
 			return err
 		}
 	}
-	j := jobPool.Get().(*job)
-	j.class, j.buffer, j.data, j.offset, j.base = s.class, buffer, data, s.offset, s.base
-	s.offset += uint64(len(data))
-	s.w.stats.read.Add(uint64(len(data)))
+	j := newJob()
+	j.class, j.data, j.offset, j.base = s.class, s.block.bytes[s.from:s.from+n], s.offset, s.base
+	alone := last && s.offset == 0
+	s.from += n
+	s.offset += uint64(n)
+	if alone {
+		err := s.w.store(ctx, j)
+		ref := j.ref
+		j.free()
+		if err != nil {
+			return err
+		}
+		return s.lists.add(ctx, s.w, 0, ref)
+	}
+	j.block = s.block
+	s.block.users.Add(1)
 	s.waiting = append(s.waiting, j)
 	return s.w.submit(ctx, j)
 }
@@ -83,71 +136,4 @@ func (s *streamWriter) finish(ctx context.Context) (tree.Stream, error) {
 		}
 	}
 	return s.lists.finish(ctx, s.w)
-}
-
-// listWriter keeps the refs of a stream of any length in bounded memory: full
-// lists become blobs, and their refs go to the next level.
-type listWriter struct{ levels [][]tree.Ref }
-
-func (l *listWriter) add(ctx context.Context, w *Writer, level int, ref tree.Ref) error {
-	if level == len(l.levels) {
-		l.levels = append(l.levels, nil)
-	}
-	list := append(l.levels[level], ref)
-	l.levels[level] = list
-	if n := len(list); n == maxList || n >= minList && ref.ID[31] == 0 {
-		return l.close(ctx, w, level)
-	}
-	return nil
-}
-
-// close stores the list at level and adds its ref to the next.
-func (l *listWriter) close(ctx context.Context, w *Writer, level int) error {
-	ref, err := w.putList(ctx, l.levels[level])
-	if err != nil {
-		return err
-	}
-	l.levels[level] = l.levels[level][:0]
-	return l.add(ctx, w, level+1, ref)
-}
-
-func (w *Writer) putList(ctx context.Context, refs []tree.Ref) (tree.Ref, error) {
-	ref := tree.Ref{}
-	for _, r := range refs {
-		ref.Size += r.Size
-		ref.Level = max(ref.Level, r.Level+1)
-	}
-	var err error
-	ref.ID, err = w.putBlob(ctx, listings, tree.AppendRefs(nil, refs))
-	return ref, err
-}
-
-func (l *listWriter) finish(ctx context.Context, w *Writer) (tree.Stream, error) {
-	for level := 0; level < len(l.levels); level++ {
-		list := l.levels[level]
-		top := level == len(l.levels)-1
-		if top && len(list) <= inlineRefs {
-			return tree.Stream{Refs: list}, nil
-		}
-		if len(list) == 0 {
-			continue
-		}
-		if err := l.close(ctx, w, level); err != nil {
-			return tree.Stream{}, err
-		}
-	}
-	return tree.Stream{}, nil
-}
-
-// join makes one stream of several.
-func (w *Writer) join(ctx context.Context, parts []tree.Stream) (tree.Stream, error) {
-	var l listWriter
-	for _, part := range parts {
-		for _, ref := range part.Refs {
-			if err := l.add(ctx, w, 0, ref); err != nil {
-				return tree.Stream{}, err
-			}
-		}
-	}
-	return l.finish(ctx, w)
 }

@@ -11,6 +11,9 @@ import (
 	"holdfast/repo/pack"
 )
 
+// zstdWindow is how far back a match may lie, in bytes.
+const zstdWindow = 1 << 20
+
 // worker turns chunks into sealed blobs: id, known or not, delta or zstd or
 // raw, into a pack. Its encoders live as long as it does.
 type worker struct {
@@ -22,36 +25,15 @@ type worker struct {
 }
 
 func newWorker(w *Writer) *worker {
-	// Single-segment frames always state their size, which readers rely upon.
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+	// Single-segment frames always state their size, which readers rely upon; a
+	// window of one chunk is all that can be used.
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow),
 		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		panic("repo: zstd options: " + err.Error())
 	}
 	hasher := blob.NewHasher(w.repo.idKey())
 	return &worker{w: w, hasher: hasher, zstd: encoder, differ: differ{hasher: hasher, zstd: encoder}}
-}
-
-// run works until the jobs end. Leaving early leaves jobs unanswered: whoever
-// waits for them watches the same context, which has ended then.
-func (k *worker) run(ctx context.Context) error {
-	for {
-		select {
-		case j, ok := <-k.w.jobs:
-			if !ok {
-				return nil
-			}
-			if err := k.store(ctx, j); err != nil {
-				return err
-			}
-			if j.buffer != nil {
-				k.w.buffers.Put(j.buffer)
-			}
-			j.done <- struct{}{}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 func (k *worker) store(ctx context.Context, j *job) error {

@@ -11,8 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/chunk"
-	"holdfast/internal/blob"
-	"holdfast/internal/tree"
 )
 
 // class separates what is read to walk a snapshot from what is read to restore
@@ -32,14 +30,15 @@ type Writer struct {
 	session Name
 	now     func() time.Time
 
-	jobs    chan *job
+	jobs    chan *job    // chunks of streams that have several
+	idle    chan *worker // all workers but those at work
 	claims  claims
 	packers [classes]packer
 	uploads uploads
 	pending segmentWriter
 
-	splitters [2]sync.Pool // by grain
-	buffers   sync.Pool    // []byte of the largest chunk
+	cutters [2]sync.Pool // of *chunk.Cutter, by grain
+	blocks  blocks
 
 	stats writerStats
 }
@@ -69,18 +68,18 @@ func (w *Writer) Written() Written {
 func (s *Session) Write(ctx context.Context, f func(context.Context, *Writer) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	w := newWriter(s)
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Add(1)
+	var jobs sync.WaitGroup
+	for range cap(w.idle) {
+		jobs.Add(1)
 		group.Go(func() error {
-			defer workers.Done()
-			return newWorker(w).run(ctx)
+			defer jobs.Done()
+			return w.work(ctx)
 		})
 	}
 	w.uploads.start(ctx, group, w)
 	group.Go(func() error {
 		defer w.uploads.stop()
-		defer workers.Wait()
+		defer jobs.Wait()
 		defer close(w.jobs)
 		if err := f(ctx, w); err != nil {
 			return err
@@ -91,18 +90,20 @@ func (s *Session) Write(ctx context.Context, f func(context.Context, *Writer) er
 }
 
 func newWriter(s *Session) *Writer {
-	r := s.repo
-	w := &Writer{repo: r, session: s.Name, now: s.now, jobs: make(chan *job, 2*runtime.GOMAXPROCS(0))}
+	r, workers := s.repo, runtime.GOMAXPROCS(0)
+	w := &Writer{repo: r, session: s.Name, now: s.now, jobs: make(chan *job, 2*workers), idle: make(chan *worker, workers)}
+	for range workers {
+		w.idle <- newWorker(w)
+	}
 	w.claims.known = r.has
 	w.pending.w = w
 	for c := range w.packers {
 		w.packers[c].w = w
 	}
 	for g, sizes := range []chunk.Sizes{r.config.Fine, r.config.Coarse} {
-		w.splitters[g].New = func() any { return chunk.NewSplitter(r.config.Polynomial, sizes) }
+		w.cutters[g].New = func() any { return chunk.NewCutter(r.config.Polynomial, sizes) }
 	}
-	largest := max(r.config.Fine.Max, r.config.Coarse.Max)
-	w.buffers.New = func() any { b := make([]byte, largest); return &b }
+	w.blocks.size = int(max(r.config.Fine.Max, r.config.Coarse.Max)) + readStep
 	return w
 }
 
@@ -118,89 +119,6 @@ func (w *Writer) Flush(ctx context.Context) error {
 		return err
 	}
 	return w.pending.publish(ctx)
-}
-
-// job is one chunk on its way through a worker.
-type job struct {
-	class  class
-	buffer *[]byte // returned to the pool by the worker
-	data   []byte
-	offset uint64 // in its stream
-	base   *base  // of its stream, or nil
-	ref    tree.Ref
-	done   chan struct{} // one token when ref is set
-}
-
-var jobPool = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
-
-func (w *Writer) submit(ctx context.Context, j *job) error {
-	select {
-	case w.jobs <- j:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (j *job) wait(ctx context.Context) (tree.Ref, error) {
-	select {
-	case <-j.done:
-		ref := j.ref
-		*j = job{done: j.done}
-		jobPool.Put(j)
-		return ref, nil
-	case <-ctx.Done():
-		return tree.Ref{}, context.Cause(ctx)
-	}
-}
-
-// putBlob stores one blob and waits for its ref.
-func (w *Writer) putBlob(ctx context.Context, c class, data []byte) (blob.ID, error) {
-	j := jobPool.Get().(*job)
-	j.class, j.data = c, data
-	if err := w.submit(ctx, j); err != nil {
-		return blob.ID{}, err
-	}
-	ref, err := j.wait(ctx)
-	return ref.ID, err
-}
-
-// claims decides which of several goroutines that meet the same new blob stores it.
-type claims struct {
-	known  func(blob.ID) (bool, error)
-	shards [64]struct {
-		mu  sync.Mutex
-		ids map[blob.ID]struct{}
-	}
-}
-
-// claim reports whether the caller has to store the blob.
-func (c *claims) claim(id blob.ID) (bool, error) {
-	shard := &c.shards[id[0]&63]
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	// Under the lock, because forget runs when the index has learnt the blob.
-	if known, err := c.known(id); known || err != nil {
-		return false, err
-	}
-	if _, taken := shard.ids[id]; taken {
-		return false, nil
-	}
-	if shard.ids == nil {
-		shard.ids = map[blob.ID]struct{}{}
-	}
-	shard.ids[id] = struct{}{}
-	return true, nil
-}
-
-// forget drops the claims on blobs that the index knows by now.
-func (c *claims) forget(ids []blob.ID) {
-	for _, id := range ids {
-		shard := &c.shards[id[0]&63]
-		shard.mu.Lock()
-		delete(shard.ids, id)
-		shard.mu.Unlock()
-	}
 }
 
 // segmentName draws the name of a new index segment.

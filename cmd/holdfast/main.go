@@ -18,13 +18,10 @@ package main
 import (
 	"context"
 	"os"
-	"runtime/debug"
 )
 
 func main() {
-	// A guest on a busy machine: half the slack in memory is worth the little more
-	// work that it costs the collector.
-	debug.SetGCPercent(50)
+	paceCollector()
 	app := newEnv(os.Stdin, os.Stdout, os.Stderr)
 	app.schemes = serviceSchemes()
 	ctx, stop := interruptible(context.Background(), app.console)

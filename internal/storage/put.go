@@ -82,7 +82,7 @@ func (l *Local) write(d *os.Root, temporary string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	err = l.step("write", func() error { _, err := f.Write(data); return err })
+	err = l.step("write", func() error { return writeObject(f, data) })
 	if err == nil {
 		err = l.step("fsync", f.Sync)
 	}

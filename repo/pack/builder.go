@@ -4,11 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"holdfast/internal/blob"
 	"holdfast/internal/seal"
 )
+
+// firstBuffer is how large a Builder's buffer is at first, in bytes: doubled six
+// times it is 18 MiB, which holds a pack that is closed at 16.
+const firstBuffer = 18 << 20 >> 6
 
 // Builder makes packs, one after the other, in one buffer.
 type Builder struct {
@@ -38,7 +41,7 @@ func (b *Builder) Reset() error {
 	header := cipher.Header()
 	b.cipher = cipher
 	b.data = append(b.data[:0], header[:]...)
-	b.blobs, b.bases = nil, nil // the pack before keeps its own
+	b.blobs, b.bases = make([]Placed, 0, len(b.blobs)), nil // the pack before keeps its own
 	b.directory = directoryHead
 	b.finished = false
 	return nil
@@ -72,12 +75,22 @@ func (b *Builder) Add(blob Blob, payload []byte) error {
 		Offset: uint32(len(b.data)),
 		Sealed: uint32(len(payload) + seal.Overhead),
 	}
-	// Sealing would make room for exactly this blob, and copy the pack each time.
-	b.data = slices.Grow(b.data, len(payload)+seal.Overhead)
+	b.grow(len(payload) + seal.Overhead)
 	b.data = b.cipher.SealBlob(b.data, placed.Number, payload)
 	b.blobs = append(b.blobs, placed)
 	b.directory += entry
 	return nil
+}
+
+// grow makes room for n more bytes. Sealing alone would make room for exactly one
+// blob; doubling copies each byte once in the mean, and a Builder that is reused
+// copies nothing.
+func (b *Builder) grow(n int) {
+	if cap(b.data)-len(b.data) < n {
+		larger := make([]byte, len(b.data), max(2*cap(b.data), len(b.data)+n, firstBuffer))
+		copy(larger, b.data)
+		b.data = larger
+	}
 }
 
 // Count returns the number of blobs in the pack.

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// How much may become garbage before it is collected: a guest on a busy machine
+// takes little memory, but a small heap is not worth collecting often.
+const (
+	garbageFloor   = 16 << 20 // bytes
+	garbagePercent = 25       // of what lives, where that is more
+)
+
+// paceCollector keeps the collector to that, for as long as the process lives.
+func paceCollector() {
+	debug.SetGCPercent(collectAt(0))
+	afterCollection(func() {
+		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		metrics.Read(live)
+		debug.SetGCPercent(collectAt(live[0].Value.Uint64()))
+	})
+}
+
+// collectAt returns the growth of the heap in per cent at which to collect, where
+// that many bytes live. The runtime counts at least 4 MB as living.
+func collectAt(live uint64) int {
+	return int(max(garbagePercent, 100*garbageFloor/max(live, 4<<20)))
+}
+
+// afterCollection calls f after each collection from now on.
+func afterCollection(f func()) {
+	type sentinel struct{ _ [64]byte } // garbage at once
+	runtime.AddCleanup(&sentinel{}, func(f func()) {
+		f()
+		afterCollection(f)
+	}, f)
+}

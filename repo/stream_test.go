@@ -1,0 +1,118 @@
+package repo_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+
+	"holdfast/internal/tree"
+	"holdfast/repo"
+)
+
+// write runs f with a writer of a new session.
+func write(t *testing.T, r *repo.Repository, f func(context.Context, *repo.Writer) error) error {
+	t.Helper()
+	session, err := r.Begin(t.Context(), repo.Create, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.End(context.WithoutCancel(t.Context()))
+	return session.Write(t.Context(), f)
+}
+
+func readAll(t *testing.T, r *repo.Repository, e tree.Entry) []byte {
+	t.Helper()
+	content := r.Open(t.Context(), e)
+	defer content.Close()
+	data, err := io.ReadAll(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Whatever pieces a source hands over, the stream is the same, to the last ref.
+func TestStreamsDoNotDependOnHowTheyAreRead(t *testing.T) {
+	r := newPlace(t).open()
+	for _, n := range []int{0, 1, 16 << 10, 256 << 10, 256<<10 + 1, 3 << 20} {
+		data := append(random(1, n/2), make([]byte, n-n/2)...)
+		var streams []tree.Entry
+		for name, reader := range map[string]io.Reader{
+			"whole":    bytes.NewReader(data),
+			"halves":   iotest.HalfReader(bytes.NewReader(data)),
+			"data+EOF": iotest.DataErrReader(bytes.NewReader(data)),
+		} {
+			if err := write(t, r, func(ctx context.Context, w *repo.Writer) error {
+				e, err := w.Put(ctx, repo.Coarse, tree.Entry{Name: "f", Type: tree.File}, tree.Stream{}, reader)
+				streams = append(streams, e)
+				return err
+			}); err != nil {
+				t.Fatalf("%d bytes, %s: %v", n, name, err)
+			}
+			if got := readAll(t, r, streams[len(streams)-1]); !bytes.Equal(got, data) {
+				t.Fatalf("%d bytes, %s: other bytes come back", n, name)
+			}
+		}
+		for _, s := range streams[1:] {
+			if !s.Content.Equal(streams[0].Content) {
+				t.Errorf("%d bytes: the streams differ", n)
+			}
+		}
+	}
+}
+
+// A source that breaks off must never be taken for one that has ended.
+func TestABrokenSourceIsNoShortStream(t *testing.T) {
+	r := newPlace(t).open()
+	for _, broken := range []error{io.ErrUnexpectedEOF, errors.New("connection lost")} {
+		for _, n := range []int{0, 100, 300 << 10, 2 << 20} {
+			content := io.MultiReader(bytes.NewReader(random(2, n)), iotest.ErrReader(broken))
+			err := write(t, r, func(ctx context.Context, w *repo.Writer) error {
+				_, err := w.Put(ctx, repo.Fine, tree.Entry{Name: "f", Type: tree.File}, tree.Stream{}, content)
+				return err
+			})
+			if !errors.Is(err, broken) {
+				t.Errorf("after %d bytes: %v, want %v", n, err, broken)
+			}
+		}
+	}
+}
+
+// What a stream costs does not depend on its length: nothing is allocated per chunk.
+func TestNothingIsAllocatedPerChunk(t *testing.T) {
+	r := newPlace(t).open()
+	data := random(3, 16<<20)
+	err := write(t, r, func(ctx context.Context, w *repo.Writer) error {
+		put := func(n int) (refs int, allocations float64) {
+			source := bytes.NewReader(nil)
+			allocations = testing.AllocsPerRun(10, func() {
+				source.Reset(data[:n])
+				e, err := w.Put(ctx, repo.Coarse, tree.Entry{Name: "f", Type: tree.File}, tree.Stream{}, source)
+				if err != nil {
+					t.Error(err)
+				}
+				refs = len(e.Content.Refs)
+			})
+			return refs, allocations
+		}
+		if _, err := w.Put(ctx, repo.Coarse, tree.Entry{Name: "f", Type: tree.File}, tree.Stream{}, bytes.NewReader(data)); err != nil {
+			return err
+		}
+		if err := w.Flush(ctx); err != nil {
+			return err
+		}
+		_, few := put(1 << 20)
+		_, many := put(3 << 20)
+		// Twenty chunks more, for which the list of refs grows a few times.
+		if many > few+6 {
+			t.Errorf("1 MiB takes %v allocations, 3 MiB %v", few, many)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
