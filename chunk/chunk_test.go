@@ -16,11 +16,8 @@ const testPolynomial = Polynomial(0x3DA3358B4DC173)
 var testSizes = Sizes{Min: 1 << 10, Average: 4 << 10, Max: 32 << 10}
 
 func randomBytes(n int, seed uint64) []byte {
-	r := rand.New(rand.NewPCG(seed, 1))
 	data := make([]byte, n)
-	for i := range data {
-		data[i] = byte(r.Uint32())
-	}
+	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24)}).Read(data)
 	return data
 }
 

@@ -184,3 +184,49 @@ func BenchmarkCut(b *testing.B) {
 		}
 	}
 }
+
+// FuzzCutter takes streams from the fuzzer: what it finds is repeated, mixed with
+// runs and random bytes, and bent so that cuts lie where the sizes make them hard.
+func FuzzCutter(f *testing.F) {
+	f.Add([]byte("short"), uint64(1), uint8(0))
+	f.Add(make([]byte, 5000), uint64(2), uint8(1))
+	f.Add(randomBytes(9000, 1), uint64(3), uint8(2))
+	f.Add([]byte("INSERT INTO t VALUES (1,2),"), uint64(4), uint8(3))
+	choices := []Sizes{tinySizes, testSizes, {4 << 10, 4 << 10, 20 << 10}, {8 << 10, 16 << 10, 64 << 10}, {5000, 8192, 40001}}
+	var polynomials []Polynomial
+	for seed := range uint64(20) {
+		polynomials = append(polynomials, drawPolynomial(f, seed))
+	}
+	f.Fuzz(func(t *testing.T, piece []byte, seed uint64, choice uint8) {
+		sizes := choices[int(choice)%len(choices)]
+		p := polynomials[seed%20]
+		c := NewCutter(p, sizes)
+		r := rand.New(rand.NewPCG(seed, 0))
+		var data []byte
+		for end := int(sizes.Max) + r.IntN(3*int(sizes.Max)); len(data) < end; {
+			n := r.IntN(2 * int(sizes.Min))
+			switch r.IntN(4) {
+			case 0:
+				data = append(data, piece...)
+			case 1:
+				data = append(data, randomBytes(n, r.Uint64())...)
+			case 2:
+				data = append(data, bytes.Repeat([]byte{byte(r.IntN(2) * r.IntN(256))}, n)...)
+			case 3:
+				data = append(data, bytes.Repeat(piece, n/(len(piece)+1)/4)...)
+			}
+			// A cut at the first legal position, at the last, and at any other.
+			at := []int{int(sizes.Min), int(sizes.Max), r.IntN(int(sizes.Max))}[r.IntN(3)] + r.IntN(3) - 1
+			if at >= window && at <= len(data) {
+				c.finder.bend(data[len(data)-at:], at)
+			}
+		}
+		want := resticCuts(data, p, sizes)
+		if got := cuts(c, data, whole); !slices.Equal(got, want) {
+			t.Errorf("in one piece: %s", firstDifference(got, want))
+		}
+		if got := cuts(c, data, func() int { return 1 + r.IntN(2*int(sizes.Max)) }); !slices.Equal(got, want) {
+			t.Errorf("in many pieces: %s", firstDifference(got, want))
+		}
+	})
+}

@@ -10,7 +10,8 @@ const (
 // finder finds the positions p in data, in any order, at which the lowest bits of
 // the digest of data[p-window:p] are zero.
 type finder struct {
-	mask uint64 // of the bits that are zero at a cut
+	lanes bool   // the shortest chunk is worth a block
+	mask  uint64 // of the bits that are zero at a cut
 	// A digest d is rolled on by one byte: the product d·x^8 has degree 60 at most,
 	// and carry[its bits above 52] both clears and reduces them.
 	carry [256]uint64
@@ -20,6 +21,7 @@ type finder struct {
 
 func (f *finder) init(p Polynomial, s Sizes) {
 	f.mask = uint64(s.Average) - 1
+	f.lanes = s.Min >= blockSpan
 	tabulate(&f.carry, uint64(p), degree)
 	for b := range f.carry {
 		f.carry[b] ^= uint64(b) << degree
@@ -59,15 +61,29 @@ func (f *finder) digest(data []byte, p int) (d uint64) {
 
 func (f *finder) isCut(data []byte, p int) bool { return f.digest(data, p)&f.mask == 0 }
 
-// find returns the first cut behind position p, or 0.
+// find returns the first cut at p or behind it, or 0.
 func (f *finder) find(data []byte, p int) int {
+	for f.lanes && p+blockSpan <= len(data) {
+		if cut := f.findInLanes(data, p); cut != 0 {
+			return cut
+		}
+		p += blockSpan
+	}
+	return f.findAlone(data, p)
+}
+
+// findAlone does what find does with one running digest.
+func (f *finder) findAlone(data []byte, p int) int {
 	d := f.digest(data, p)
 	out := data[p-window:]
 	for i, b := range data[p:] {
-		d = f.roll(d, b, out[i])
 		if d&f.mask == 0 {
-			return p + i + 1
+			return p + i
 		}
+		d = f.roll(d, b, out[i])
+	}
+	if d&f.mask == 0 {
+		return len(data)
 	}
 	return 0
 }
