@@ -154,7 +154,7 @@ var ErrInvalid = errors.New("invalid tree data")
 // not "." or "..", without '/' and NUL, and at most MaxName bytes.
 func ValidName(name string) bool {
 	return name != "" && name != "." && name != ".." && len(name) <= MaxName &&
-		!strings.ContainsAny(name, "/\x00")
+		strings.IndexByte(name, '/') < 0 && strings.IndexByte(name, 0) < 0
 }
 
 // Validate checks the invariants of e.
@@ -169,8 +169,10 @@ func (e *Entry) Validate() error {
 		return bad("mode out of range")
 	case e.MTime.Nsec >= 1e9 || e.CTime.Nsec >= 1e9:
 		return bad("time out of range")
-	case (e.Target != "") != (e.Type == Symlink) || strings.Contains(e.Target, "\x00"):
+	case (e.Target != "") != (e.Type == Symlink) || strings.IndexByte(e.Target, 0) >= 0:
 		return bad("symlink target")
+	case len(e.Xattrs) > maxItems || len(e.Holes) > maxItems:
+		return bad("too many attributes or holes")
 	case e.Type != File && (len(e.Holes) > 0 || e.Link != 0 && e.Type == Directory):
 		return bad("holes or links where none can be")
 	case e.Type != File && e.Type != Directory && (len(e.Content.Refs) > 0 || e.Size != 0):

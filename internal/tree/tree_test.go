@@ -109,6 +109,7 @@ func TestHostileEntriesAreRefused(t *testing.T) {
 		"content and size":    {Name: "a", Type: File, Size: 5, Content: Stream{Refs: []Ref{ref(1, 4)}}},
 		"content of a fifo":   {Name: "a", Type: FIFO, Content: Stream{Refs: []Ref{ref(1, 4)}}},
 		"entries in a file":   {Name: "a", Type: File, Entries: 1},
+		"many attributes":     {Name: "a", Type: File, Xattrs: make([]Xattr, maxItems+1)},
 	} {
 		if _, err := AppendEntry(nil, &e); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
