@@ -50,6 +50,7 @@ lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	cd chunk/avx2gen && $(GO) vet . && $(GO) run . | diff ../vector_amd64.s - # else: go generate ./chunk
 
 clean:
 	rm -rf bin

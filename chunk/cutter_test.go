@@ -49,6 +49,15 @@ func cuts(c *Cutter, data []byte, piece func() int) (cuts []int) {
 	return cuts
 }
 
+// cutters returns a Cutter of each implementation.
+func cutters(p Polynomial, s Sizes) map[string]*Cutter {
+	all := map[string]*Cutter{}
+	for name, f := range implementations(p, s) {
+		all[name] = &Cutter{finder: f, sizes: s}
+	}
+	return all
+}
+
 func whole() int { return 1 << 30 }
 
 func drawPolynomial(t testing.TB, seed uint64) Polynomial {
@@ -86,12 +95,14 @@ func TestCutterCutsWhereResticChunkerDoes(t *testing.T) {
 	for _, sizes := range []Sizes{tinySizes, testSizes, fineSizes, coarseSizes, {Min: 64, Average: 64, Max: 64}} {
 		for seed := range uint64(2) {
 			p := drawPolynomial(t, seed)
-			c := NewCutter(p, sizes)
 			lengths := []int{0, 1, 63, int(sizes.Min) - 1, int(sizes.Min), int(sizes.Min) + 1, int(sizes.Max), int(sizes.Max) + 1, 3 << 20}
 			for _, n := range lengths {
-				for name, data := range contents(n) {
-					if got, want := cuts(c, data, whole), resticCuts(data, p, sizes); !slices.Equal(got, want) {
-						t.Errorf("sizes %v, %d bytes %s: %s", sizes, n, name, firstDifference(got, want))
+				for kind, data := range contents(n) {
+					want := resticCuts(data, p, sizes)
+					for name, c := range cutters(p, sizes) {
+						if got := cuts(c, data, whole); !slices.Equal(got, want) {
+							t.Errorf("%s, sizes %v, %d bytes %s: %s", name, sizes, n, kind, firstDifference(got, want))
+						}
 					}
 				}
 			}
@@ -112,12 +123,13 @@ func TestPiecesDoNotMoveTheCuts(t *testing.T) {
 	data := contents(1 << 20)["mixed"]
 	r := rand.New(rand.NewPCG(3, 3))
 	for _, sizes := range []Sizes{testSizes, fineSizes} {
-		c := NewCutter(testPolynomial, sizes)
 		want := resticCuts(data, testPolynomial, sizes)
-		for _, largest := range []int{100, 5000, 100 << 10, 600 << 10} {
-			got := cuts(c, data, func() int { return 1 + r.IntN(largest) })
-			if !slices.Equal(got, want) {
-				t.Errorf("sizes %v, pieces of up to %d bytes: %s", sizes, largest, firstDifference(got, want))
+		for name, c := range cutters(testPolynomial, sizes) {
+			for _, largest := range []int{100, 5000, 100 << 10, 600 << 10} {
+				got := cuts(c, data, func() int { return 1 + r.IntN(largest) })
+				if !slices.Equal(got, want) {
+					t.Errorf("%s, sizes %v, pieces of up to %d bytes: %s", name, sizes, largest, firstDifference(got, want))
+				}
 			}
 		}
 	}
@@ -140,35 +152,37 @@ func TestResetForgetsTheChunkThatWasBegun(t *testing.T) {
 func TestCutAllocatesNothing(t *testing.T) {
 	data := contents(4 << 20)["mixed"]
 	for _, sizes := range []Sizes{tinySizes, fineSizes, coarseSizes} {
-		c := NewCutter(testPolynomial, sizes)
-		allocs := testing.AllocsPerRun(3, func() {
-			for rest := data; len(rest) > 0; {
-				n := c.Cut(rest[:min(len(rest), 256<<10)], false)
-				if n == 0 {
-					n = c.Cut(rest, true)
+		for name, c := range cutters(testPolynomial, sizes) {
+			allocs := testing.AllocsPerRun(3, func() {
+				for rest := data; len(rest) > 0; {
+					n := c.Cut(rest[:min(len(rest), 256<<10)], false)
+					if n == 0 {
+						n = c.Cut(rest, true)
+					}
+					rest = rest[n:]
 				}
-				rest = rest[n:]
+			})
+			if allocs != 0 {
+				t.Errorf("%s, sizes %v: %v allocations for 4 MiB", name, sizes, allocs)
 			}
-		})
-		if allocs != 0 {
-			t.Errorf("sizes %v: %v allocations for 4 MiB", sizes, allocs)
 		}
 	}
 }
 
 func BenchmarkCut(b *testing.B) {
 	for _, sizes := range []Sizes{fineSizes, coarseSizes} {
-		for name, data := range contents(16 << 20) {
-			c := NewCutter(testPolynomial, sizes)
-			b.Run(fmt.Sprintf("%dK/%s/holdfast", sizes.Average>>10, name), func(b *testing.B) {
-				b.SetBytes(int64(len(data)))
-				for b.Loop() {
-					for rest := data; len(rest) > 0; {
-						rest = rest[c.Cut(rest, true):]
+		for kind, data := range contents(16 << 20) {
+			for name, c := range cutters(testPolynomial, sizes) {
+				b.Run(fmt.Sprintf("%dK/%s/%s", sizes.Average>>10, kind, name), func(b *testing.B) {
+					b.SetBytes(int64(len(data)))
+					for b.Loop() {
+						for rest := data; len(rest) > 0; {
+							rest = rest[c.Cut(rest, true):]
+						}
 					}
-				}
-			})
-			b.Run(fmt.Sprintf("%dK/%s/restic", sizes.Average>>10, name), func(b *testing.B) {
+				})
+			}
+			b.Run(fmt.Sprintf("%dK/%s/restic", sizes.Average>>10, kind), func(b *testing.B) {
 				b.SetBytes(int64(len(data)))
 				source, buf := bytes.NewReader(data), make([]byte, sizes.Max)
 				reference := chunker.NewWithBoundaries(source, chunker.Pol(testPolynomial), uint(sizes.Min), uint(sizes.Max))
@@ -200,7 +214,7 @@ func FuzzCutter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, piece []byte, seed uint64, choice uint8) {
 		sizes := choices[int(choice)%len(choices)]
 		p := polynomials[seed%20]
-		c := NewCutter(p, sizes)
+		all := cutters(p, sizes)
 		r := rand.New(rand.NewPCG(seed, 0))
 		var data []byte
 		for end := int(sizes.Max) + r.IntN(3*int(sizes.Max)); len(data) < end; {
@@ -218,15 +232,17 @@ func FuzzCutter(f *testing.F) {
 			// A cut at the first legal position, at the last, and at any other.
 			at := []int{int(sizes.Min), int(sizes.Max), r.IntN(int(sizes.Max))}[r.IntN(3)] + r.IntN(3) - 1
 			if at >= window && at <= len(data) {
-				c.finder.bend(data[len(data)-at:], at)
+				all["alone"].finder.bend(data[len(data)-at:], at)
 			}
 		}
 		want := resticCuts(data, p, sizes)
-		if got := cuts(c, data, whole); !slices.Equal(got, want) {
-			t.Errorf("in one piece: %s", firstDifference(got, want))
-		}
-		if got := cuts(c, data, func() int { return 1 + r.IntN(2*int(sizes.Max)) }); !slices.Equal(got, want) {
-			t.Errorf("in many pieces: %s", firstDifference(got, want))
+		for name, c := range all {
+			if got := cuts(c, data, whole); !slices.Equal(got, want) {
+				t.Errorf("%s, in one piece: %s", name, firstDifference(got, want))
+			}
+			if got := cuts(c, data, func() int { return 1 + r.IntN(2*int(sizes.Max)) }); !slices.Equal(got, want) {
+				t.Errorf("%s, in pieces: %s", name, firstDifference(got, want))
+			}
 		}
 	})
 }

@@ -1,8 +1,8 @@
 // Package chunk cuts streams at points that depend on their contents only, so
 // that equal parts of two streams become equal chunks wherever they stand.
 //
-// The cut points are exactly those of restic/chunker v0.4.0, found several
-// times faster. A Cutter finds them; a Splitter is a Cutter that reads.
+// The cut points are exactly those of restic/chunker v0.4.0, and a Cutter finds
+// them several times faster.
 //
 // # The cut points
 //
@@ -39,6 +39,11 @@
 // warming up, and what is scanned behind a cut is scanned in vain; so lanes
 // scan blocks that are large against 64 bytes and small against Min.
 //
-// The first legal position, p = Min, is looked at alone before any block:
-// where it is the cut, as everywhere in a run of zeros, no block is begun.
+// The first legal position, p = Min, is looked at alone before any block: where
+// it is the cut, as everywhere in a run of zeros, no block is begun.
+//
+// There are three ways to look, and the tests hold them to restic/chunker and to
+// each other: alone (finder), for tiny chunks and what is left behind the blocks;
+// in four lanes; and in 32 lanes where the machine has AVX2 (vector). The build
+// tag purego leaves the last one out.
 package chunk

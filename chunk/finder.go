@@ -10,8 +10,9 @@ const (
 // finder finds the positions p in data, in any order, at which the lowest bits of
 // the digest of data[p-window:p] are zero.
 type finder struct {
-	lanes bool   // the shortest chunk is worth a block
-	mask  uint64 // of the bits that are zero at a cut
+	lanes  bool    // the shortest chunk is worth a block
+	vector *vector // nil where there is none
+	mask   uint64  // of the bits that are zero at a cut
 	// A digest d is rolled on by one byte: the product d·x^8 has degree 60 at most,
 	// and carry[its bits above 52] both clears and reduces them.
 	carry [256]uint64
@@ -27,6 +28,7 @@ func (f *finder) init(p Polynomial, s Sizes) {
 		f.carry[b] ^= uint64(b) << degree
 	}
 	tabulate(&f.leave, uint64(p), 8*window)
+	f.vector = newVector(f, p, s)
 }
 
 // tabulate sets table[b] to b·x^shift mod p.
@@ -62,9 +64,14 @@ func (f *finder) digest(data []byte, p int) (d uint64) {
 func (f *finder) isCut(data []byte, p int) bool { return f.digest(data, p)&f.mask == 0 }
 
 // find returns the first cut at p or behind it, or 0.
-func (f *finder) find(data []byte, p int) int {
+func (f *finder) find(data []byte, p int) (cut int) {
+	if f.vector != nil {
+		if cut, p = f.findInVectors(data, p); cut != 0 {
+			return cut
+		}
+	}
 	for f.lanes && p+blockSpan <= len(data) {
-		if cut := f.findInLanes(data, p); cut != 0 {
+		if cut = f.findInLanes(data, p); cut != 0 {
 			return cut
 		}
 		p += blockSpan

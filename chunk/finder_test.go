@@ -1,8 +1,8 @@
 package chunk
 
 import (
-	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -14,55 +14,74 @@ func (f *finder) bend(data []byte, p int) {
 	data[p-3] ^= byte(d >> 16)
 }
 
-// checkFind holds find against what every position says for itself.
-func checkFind(t *testing.T, f *finder, data []byte, from int) {
-	t.Helper()
-	want := 0
-	for p := len(data); p >= from; p-- {
-		if f.isCut(data, p) {
-			want = p
-		}
+// implementations are the ways to find cuts that this machine and s allow.
+func implementations(p Polynomial, s Sizes) map[string]finder {
+	var f finder
+	f.init(p, s)
+	all := map[string]finder{}
+	if f.vector != nil {
+		all["vector"] = f
 	}
-	if got := f.find(data, from); got != want {
-		t.Errorf("from %d of %d: cut at %d, want %d", from, len(data), got, want)
+	f.vector = nil
+	if f.lanes {
+		all["lanes"] = f
 	}
+	f.lanes = false
+	all["alone"] = f
+	return all
 }
 
 func TestFindFindsTheFirstCutWhereverItLies(t *testing.T) {
-	var f finder
-	f.init(testPolynomial, Sizes{Min: 8 << 10, Average: 16 << 20, Max: 16 << 20})
-	data := randomBytes(3*blockSpan, 1)
-	for from := range 3 {
-		from += window
-		var cuts []int // the borders of lanes and blocks, and what is near them
-		for border := from; border < len(data); border += laneSpan {
-			for near := -1; near <= 1; near++ {
-				cuts = append(cuts, max(border+near, from))
+	clean := randomBytes(3*blockSpan, 1)
+	for name, f := range implementations(testPolynomial, Sizes{Min: 8 << 10, Average: 16 << 20, Max: 16 << 20}) {
+		check := func(data []byte, from, want int) {
+			t.Helper()
+			if got := f.find(data, from); got != want {
+				t.Fatalf("%s from %d of %d: cut at %d, want %d", name, from, len(data), got, want)
 			}
 		}
-		cuts = append(cuts, len(data)-1, len(data))
-		for i, cut := range cuts {
-			t.Run(fmt.Sprintf("from %d, %d", from, cut), func(t *testing.T) {
-				one := append([]byte(nil), data...)
-				f.bend(one, cut)
-				checkFind(t, &f, one, from)
-				f.bend(one, cuts[(7*i+3)%len(cuts)])
-				checkFind(t, &f, one, from)
-				checkFind(t, &f, one[:cut], from)
-				checkFind(t, &f, one[:max(cut-1, from)], from)
-			})
+		for _, from := range []int{window, window + 1, 1000} {
+			check(clean, from, 0)
+			// Lanes and blocks have their borders at multiples of 16 from there.
+			for border := from + 16; border < len(clean); border += 16 {
+				for p := border - 1; p <= border+1; p++ {
+					data := slices.Clone(clean)
+					f.bend(data, p)
+					check(data, from, p)
+					check(data[:p], from, p)
+					check(data[:p-1], from, 0)
+					if later := p + 3 + (p*p)%(len(data)-p); later <= len(data) {
+						f.bend(data, later)
+						check(data, from, p)
+					}
+					data[p-3] ^= 1 // sixteen bits are zero, the next is not
+					if got := f.find(data[:p+2], from); got != 0 {
+						t.Fatalf("%s from %d: cut at %d, where no digest is zero", name, from, got)
+					}
+				}
+			}
 		}
 	}
 }
 
 func TestFindWhereCutsAreMany(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
-	for bits := range 8 {
-		var f finder
-		f.init(drawPolynomial(t, uint64(bits)), Sizes{Min: 8 << 10, Average: 64 << bits, Max: 16 << 20})
+	for bits := range 6 {
 		data := randomBytes(2*blockSpan+1000, uint64(bits))
-		for range 30 {
-			checkFind(t, &f, data, window+r.IntN(len(data)-window+1))
+		for name, f := range implementations(drawPolynomial(t, uint64(bits)), Sizes{Min: 8 << 10, Average: 256 << bits, Max: 16 << 20}) {
+			for range 30 {
+				from := window + r.IntN(len(data)-window+1)
+				want := from // every position speaks for itself
+				for want <= len(data) && !f.isCut(data, want) {
+					want++
+				}
+				if want > len(data) {
+					want = 0
+				}
+				if got := f.find(data, from); got != want {
+					t.Errorf("%s from %d of %d: cut at %d, want %d", name, from, len(data), got, want)
+				}
+			}
 		}
 	}
 }

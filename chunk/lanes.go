@@ -8,7 +8,8 @@ const (
 )
 
 // findInLanes returns the first cut in the block of blockSpan positions from p on,
-// or 0. The byte behind the last position must lie in data, too.
+// or 0. All digests roll on once more than is looked at, so data reaches as far
+// as the position behind the block.
 func (f *finder) findInLanes(data []byte, p int) int {
 	block := (*[window + blockSpan]byte)(data[p-window:])
 	var d0, d1, d2, d3 uint64

@@ -3,7 +3,7 @@
 //
 // On create, a byte goes one way:
 //
-//	Put -> Splitter -> id -> known? -> done
+//	Put -> Cutter -> id -> known? -> done
 //	                     \-> delta against the parent stream, or zstd, or raw
 //	                          -> pack (sealed) -> storage -> index segment
 //
