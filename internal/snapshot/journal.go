@@ -62,6 +62,9 @@ func PlaceOf(base, project, environment string) Place {
 
 func (p Place) journal() string { return filepath.Join(p.dir, "restore.json") }
 
+// next is the journal while it is being written; it counts once it is renamed.
+func (p Place) next() string { return p.journal() + ".new" }
+
 // ErrLocked: another process on this machine is changing the environment.
 var ErrLocked = errors.New("another process is working on this environment; wait for it, or see \"holdfast snapshot list --all\"")
 
@@ -122,7 +125,7 @@ func (p Place) Store(j *Journal) error {
 }
 
 func (p Place) replace(data []byte) error {
-	next := p.journal() + ".new"
+	next := p.next()
 	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -143,7 +146,15 @@ func (p Place) Remove() error {
 	if err := os.Remove(p.journal()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the restore journal: %w", err)
 	}
-	return syncDir(p.dir)
+	return errors.Join(p.clear(), syncDir(p.dir))
+}
+
+// clear removes what a process left that was killed while it wrote the journal.
+func (p Place) clear() error {
+	if err := os.Remove(p.next()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove an unfinished restore journal: %w", err)
+	}
+	return nil
 }
 
 func syncDir(dir string) error {

@@ -17,8 +17,11 @@ import (
 // name tells whether it was sent already.
 func (r *Restoration) Recover(ctx context.Context, begin func(context.Context) (*repo.Session, error)) (*Recovery, error) {
 	journal, err := r.Place.Load()
-	if journal == nil || err != nil {
+	if err != nil {
 		return nil, err
+	}
+	if journal == nil {
+		return nil, r.Place.clear()
 	}
 	if err := r.reopen(journal); err != nil {
 		return nil, err

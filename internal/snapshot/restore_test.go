@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -96,6 +98,40 @@ func TestKilledAtEveryStepOneRecoveryMakesItWhole(t *testing.T) {
 		t.Errorf("%d restores were completed and %d undone: some steps were not reached", restored, undone)
 	}
 	w.mustBeWhole()
+}
+
+// TestKilledWhileTheJournalIsWritten: a journal that was not renamed into place
+// does not count, and the next command removes it, whichever state it was of.
+func TestKilledWhileTheJournalIsWritten(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	s := w.create("master")
+	w.fill("staging", "before")
+	before := w.state("staging")
+	for _, stop := range []string{"journal staging", "journal prepared", "journal swapping", "journal committed"} {
+		r, session := w.restoration(s, "staging")
+		r.step = func(name string) error {
+			if name != stop {
+				return nil
+			}
+			w.must(os.WriteFile(r.Place.next(), []byte(`{"version": 1, "sta`), 0o600))
+			return errStopped
+		}
+		if _, err := r.Restore(t.Context(), session); !errors.Is(err, errStopped) {
+			t.Fatalf("stopped at %q: %v", stop, err)
+		}
+		r.Close()
+		recovered := &Restoration{Creation: w.creation("staging"), Place: r.Place}
+		if _, err := recovered.Recover(t.Context(), w.begin); err != nil {
+			t.Fatalf("stopped at %q: recover: %v", stop, err)
+		}
+		if got := w.state("staging"); got != before {
+			t.Errorf("stopped at %q: the target is\n%s\nwant:\n%s", stop, got, before)
+		}
+		if _, err := os.Stat(r.Place.next()); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("stopped at %q: %s is left behind (%v)", stop, r.Place.next(), err)
+		}
+	}
 }
 
 // mustHaveSafety restores the newest snapshot of staging elsewhere in mind: it
