@@ -115,23 +115,24 @@ func unlock(ctx context.Context, store storage.Storage, id seal.RepositoryID, se
 	return root, err
 }
 
-// findSlot tries every slot of the secret's kind. A damaged slot does not keep
-// another one from opening; it is named when none does.
+// findSlot tries every slot of the secret's kind. A slot that cannot be read does
+// not keep another one from opening; it is named when none does, and where none
+// could be tried the secret may be right.
 func findSlot(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (string, *seal.Root, error) {
-	var damaged error
+	var unread, wrong error
 	for info, err := range store.List(ctx, "keys") {
 		if err != nil {
 			return "", nil, fmt.Errorf("list keys: %w", err)
 		}
 		object, err := storage.ReadAll(ctx, store, info.Name, maxSlot)
 		if err != nil {
-			damaged = errors.Join(damaged, err)
+			unread = errors.Join(unread, err)
 			continue
 		}
 		name := strings.TrimPrefix(info.Name, "keys/")
 		slot, err := seal.ParseSlot(object)
 		if err != nil {
-			damaged = errors.Join(damaged, &DamagedError{Object: info.Name, Err: err})
+			unread = errors.Join(unread, damagedSlot(info.Name, err))
 			continue
 		}
 		if slot.Repository != id || (slot.Kind == seal.TokenSlot) != (secret.Token != nil) {
@@ -141,11 +142,24 @@ func findSlot(ctx context.Context, store storage.Storage, id seal.RepositoryID, 
 		if err == nil {
 			return name, root, nil
 		}
-		if !errors.Is(err, seal.ErrWrongKey) {
-			damaged = errors.Join(damaged, &DamagedError{Object: info.Name, Err: err})
+		if errors.Is(err, seal.ErrWrongKey) {
+			wrong = ErrWrongSecret
+		} else {
+			unread = errors.Join(unread, damagedSlot(info.Name, err))
 		}
 	}
-	return "", nil, errors.Join(ErrWrongSecret, damaged)
+	if unread == nil {
+		wrong = ErrWrongSecret
+	}
+	return "", nil, errors.Join(wrong, unread)
+}
+
+// damagedSlot names a slot; one of a newer format is not damaged.
+func damagedSlot(object string, err error) error {
+	if errors.Is(err, seal.ErrVersion) {
+		return fmt.Errorf("%s: %w", object, err)
+	}
+	return &DamagedError{Object: object, Err: err}
 }
 
 func openSlot(name string, object []byte, secret Secret) (*seal.Root, error) {

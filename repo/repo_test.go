@@ -9,8 +9,10 @@ import (
 	"io"
 	"iter"
 	mathrand "math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -258,6 +260,40 @@ func TestManyDaysOfDeltasStayReadable(t *testing.T) {
 	}
 	if mustBeWhole(t, r); totals(t, r).Deltas < 20 {
 		t.Errorf("%d deltas in 40 days", totals(t, r).Deltas)
+	}
+}
+
+// TestOnlySlotUnreadable: it is named, and the password, which nobody could try,
+// is not called wrong.
+func TestOnlySlotUnreadable(t *testing.T) {
+	for what, value := range map[string]byte{"damaged": 0, "of a newer format": 9} {
+		p := newPlace(t)
+		slots, err := filepath.Glob(filepath.Join(p.dir, "repo/keys/*"))
+		if err != nil || len(slots) != 1 {
+			t.Fatal(slots, err)
+		}
+		object, err := os.ReadFile(slots[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value == 0 {
+			object = object[:len(object)/2]
+		} else {
+			object[5] = value // the version
+		}
+		if err := errors.Join(os.Remove(slots[0]), os.WriteFile(slots[0], object, 0o400)); err != nil {
+			t.Fatal(err)
+		}
+		store, err := storage.OpenLocal(filepath.Join(p.dir, "repo"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		_, err = repo.Open(t.Context(), store, secret, p.options())
+		if err == nil || errors.Is(err, repo.ErrWrongSecret) || errors.Is(err, seal.ErrVersion) != (value > 0) ||
+			!strings.Contains(err.Error(), "keys/"+filepath.Base(slots[0])) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
