@@ -60,7 +60,8 @@ func TestSubpathTouchesNothingElse(t *testing.T) {
 func TestExcludedAndAvoidedPathsAreNotTouched(t *testing.T) {
 	root := scratchDir(t)
 	write(t, root, map[string]string{
-		"keep.log": "old", "data/app.db": "live", "data/app.db-wal": "live", "data/table": "old", "cache/top/x": "old",
+		"keep.log": "old", "data/app.db": "live", "data/app.db-wal": "live", "data/.holdfast-1f-app.db": "live", "data/table": "old",
+		"cache/top/x":    "old",
 		"a/b/cache/deep": "old", "a/b/file": "old", "a/gone": "old", "only-here/cache/x": "old", "only-here/y": "old", "goes/z": "old",
 	})
 	source := scratchDir(t)
@@ -77,7 +78,7 @@ func TestExcludedAndAvoidedPathsAreNotTouched(t *testing.T) {
 	s.Avoid = []string{filepath.Join(root, "data/app.db"), filepath.Join(root, "data/app.db-wal"), filepath.Join(root, "data/app.db-shm")}
 	nodes := func() map[string]uint64 {
 		all := map[string]uint64{}
-		for _, p := range []string{"", "data", "data/app.db", "data/app.db-wal", "keep.log", "cache/top/x", "a/b/cache/deep", "only-here/cache/x"} {
+		for _, p := range []string{"", "data", "data/app.db", "data/app.db-wal", "data/.holdfast-1f-app.db", "keep.log", "cache/top/x", "a/b/cache/deep", "only-here/cache/x"} {
 			var st unix.Stat_t
 			check(t, unix.Lstat(filepath.Join(root, p), &st))
 			all[p] = st.Ino
@@ -96,7 +97,8 @@ func TestExcludedAndAvoidedPathsAreNotTouched(t *testing.T) {
 	}
 	check(t, target.Swap(ctx))
 	want := map[string]string{
-		"keep.log": "old", "data/app.db": "live", "data/app.db-wal": "live", "data/table": "new", "cache/top/x": "old",
+		"keep.log": "old", "data/app.db": "live", "data/app.db-wal": "live", "data/.holdfast-1f-app.db": "live", "data/table": "new",
+		"cache/top/x":    "old",
 		"a/b/cache/deep": "old", "a/b/file": "new", "a/new": "new", "only-here/cache/x": "old", "comes/z": "new",
 	}
 	got := contents(t, root)

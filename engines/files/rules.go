@@ -17,6 +17,9 @@ type rules struct {
 	// avoid holds Service.Avoid, as far as it lies in the mount: last name ->
 	// paths counted from the mount.
 	avoid map[string][]string
+	// beside holds the directories of those paths, counted from the mount. What
+	// another engine builds there for a restore is called .holdfast-…
+	beside map[string]bool
 	// nodes are the files of Service.Avoid that exist, whatever their names.
 	nodes map[node]bool
 }
@@ -27,7 +30,7 @@ type node struct{ dev, ino uint64 }
 // newRules looks Service.Avoid up, without opening any of it. It is called for
 // each walk, because a SQLite file's -wal and -journal come and go.
 func newRules(s engines.Service, mount string, patterns []pattern) (*rules, error) {
-	r := &rules{patterns: patterns, avoid: map[string][]string{}, nodes: map[node]bool{}}
+	r := &rules{patterns: patterns, avoid: map[string][]string{}, beside: map[string]bool{}, nodes: map[node]bool{}}
 	mounts := spellings(mount)
 	for _, avoided := range s.Avoid {
 		for _, p := range spellings(avoided) {
@@ -37,6 +40,7 @@ func newRules(s engines.Service, mount string, patterns []pattern) (*rules, erro
 				}
 				if rest, ok := strings.CutPrefix(p, m+"/"); ok {
 					r.avoid[path.Base(rest)] = append(r.avoid[path.Base(rest)], rest)
+					r.beside[path.Dir(rest)] = true
 				}
 			}
 			var st unix.Stat_t
@@ -66,6 +70,9 @@ func spellings(p string) []string {
 // it is: it is known by its path alone.
 func (r *rules) stays(at *place, name string) bool {
 	if at.depth == 0 && name == hidden {
+		return true
+	}
+	if strings.HasPrefix(name, hidden+"-") && r.beside[path.Dir(at.beneath(name))] {
 		return true
 	}
 	paths := r.avoid[name]
