@@ -28,7 +28,11 @@ func find(in Input) (string, error) {
 	if s := c.setting(in.Flags.Config, "--config", "HOLDFAST_CONFIG"); s.value != "" {
 		path := absolute(in.Directory, s.value)
 		if info, err := os.Stat(path); err != nil {
-			return "", fmt.Errorf("%s: %s: %w", s.origin, path, reason(err))
+			return "", &hinted{
+				kind: ErrInvalid,
+				text: fmt.Sprintf("%s: %s: %v", s.origin, path, reason(err)),
+				hint: "\"holdfast init\" in an empty directory writes one with examples",
+			}
 		} else if info.IsDir() {
 			return "", Problem{Path: s.origin, Text: fmt.Sprintf("%s is a directory; expected a file", s.value)}.invalid()
 		}
