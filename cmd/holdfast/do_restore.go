@@ -70,7 +70,7 @@ func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapsh
 		target = acting
 	}
 	if s.Environment != acting || s.Project != r.config.Project {
-		return nil, nil, otherEnvironment(r, s, target)
+		return nil, nil, app.otherEnvironment(r, s, target)
 	}
 	if err := refuseOverlap(r, s, target, o.Only); err != nil {
 		return nil, nil, err
@@ -92,12 +92,12 @@ func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapsh
 
 // otherEnvironment: a snapshot of another environment than the acting one is not
 // what somebody meant, unless they say so.
-func otherEnvironment(r *opened, s repo.Listed, target string) error {
+func (app *env) otherEnvironment(r *opened, s repo.Listed, target string) error {
 	err := fmt.Errorf("snapshot %s is of the environment %s of %s", s.Name, s.Environment, s.Project)
 	if s.Project != r.config.Project {
 		return &withHint{err, fmt.Sprintf("this configuration is of %s; \"--to DIR\" restores any snapshot into a directory", r.config.Project)}
 	}
-	return &withHint{err, fmt.Sprintf("to restore it into %s: holdfast -e %s snapshot restore %s --target %s", target, s.Environment, s.Name, target)}
+	return &withHint{err, fmt.Sprintf("to restore it into %s: %s --target %s", target, app.restoreLine(s.Environment, s.Name), target)}
 }
 
 // refuseOverlap: restoring into an environment that shares a place with the
@@ -212,10 +212,7 @@ func (app *env) agree(ctx context.Context, r *snapshot.Restoration, token string
 func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, options RestoreOptions) error {
 	undo := ""
 	if o.Safety != nil {
-		undo = fmt.Sprintf("holdfast -e %s snapshot restore %s", o.Target, o.Safety)
-		if app.flags.Config != "" {
-			undo += " --config " + quoted(app.flags.Config)
-		}
+		undo = app.restoreLine(o.Target, *o.Safety)
 		if options.Subpath != "" {
 			undo += fmt.Sprintf(" --only %s --path %s", options.Only[0], quoted(options.Subpath))
 		}
@@ -238,6 +235,19 @@ func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, optio
 		_, err = fmt.Fprintf(w, "Safety snapshot: %s\nTo undo: %s\n", o.Safety, undo)
 		return err
 	})
+}
+
+// restoreLine writes a restore for a shell, with the flags that lead it to the
+// same configuration and repository as this one.
+func (app *env) restoreLine(environment string, n repo.Name) string {
+	line := fmt.Sprintf("holdfast -e %s snapshot restore %s", environment, n)
+	for _, flag := range []struct{ name, value string }{{"config", app.flags.Config}, {"repo", app.flags.Repository},
+		{"password-file", app.flags.PasswordFile}, {"project", app.flags.Project}} {
+		if flag.value != "" {
+			line += " --" + flag.name + " " + quoted(flag.value)
+		}
+	}
+	return line
 }
 
 // quoted writes a word for a shell.
