@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func list(ctx context.Context, app *env, o ListOptions) error {
 		if project, name, err = r.scope(all); err != nil && !errors.Is(err, repo.ErrNoSnapshot) {
 			return err
 		}
-		app.console.say("Finding snapshots for the environment %s", name)
+		app.console.say("Finding snapshots for the environment %s", cmp.Or(name, "of this repository"))
 	}
 	rows := app.collect(ctx, r, all, o, project, name)
 	if err := app.result(rows, func(w io.Writer) error { return app.listTable(w, rows, o) }); err != nil {

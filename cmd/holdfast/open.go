@@ -139,7 +139,7 @@ func secretOf(c environment.Credential) (repo.Secret, error) {
 // configuration it is the only environment that the repository's snapshots have.
 func (o *opened) scope(all []repo.Listed) (project, name string, err error) {
 	name, err = o.config.Acting()
-	if err == nil || o.config.File != "" {
+	if o.config.File != "" || err == nil && o.config.Project != "" || err != nil && !errors.Is(err, environment.ErrNoEnvironment) {
 		return o.config.Project, name, err
 	}
 	type line struct{ project, environment string }
@@ -147,14 +147,14 @@ func (o *opened) scope(all []repo.Listed) (project, name string, err error) {
 	seen := map[line]bool{}
 	for _, s := range all {
 		l := line{s.Project, s.Environment}
-		if (o.config.Project == "" || o.config.Project == s.Project) && !seen[l] {
+		if (o.config.Project == "" || o.config.Project == s.Project) && (name == "" || name == s.Environment) && !seen[l] {
 			seen[l] = true
 			lines = append(lines, l)
 		}
 	}
 	switch len(lines) {
 	case 0:
-		return o.config.Project, "", &withHint{repo.ErrNoSnapshot, "the repository is empty"}
+		return o.config.Project, name, &withHint{repo.ErrNoSnapshot, "\"holdfast snapshot list --all\" shows what the repository holds"}
 	case 1:
 		return lines[0].project, lines[0].environment, nil
 	}
