@@ -54,7 +54,7 @@ func TestKilledCreateLeavesNothingBehind(t *testing.T) {
 	s := newSite(t, siteConfig)
 	s.rows("master", "one", 20000)
 	s.files("master", "one", 200)
-	s.ok("init")
+	s.repository()
 	generation := 0
 	s.killSome(func() {
 		generation++
@@ -81,7 +81,7 @@ func TestKilledRestoreIsWholeAfterOneCommand(t *testing.T) {
 	s := newSite(t, siteConfig)
 	s.rows("master", "one", 20000)
 	s.files("master", "one", 200)
-	s.ok("init")
+	s.repository()
 	name := s.create()
 	restored := s.state("master")
 	var before string
@@ -113,7 +113,7 @@ func TestInterruptedEndsCleanly(t *testing.T) {
 	s := newSite(t, siteConfig)
 	s.rows("master", "one", 40000)
 	s.files("master", "one", 500)
-	s.ok("init")
+	s.repository()
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		cmd := s.command("-e", "master", "snapshot", "create")
 		var stdout strings.Builder

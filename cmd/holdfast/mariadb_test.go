@@ -39,7 +39,7 @@ func newMariaDBSite(t *testing.T) (*site, *testserver.MariaDBServer) {
 func TestMariaDBSite(t *testing.T) {
 	t.Parallel()
 	s, server := newMariaDBSite(t)
-	s.ok("init")
+	s.repository()
 	day1 := s.create()
 	server.Exec("UPDATE shop_master.goods SET price = price + 1 WHERE id % 100 = 0")
 	s.create()
@@ -89,7 +89,7 @@ func TestMariaDBSite(t *testing.T) {
 func TestMariaDBTroubleIsSaidWithoutThePassword(t *testing.T) {
 	t.Parallel()
 	s, server := newMariaDBSite(t)
-	s.ok("init")
+	s.repository()
 	config, err := os.ReadFile(s.path("holdfast.yaml"))
 	s.must(err)
 	for name, c := range map[string]struct{ from, to, want string }{

@@ -37,7 +37,7 @@ environments:
 func newSite(t *testing.T, config string) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir()}
-	s.env = append(os.Environ(), "HOLDFAST_PASSWORD=correct horse", "XDG_CACHE_HOME="+s.path("cache"), "TZ=UTC")
+	s.env = append(os.Environ(), "HOLDFAST_PASSWORD="+sitePassword, "XDG_CACHE_HOME="+s.path("cache"), "TZ=UTC")
 	s.write("holdfast.yaml", []byte(config))
 	for _, e := range []string{"master", "staging"} {
 		s.must(os.MkdirAll(s.path(e, "uploads"), 0o755))
@@ -62,17 +62,12 @@ func (s *site) write(name string, data []byte) {
 	s.must(os.WriteFile(s.path(name), data, 0o644))
 }
 
-// rows makes an environment's database hold n rows of one generation.
+// rows makes an environment's database, in WAL mode, hold n rows of one generation.
 func (s *site) rows(environment, generation string, n int) {
 	s.t.Helper()
-	db, err := sql.Open("sqlite", s.path(environment, "settings.db"))
-	s.must(err)
-	defer db.Close()
-	for _, q := range []string{"PRAGMA journal_mode=WAL", "CREATE TABLE IF NOT EXISTS t (i INTEGER PRIMARY KEY, v TEXT)", "DELETE FROM t",
-		fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) INSERT INTO t SELECT i, '%s'||i||hex(zeroblob(100)) FROM n", n, generation)} {
-		_, err := db.Exec(q)
-		s.must(err)
-	}
+	s.must(executeSQL(s.path(environment, "settings.db"), "PRAGMA journal_mode=WAL",
+		"CREATE TABLE IF NOT EXISTS t (i INTEGER PRIMARY KEY, v TEXT)", "DELETE FROM t",
+		fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) INSERT INTO t SELECT i, '%s'||i||hex(zeroblob(100)) FROM n", n, generation)))
 }
 
 // files makes an environment's uploads n files of one generation.
@@ -166,6 +161,12 @@ func (s *site) ok(args ...string) string {
 		s.t.Fatalf("holdfast %s: exit code %d\n%s", strings.Join(args, " "), code, stderr)
 	}
 	return stdout
+}
+
+// repository makes the site's repository, of a password that is cheap to try.
+func (s *site) repository() {
+	s.t.Helper()
+	s.must(makeRepository(s.path("repo")))
 }
 
 // create takes a snapshot of master and returns its name.
