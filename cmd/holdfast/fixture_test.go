@@ -5,10 +5,15 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"io"
 	"net/url"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"holdfast/internal/environment"
 	"holdfast/internal/seal"
+	"holdfast/internal/snapshot"
 	"holdfast/internal/storage"
 	"holdfast/repo"
 )
@@ -32,6 +37,56 @@ func makeRepository(dir string) error {
 }
 
 func siteSecret() repo.Secret { return repo.Secret{Password: []byte(sitePassword)} }
+
+// twins takes two snapshots of master whose names begin with 0ddba1: twins
+func twins(ts *testscript.TestScript, negated bool, args []string) {
+	if negated || len(args) > 0 {
+		ts.Fatalf("usage: twins")
+	}
+	store, err := storage.OpenLocal(ts.MkAbs("repo"))
+	ts.Check(err)
+	defer store.Close()
+	r, err := repo.Open(context.Background(), store, siteSecret(), repo.Options{Random: twinNames{rand.Reader}})
+	ts.Check(err)
+	defer r.Close()
+	for range 2 {
+		ts.Check(takeOne(r, ts.MkAbs("master/uploads")))
+	}
+}
+
+// twinNames yields random bytes, and where a snapshot's name is drawn three
+// bytes that are always the same before them.
+type twinNames struct{ io.Reader }
+
+func (r twinNames) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if len(p) == len(repo.Name{}) {
+		copy(p, []byte{0x0d, 0xdb, 0xa1})
+	}
+	return n, err
+}
+
+// takeOne takes a snapshot of a directory, as the mount uploads of master.
+func takeOne(r *repo.Repository, directory string) error {
+	ctx := context.Background()
+	all, err := r.Snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	parts, err := snapshot.Parts(environment.Environment{Name: "master", Mounts: []environment.Mount{{Name: "uploads", Path: directory}}},
+		knownEngines, nil, false)
+	if err != nil {
+		return err
+	}
+	session, err := r.Begin(ctx, repo.Create, time.Now)
+	if err != nil {
+		return err
+	}
+	c := snapshot.Creation{Repository: r, Project: "shop", Environment: "master", Parts: parts, Barrier: snapshot.NoBarrier{},
+		Program: "test", Host: "here", Now: time.Now, Progress: newTracker(time.Now(), true), Lineage: all}
+	_, err = c.Create(ctx, session)
+	return errors.Join(err, session.End(ctx))
+}
 
 // executeSQL executes statements on a SQLite database.
 func executeSQL(file string, statements ...string) error {
