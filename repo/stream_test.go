@@ -82,6 +82,7 @@ func TestABrokenSourceIsNoShortStream(t *testing.T) {
 }
 
 // What a stream costs does not depend on its length: nothing is allocated per chunk.
+// (Under the race detector pools forget at random, and this says nothing.)
 func TestNothingIsAllocatedPerChunk(t *testing.T) {
 	r := newPlace(t).open()
 	data := random(3, 16<<20)
@@ -105,10 +106,10 @@ func TestNothingIsAllocatedPerChunk(t *testing.T) {
 			return err
 		}
 		_, few := put(1 << 20)
-		_, many := put(3 << 20)
-		// Twenty chunks more, for which the list of refs grows a few times.
-		if many > few+6 {
-			t.Errorf("1 MiB takes %v allocations, 3 MiB %v", few, many)
+		_, many := put(11 << 20)
+		// Some sixty chunks more, for which the list of refs grows a few times.
+		if many > few+30 && !underRaceDetector {
+			t.Errorf("1 MiB takes %v allocations, 11 MiB %v", few, many)
 		}
 		return nil
 	})
