@@ -67,6 +67,10 @@ type Service struct {
 	// those who write: a source then does what it would refuse otherwise, such as
 	// locking writers out for as long as it reads.
 	Live bool
+	// Unheld says that no requests are held while points are marked. A source may
+	// then take what Prepare saw for its point, if that was a moment ago; where a
+	// hold comes, it must look again under it.
+	Unheld bool
 }
 
 // Grain is the size of the pieces in which an engine's data changes.

@@ -13,14 +13,16 @@
 // Reading. A walk compares each name's stat with the entry of that name in an
 // earlier tree; what has equal type, size, mtime, ctime and inode is taken over
 // unread, and a directory in which nothing differs is taken over whole. The
-// second walk therefore costs stats, and reading what changed in between.
+// second walk therefore costs stats, and reading what changed in between. Where
+// nothing is held and the first began less than a second ago there is no second:
+// the point is the first, at the time when it began.
 //
 // Time stamps prove nothing about what happens within one tick of the clock, or
 // to a page that is already dirty in somebody's mapping. So Prepare notes the
 // filesystem's clock S and then syncs the filesystem, which makes the next write
 // to any mapped page move the file's times: a file whose times are older than S
 // (less one tick) will show every later change. All others are suspect: read
-// again by Mark and by the next snapshot. The clock is the kernel's own
+// again by Mark, if it walks, and by the next snapshot. The clock is the kernel's own
 // (CLOCK_REALTIME_COARSE is what local filesystems stamp with), so nothing is
 // written into the mount; a server's clock may differ, and there everything of
 // the last ten minutes is suspect.

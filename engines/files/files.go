@@ -41,12 +41,13 @@ func newSource(s engines.Service) (engines.Source, error) {
 		return nil, err
 	}
 	return &source{
-		name:  s.Name,
-		path:  mount,
-		now:   time.Now,
-		open:  func() (int, error) { return openRoot(mount) },
-		rules: func() (*rules, error) { return newRules(s, mount, patterns) },
-		clock: startClock,
+		name:   s.Name,
+		path:   mount,
+		unheld: s.Unheld,
+		now:    time.Now,
+		open:   func() (int, error) { return openRoot(mount) },
+		rules:  func() (*rules, error) { return newRules(s, mount, patterns) },
+		clock:  startClock,
 	}, nil
 }
 

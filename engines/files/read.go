@@ -9,8 +9,8 @@ import (
 	"holdfast/internal/tree"
 )
 
-// attempts is how often a file that changes while it is read is read under the
-// hold. Before, once is enough: it is suspect, and read again then.
+// attempts is how often a file that changes while it is read is read on the last
+// pass. Before, once is enough: it is suspect, and read again then.
 const attempts = 3
 
 const changed = "changed while it was read"
@@ -124,7 +124,7 @@ func (w *walker) readAttributes(a attributeIO, at *place, it *item) {
 // file records a file with its content.
 func (w *walker) file(ctx context.Context, l *listing, it *item) error {
 	tries := 1
-	if w.final {
+	if w.pass.last {
 		tries = attempts
 	}
 	for try := 1; ; try++ {

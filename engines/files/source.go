@@ -16,21 +16,30 @@ import (
 
 // source captures one mount, or what a restore has put aside of one.
 type source struct {
-	name  string
-	path  string // for messages
-	now   func() time.Time
-	open  func() (int, error)
-	rules func() (*rules, error)
-	clock func(root int) clock
+	name   string
+	path   string // for messages
+	unheld bool   // see engines.Service
+	now    func() time.Time
+	open   func() (int, error)
+	rules  func() (*rules, error)
+	clock  func(root int) clock
 
+	began   time.Time // of Prepare
 	started clock
-	precopy *tree.Entry // what Prepare stored
+	precopy *engines.Result // what Prepare stored
 	result  *engines.Result
 }
+
+// atOnce is how long ago the pre-copy may have begun for it to be the point by
+// itself. Services that are not held are marked within milliseconds of each
+// other, but nothing relates what they hold closer than that: a mount that was
+// gone through within a second gains nothing from being gone through again.
+const atOnce = time.Second
 
 // Prepare copies all that changed since the parent snapshot, while it may go on
 // changing.
 func (s *source) Prepare(ctx context.Context, sink engines.Sink) error {
+	s.began = s.now()
 	root, err := s.open()
 	if err != nil {
 		return err
@@ -41,41 +50,37 @@ func (s *source) Prepare(ctx context.Context, sink engines.Sink) error {
 	if e, ok := sink.Parent(s.name); ok && e.Type == tree.Directory {
 		before = &e
 	}
-	w, err := s.walker(sink, false)
-	if err != nil {
-		return err
-	}
-	e, err := w.walk(ctx, root, s.name, before)
+	// Nobody knows yet whether there will be another walk. If not, this one has to
+	// take the same care.
+	s.precopy, err = s.walk(ctx, sink, root, before, pass{last: s.unheld})
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", s.path, err)
 	}
-	s.precopy = &e
 	return nil
 }
 
-// Mark copies what changed since Prepare looked, and what may have.
+// Mark copies what changed since Prepare looked, and what may have. Where
+// nothing is held, and Prepare began a moment ago, it has nothing to add: what
+// Prepare stored is as much at one instant as what a walk now would.
 func (s *source) Mark(ctx context.Context, sink engines.Sink) (engines.Point, error) {
-	point := engines.Point{At: s.now().UTC()}
 	if s.precopy == nil {
-		return point, fmt.Errorf("%s: %w", s.path, errNotPrepared)
+		return engines.Point{}, fmt.Errorf("%s: %w", s.path, errNotPrepared)
+	}
+	now := s.now()
+	if s.unheld && now.Sub(s.began) < atOnce {
+		s.result = s.precopy
+		return engines.Point{At: s.began.UTC()}, nil
 	}
 	root, err := s.open()
 	if err != nil {
-		return point, err
+		return engines.Point{}, err
 	}
 	defer unix.Close(root)
-	w, err := s.walker(sink, true)
+	s.result, err = s.walk(ctx, sink, root, &s.precopy.Entries[0], pass{last: true, remainder: true})
 	if err != nil {
-		return point, err
+		return engines.Point{}, fmt.Errorf("copy the remainder of %s: %w", s.path, err)
 	}
-	e, err := w.walk(ctx, root, s.name, s.precopy)
-	if err != nil {
-		return point, fmt.Errorf("copy the remainder of %s: %w", s.path, err)
-	}
-	slices.SortFunc(w.losses, func(a, b engines.Loss) int { return strings.Compare(a.Path, b.Path) })
-	slices.Sort(w.notes)
-	s.result = &engines.Result{Entries: []tree.Entry{e}, Losses: w.losses, Notes: w.notes}
-	return point, nil
+	return engines.Point{At: now.UTC()}, nil
 }
 
 // Send has nothing left to do: the remainder was stored when it was read.
@@ -94,13 +99,18 @@ var (
 	errNotMarked   = errors.New("sent without having been marked")
 )
 
-func (s *source) walker(sink engines.Sink, final bool) (*walker, error) {
+// walk goes through the mount once.
+func (s *source) walk(ctx context.Context, sink engines.Sink, root int, before *tree.Entry, p pass) (*engines.Result, error) {
 	rules, err := s.rules()
 	if err != nil {
 		return nil, err
 	}
-	return &walker{
-		sink: sink, rules: rules, clock: s.started, final: final,
-		owners: newOwners(), links: newLinks(),
-	}, nil
+	w := &walker{sink: sink, rules: rules, clock: s.started, pass: p, owners: newOwners(), links: newLinks()}
+	e, err := w.walk(ctx, root, s.name, before)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(w.losses, func(a, b engines.Loss) int { return strings.Compare(a.Path, b.Path) })
+	slices.Sort(w.notes)
+	return &engines.Result{Entries: []tree.Entry{e}, Losses: w.losses, Notes: w.notes}, nil
 }

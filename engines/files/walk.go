@@ -24,7 +24,7 @@ type walker struct {
 	sink   engines.Sink
 	rules  *rules
 	clock  clock
-	final  bool // under the hold: nothing reads this again, so what cannot be had is lost
+	pass   pass
 	root   stat
 	owners *owners
 	links  *links
@@ -35,6 +35,12 @@ type walker struct {
 	mu     sync.Mutex
 	losses []engines.Loss
 	notes  []string
+}
+
+// pass says which of the walks of one capture this is.
+type pass struct {
+	last      bool // nothing may read this again, so a file that changes is worth several attempts
+	remainder bool // an earlier one has counted already what it found unchanged
 }
 
 // parallel is the number of tasks beside the caller. Reading waits for disks as
@@ -245,7 +251,7 @@ func (w *walker) look(l *listing, name string) (it item, ok bool) {
 		it.entry = *it.before
 		w.own(&it.entry, &st)
 		it.ready = true
-		if !w.final {
+		if !w.pass.remainder {
 			w.sink.Keep(it.entry)
 		}
 	}

@@ -121,6 +121,7 @@ func (c *Creation) open() ([]*capture, error) {
 			k.source = c.sources[i]
 		} else {
 			var err error
+			p.Unheld = c.barrier() == NoBarrier{}
 			if k.source, err = p.Engine.Source(p.Service); err != nil {
 				return all, fmt.Errorf("%s: %w", p.Name, err)
 			}
@@ -161,11 +162,7 @@ func (c *Creation) mark(ctx context.Context, s *repo.Snapshot, captures []*captu
 		k.sink.quiet.Store(true)
 		defer k.sink.quiet.Store(false)
 	}
-	barrier := c.Barrier
-	if c.Live {
-		barrier = NoBarrier{}
-	}
-	held, err := barrier.Hold(ctx, HoldMark)
+	held, err := c.barrier().Hold(ctx, HoldMark)
 	if err != nil {
 		return fmt.Errorf("hold the requests: %w", err)
 	}
@@ -187,6 +184,14 @@ func (c *Creation) mark(ctx context.Context, s *repo.Snapshot, captures []*captu
 	}
 	s.Skew = last.Sub(first)
 	return nil
+}
+
+// barrier is what holds the requests of this snapshot.
+func (c *Creation) barrier() Barrier {
+	if c.Live {
+		return NoBarrier{}
+	}
+	return c.Barrier
 }
 
 func (c *Creation) markOne(ctx context.Context, k *capture) (err error) {
