@@ -7,12 +7,15 @@
 //
 //	seed, path -> source (numbers) -> vocabulary, rows, grammar, noise -> file
 //
-// Three corpora share one shape, Create for the first day and NextDay for each
-// one that follows:
+// The corpora share one shape, Create for the first day, NextDay for each one that
+// follows, and News for the bytes that are new on such a day, apart from all that
+// was there before:
 //
 //   - Mixed: a web site's disk, 963 MB in 10,273 files
 //   - Small: very many files of about 1 KB
 //   - Dump: one single dump of any size
+//   - Sparse: a volume's image that is mostly holes
+//   - Incompressible: files of random bytes
 //
 // Invariants:
 //
@@ -20,7 +23,9 @@
 //     the order in which files are written.
 //  2. NextDay touches what it changes and nothing else: the other files keep
 //     their inode and their time stamps.
-//  3. Text compresses about as well as what it imitates: an SQL dump ×2.4 and
+//  3. What is below a directory named uploads does not compress; what is beside it
+//     does, as a whole.
+//  4. Text compresses about as well as what it imitates: an SQL dump ×2.4 and
 //     source code ×3 with zstd's fastest level. Images do not compress.
 package corpus
 
@@ -32,6 +37,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -45,6 +51,8 @@ const (
 	partVolume
 	partSmall
 	partChange
+	partSparse
+	partRandom
 )
 
 // writeFile creates or replaces the file at path, and the directories above it,
@@ -54,15 +62,6 @@ func writeFile(path string, content func(w *bufio.Writer) error) error {
 		return err
 	}
 	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return fill(file, content)
-}
-
-// appendFile adds what content writes to the end of an existing file.
-func appendFile(path string, content func(w *bufio.Writer) error) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}
@@ -105,24 +104,21 @@ func each(ctx context.Context, n int, do func(i int) error) error {
 	return group.Wait()
 }
 
-// overwriteAt writes b into the existing file at path.
-func overwriteAt(path string, offset int64, b []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
+// noiseBlock is how many random bytes are drawn at once.
+const noiseBlock = 64 << 10
+
+// fillNoise fills b with incompressible bytes, the same as writeNoise writes.
+func fillNoise(b []byte, s *source) {
+	for piece := range slices.Chunk(b, noiseBlock) {
+		s.noise(piece)
 	}
-	defer file.Close()
-	if _, err := file.WriteAt(b, offset); err != nil {
-		return err
-	}
-	return file.Close()
 }
 
 // writeNoise writes n incompressible bytes.
 func writeNoise(w io.Writer, s *source, n int64) error {
-	var block [64 << 10]byte
+	var block [noiseBlock]byte
 	for n > 0 {
-		piece := block[:min(n, int64(len(block)))]
+		piece := block[:min(n, noiseBlock)]
 		s.noise(piece)
 		if _, err := w.Write(piece); err != nil {
 			return err

@@ -30,6 +30,39 @@ func (d Dump) NextDay(ctx context.Context, dir string, day int) error {
 	return writeFile(filepath.Join(dir, DumpFile), func(w *bufio.Writer) error { return d.Write(ctx, w, day) })
 }
 
+// News writes into dir the rows that were updated or added on a day, in one file.
+func (d Dump) News(ctx context.Context, dir string, day int) error {
+	return writeFile(filepath.Join(dir, DumpFile), func(w *bufio.Writer) error {
+		for number, t := range tables {
+			rows := d.history(number, t)
+			before := rows.count(day - 1)
+			var row []byte
+			for id := range rows.count(day) {
+				if id%4096 == 0 && ctx.Err() != nil {
+					return ctx.Err()
+				}
+				version, exists := rows.version(id, day)
+				if !exists || version != day && id < before {
+					continue
+				}
+				row = append(t.row(row[:0], id, rows.row(id, version)), '\n')
+				if _, err := w.Write(row); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// history returns what became of the rows of one of the tables.
+func (d Dump) history(number int, t table) history {
+	return history{
+		seed:  uint64(*newSource(d.Seed, partDump, uint64(number))),
+		first: int(d.Size * int64(t.share) / 100 / int64(t.mean)),
+	}
+}
+
 // Write writes the dump of the given day: 0 is the first.
 func (d Dump) Write(ctx context.Context, w *bufio.Writer, day int) error {
 	fmt.Fprintf(w, "-- MySQL dump 10.19  Distrib 10.11.6, for debian-linux-gnu (x86_64)\n--\n-- Host: 127.0.0.1    Database: shop\n%s\n", dumpHead)
@@ -50,10 +83,7 @@ const dumpHead = `-- ------------------------------------------------------
 func (d Dump) writeTable(ctx context.Context, w *bufio.Writer, number int, t table, day int) error {
 	fmt.Fprintf(w, "--\n-- Table structure for table `%s`\n--\n\nDROP TABLE IF EXISTS `%s`;\nCREATE TABLE `%s` (\n%s\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;\n\n", t.name, t.name, t.name, t.columns)
 	fmt.Fprintf(w, "LOCK TABLES `%s` WRITE;\n/*!40000 ALTER TABLE `%s` DISABLE KEYS */;\n", t.name, t.name)
-	rows := history{
-		seed:  uint64(*newSource(d.Seed, partDump, uint64(number))),
-		first: int(d.Size * int64(t.share) / 100 / int64(t.mean)),
-	}
+	rows := d.history(number, t)
 	var row []byte
 	length := 0
 	for id := range rows.count(day) {
@@ -64,7 +94,7 @@ func (d Dump) writeTable(ctx context.Context, w *bufio.Writer, number int, t tab
 		if id%4096 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		row = t.row(row[:0], id, newSource(rows.seed, uint64(id), uint64(version)))
+		row = t.row(row[:0], id, rows.row(id, version))
 		switch {
 		case length == 0:
 			length, _ = fmt.Fprintf(w, "INSERT INTO `%s` VALUES (", t.name)
@@ -120,6 +150,11 @@ func (h history) version(id, day int) (version int, exists bool) {
 		rows += rows / 100
 	}
 	return version, true
+}
+
+// row returns the source of one version of a row.
+func (h history) row(id, version int) *source {
+	return newSource(h.seed, uint64(id), uint64(version))
 }
 
 // A table is one kind of row. share is its part of a dump's bytes in per cent and

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"iter"
 	"path/filepath"
 )
 
@@ -62,50 +63,68 @@ func (m Mixed) NextDay(ctx context.Context, dir string, day int) error {
 	if err := m.writeDump(ctx, dir, day); err != nil {
 		return err
 	}
-	s := newSource(m.Seed, partChange, uint64(day))
-	for i := range m.scaled(codeFiles) {
-		if !s.chance(20_000) {
-			continue
-		}
-		err := appendFile(m.codePath(dir, i), func(w *bufio.Writer) error {
-			_, err := w.Write(appendCode(nil, s, s.between(200, 1500)))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	first := m.scaled(imageFiles) + (day-1)*m.scaled(newImages)
-	for i := range m.scaled(newImages) {
-		if err := m.writeImage(dir, first+i, s.between(800_000, 1_500_000)); err != nil {
-			return err
-		}
-	}
-	block := make([]byte, volumeWrite)
-	for range m.scaled(volumeWrites) {
-		s.noise(block)
-		if err := overwriteAt(volumePath(dir), int64(s.below(m.volumeSize()-volumeWrite)), block); err != nil {
+	for c := range m.changes(day) {
+		if err := c.apply(dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// News writes into dir what is new on a day and nothing else.
+func (m Mixed) News(ctx context.Context, dir string, day int) error {
+	if err := m.dump().News(ctx, filepath.Join(dir, "database"), day); err != nil {
+		return err
+	}
+	return newsOf(dir, m.changes(day))
+}
+
+// changes yields what a day changes beside the dump.
+func (m Mixed) changes(day int) iter.Seq[change] {
+	return func(yield func(change) bool) {
+		s := newSource(m.Seed, partChange, uint64(day))
+		for i := range m.scaled(codeFiles) {
+			if !s.chance(20_000) {
+				continue
+			}
+			if !yield(change{path: codePath(m.Seed, i), at: atEnd, content: appendCode(nil, s, s.between(200, 1500))}) {
+				return
+			}
+		}
+		first := m.scaled(imageFiles) + (day-1)*m.scaled(newImages)
+		for i := range m.scaled(newImages) {
+			image := m.image(first+i, s.between(800_000, 1_500_000))
+			if !yield(change{path: imagePath(first + i), at: newFile, content: image}) {
+				return
+			}
+		}
+		block := make([]byte, volumeWrite)
+		for range m.scaled(volumeWrites) {
+			s.noise(block)
+			if !yield(change{path: volumePath, at: int64(s.below(m.volumeSize() - volumeWrite)), content: block}) {
+				return
+			}
+		}
+	}
+}
+
+func (m Mixed) dump() Dump { return Dump{Seed: m.Seed, Size: int64(m.scaled(dumpBytes))} }
+
 func (m Mixed) writeDump(ctx context.Context, dir string, day int) error {
-	return Dump{Seed: m.Seed, Size: int64(m.scaled(dumpBytes))}.NextDay(ctx, filepath.Join(dir, "database"), day)
+	return m.dump().NextDay(ctx, filepath.Join(dir, "database"), day)
 }
 
 func (m Mixed) writeCode(dir string, i int) error {
-	return writeFile(m.codePath(dir, i), func(w *bufio.Writer) error {
+	return writeFile(filepath.Join(dir, codePath(m.Seed, i)), func(w *bufio.Writer) error {
 		return writeCodeFile(w, newSource(m.Seed, partCode, uint64(i)), codeSize(i))
 	})
 }
 
 // codePath returns the place of the i-th code file, 40 to a directory.
-func (m Mixed) codePath(dir string, i int) string {
-	folder := newSource(m.Seed, partCode, uint64(i/40), 1)
-	name := newSource(m.Seed, partCode, uint64(i), 2)
-	return filepath.Join(dir, "code", fmt.Sprintf("%s%02d", language().word(folder), i/400), fmt.Sprintf("%s%03d", language().word(folder), i/40),
+func codePath(seed uint64, i int) string {
+	folder := newSource(seed, partCode, uint64(i/40), 1)
+	name := newSource(seed, partCode, uint64(i), 2)
+	return filepath.Join("code", fmt.Sprintf("%s%02d", language().word(folder), i/400), fmt.Sprintf("%s%03d", language().word(folder), i/40),
 		fmt.Sprintf("%s_%s%d.go", language().word(name), language().word(name), i%40))
 }
 
@@ -120,15 +139,23 @@ func codeSize(i int) int {
 func spread(i int) uint64 { return uint64(uint32(i+1)*2_654_435_769) >> 16 }
 
 func (m Mixed) writeImage(dir string, i, size int) error {
-	path := filepath.Join(dir, "uploads", "2026", fmt.Sprintf("%02d", i/60+1), fmt.Sprintf("IMG_%05d.jpg", i))
-	return writeFile(path, func(w *bufio.Writer) error {
-		return writeNoise(w, newSource(m.Seed, partImages, uint64(i)), int64(size))
-	})
+	return change{path: imagePath(i), at: newFile, content: m.image(i, size)}.apply(dir)
 }
 
-func volumePath(dir string) string { return filepath.Join(dir, "volumes", "data.img") }
+func (m Mixed) image(i, size int) []byte {
+	image := make([]byte, size)
+	fillNoise(image, newSource(m.Seed, partImages, uint64(i)))
+	return image
+}
 
-const volumeExtents = 64
+func imagePath(i int) string {
+	return filepath.Join("uploads", "2026", fmt.Sprintf("%02d", i/60+1), fmt.Sprintf("IMG_%05d.jpg", i))
+}
+
+const (
+	volumePath    = "volumes/data.img"
+	volumeExtents = 64
+)
 
 func (m Mixed) volumeSize() int { return m.scaled(volumeBytes) / volumeExtents * volumeExtents }
 
@@ -143,7 +170,7 @@ func (m Mixed) writeVolume(dir string) error {
 	}
 	size := m.volumeSize() / volumeExtents
 	zeros := make([]byte, size)
-	return writeFile(volumePath(dir), func(w *bufio.Writer) error {
+	return writeFile(filepath.Join(dir, volumePath), func(w *bufio.Writer) error {
 		for _, kind := range order {
 			var err error
 			switch kind % 4 {

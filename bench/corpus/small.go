@@ -31,6 +31,12 @@ func (c Small) NextDay(ctx context.Context, dir string, day int) error {
 	})
 }
 
+// News writes what NextDay does, into another directory: the files are new as a
+// whole.
+func (c Small) News(ctx context.Context, dir string, day int) error {
+	return c.NextDay(ctx, dir, day)
+}
+
 func (c Small) write(dir string, i, day int) error {
 	path := filepath.Join(dir, fmt.Sprintf("%04d", i/smallPerDirectory), fmt.Sprintf("entry-%07d.json", i))
 	return writeFile(path, func(w *bufio.Writer) error {

@@ -1,6 +1,6 @@
 // Command gen writes one of the corpora of package corpus into a directory.
 //
-//	go run ./bench/corpus/gen --to DIR [--kind mixed|small|dump] [--day N] …
+//	go run ./bench/corpus/gen --to DIR [--kind mixed] [--scale 1] [--day N]
 //
 // --day 0, the default, creates it; --day N makes of the corpus of day N-1 that
 // of day N.
@@ -27,31 +27,20 @@ func main() {
 
 func run(ctx context.Context) error {
 	to := flag.String("to", "", "directory to write into")
-	kind := flag.String("kind", "mixed", "mixed, small or dump")
+	kind := flag.String("kind", "mixed", corpus.Usage())
 	seed := flag.Uint64("seed", 1, "seed of everything")
-	scale := flag.Float64("scale", 1, "size of the mixed corpus; 1 is 963 MB in 10,273 files")
-	files := flag.Int("files", 200_000, "number of files of the small corpus")
-	size := flag.Float64("gb", 4, "size of the dump, in GB")
+	scale := flag.Float64("scale", 1, "size of the data")
 	day := flag.Int("day", 0, "0 creates; N changes the corpus of day N-1 into that of day N")
 	flag.Parse()
 	if *to == "" {
 		return fmt.Errorf("--to DIR is needed")
 	}
-	kinds := map[string]interface {
-		Create(ctx context.Context, dir string) error
-		NextDay(ctx context.Context, dir string, day int) error
-	}{
-		"mixed": corpus.Mixed{Seed: *seed, Scale: *scale},
-		"small": corpus.Small{Seed: *seed, Files: *files},
-		"dump":  corpus.Dump{Seed: *seed, Size: int64(*size * 1e9)},
+	chosen, err := corpus.Of(*kind, *seed, *scale)
+	if err != nil {
+		return err
 	}
-	chosen, ok := kinds[*kind]
-	switch {
-	case !ok:
-		return fmt.Errorf("--kind %s: want mixed, small or dump", *kind)
-	case *day > 0:
+	if *day > 0 {
 		return chosen.NextDay(ctx, *to, *day)
-	default:
-		return chosen.Create(ctx, *to)
 	}
+	return chosen.Create(ctx, *to)
 }
