@@ -14,9 +14,9 @@ func TestNewsIsWhatADayBrings(t *testing.T) {
 		corpus    Days
 		low, high int // bytes that are new on day 2
 	}{
-		"mixed":          {Mixed{Seed: 1, Scale: 0.05}, 600_000, 1_200_000},
-		"small files":    {Small{Seed: 1, Files: 3000}, 10_000, 60_000},
-		"dump":           {Dump{Seed: 1, Size: 2e6}, 30_000, 60_000},
+		"mixed":          {Mixed{Seed: 1, Scale: 0.01}, 600_000, 1_800_000},
+		"small files":    {Small{Seed: 1, Files: 1500}, 3_000, 40_000},
+		"dump":           {Dump{Seed: 1, Size: 1e6}, 10_000, 40_000},
 		"sparse":         {Sparse{Seed: 1, Size: 60e6, Data: 8 << 20}, 8 << 20 / 100, 8<<20/100 + 64<<10},
 		"incompressible": {Incompressible{Seed: 1, Files: 20}, 500_000, 1_500_000},
 	} {
