@@ -6,7 +6,7 @@ GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all build demo test soak bench lint fuzz clean test-tools
+.PHONY: all build demo test soak bench bench-peers bench-render bench-stages bench-compare lint fuzz clean test-tools
 
 all: build
 
@@ -42,9 +42,33 @@ fuzz:
 	  done; \
 	done
 
-# Side by side with restic, borg and kopia, as far as they are installed.
+# Side by side with restic, borg and kopia, as far as they are installed: what
+# bench-peers has installed comes before what else is on PATH. Other data and other
+# commands: make bench BENCH='--data dump --runs 3', make bench BENCH='days --days 30'.
+BENCH ?= --data mixed
 bench: build
-	$(GO) run ./bench --holdfast $(CURDIR)/bin/holdfast
+	PATH="$(CURDIR)/.cache/peers/bin:$$PATH" $(GO) run ./bench $(BENCH) --holdfast $(CURDIR)/bin/holdfast
+
+bench-peers:
+	bench/install-peers
+
+# The tables and pictures of docs/benchmarks.md, from the results beside it.
+bench-render:
+	$(GO) run ./bench render docs/benchmarks.md
+
+# The stages by themselves, against regression.
+STAGES     := ./chunk ./index ./internal/blob ./internal/delta ./internal/seal ./internal/tree ./repo/pack
+BENCHSTAT  := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+BENCHCOUNT ?= 6
+STAGESOUT  ?= .cache/stages-$(VERSION).txt
+bench-stages:
+	@mkdir -p $(dir $(STAGESOUT))
+	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) -timeout 3h $(STAGES) | tee $(STAGESOUT).part
+	@mv $(STAGESOUT).part $(STAGESOUT); echo "written to $(STAGESOUT)"
+
+bench-compare:
+	@test -n "$(OLD)" -a -n "$(NEW)" || { echo 'usage: make bench-compare OLD=FILE NEW=FILE'; exit 2; }
+	$(GO) run $(BENCHSTAT) $(OLD) $(NEW)
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"holdfast/bench/report"
 )
 
 // A command is a program to be measured.
@@ -22,12 +24,7 @@ type command struct {
 	dir     string
 }
 
-// A measurement is what one command took.
-type measurement struct {
-	Seconds float64 `json:"seconds"`
-	CPU     float64 `json:"cpu_seconds"` // user and system
-	Peak    int64   `json:"peak_bytes"`  // of resident memory
-}
+func (c command) String() string { return c.program + " " + strings.Join(c.args, " ") }
 
 // measure runs c to its end. A command that fails is an error with the last
 // lines that it wrote.
@@ -35,10 +32,10 @@ type measurement struct {
 // It runs beneath a small process of this same program: on Linux a process
 // inherits the peak memory of whoever started it, and this one has verified
 // whole corpora.
-func measure(ctx context.Context, self string, c command) (measurement, error) {
+func measure(ctx context.Context, self string, c command) (report.Measurement, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
-		return measurement{}, err
+		return report.Measurement{}, err
 	}
 	defer reader.Close()
 	var output bytes.Buffer
@@ -52,9 +49,9 @@ func measure(ctx context.Context, self string, c command) (measurement, error) {
 		err = child.Wait()
 	}
 	if err != nil {
-		return measurement{}, fmt.Errorf("%s %s: %w\n%s", c.program, strings.Join(c.args, " "), err, tail(output.Bytes()))
+		return report.Measurement{}, fmt.Errorf("%s: %w\n%s", c, err, tail(output.Bytes()))
 	}
-	var m measurement
+	var m report.Measurement
 	if err := json.NewDecoder(reader).Decode(&m); err != nil {
 		return m, fmt.Errorf("measure %s: %w", c.program, err)
 	}
@@ -69,6 +66,9 @@ func tail(output []byte) string {
 // measured is the small process: it runs the command, writes the measurement to
 // file descriptor 3 and ends as the command did.
 func measured(args []string) error {
+	if len(args) == 0 {
+		return errors.New("measured: want a program")
+	}
 	syscall.CloseOnExec(3)
 	runtime.LockOSThread() // Pdeathsig is sent when the thread ends
 	child := exec.Command(args[0], args[1:]...)
@@ -76,7 +76,7 @@ func measured(args []string) error {
 	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	start := time.Now()
 	err := child.Run()
-	m := measurement{Seconds: time.Since(start).Seconds()}
+	m := report.Measurement{Seconds: time.Since(start).Seconds()}
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"holdfast/bench/report"
 )
 
 // A step is one measured command of a tool.
@@ -20,25 +21,36 @@ const (
 )
 
 func (s step) String() string {
-	return [steps]string{"first", "unchanged", "next day", "restore"}[s]
+	return [steps]string{report.StepFirst, report.StepUnchanged, report.StepNext, report.StepRestore}[s]
 }
 
-// A tool is one program with its command lines, in which {repo}, {corpus} and
-// {out} stand for directories, {home} for a directory of the tool's own, where
-// its cache and its configuration are, and {step} for first, unchanged or next.
+// A tool is one program with its command lines, in which {repo}, {corpus}, {news}
+// and {out} stand for directories, {home} for a directory of the tool's own, where
+// its cache and its configuration are, and {archive} for a name that no snapshot
+// has yet.
 type tool struct {
-	name    string
-	program string // found on PATH, unless it has a slash
-	install string // what brings it, said where it is missing
-	version string
-	env     []string
-	files   map[string]string // written below {home}
-	setup   []string
-	steps   [steps]string
+	name     string
+	program  string // found on PATH, unless it has a slash
+	install  string // what brings it, said where it is missing
+	version  string
+	env      []string          // of the measured commands
+	files    map[string]string // written below {home}
+	setup    []string          // "… > FILE" keeps what is printed
+	setupEnv []string          // of those, instead of env
+	steps    [steps]string
+	sparse   string // flag of restore where holes are to be kept
+	alone    []short
 
 	// unchecked tools restore the first day's data, which is no longer there to
 	// compare with.
 	unchecked bool
+}
+
+// A short is a command that does next to nothing, to be measured by itself.
+type short struct {
+	name string
+	line string
+	env  []string // instead of the tool's
 }
 
 // password protects every repository of a run, which is removed afterwards.
@@ -46,30 +58,42 @@ const password = "correct horse battery staple"
 
 // tools returns what is compared, in the order of the columns. self is this
 // program, which measures the limit, and holdfast the binary under test.
+//
+// Holdfast is unlocked by a token, as on a machine; the others have passwords
+// only, and what deriving a key from one costs Holdfast is measured apart.
 func tools(self, holdfast string) []tool {
+	byPassword := []string{"HOLDFAST_CONFIG={home}/holdfast.yaml", "HOLDFAST_PASSWORD_FILE={home}/password"}
+	byToken := []string{"HOLDFAST_CONFIG={home}/holdfast.yaml", "HOLDFAST_TOKEN_FILE={home}/token"}
 	return []tool{
 		{
-			name: "limit", program: self, unchecked: true,
+			name: report.Limit, program: self, unchecked: true,
 			steps: [steps]string{
 				"limit first {corpus} {repo}", "limit unchanged {corpus} {repo}",
-				"limit next {corpus} {repo}", "limit restore {out} {repo}",
+				"limit next {corpus} {repo} {news}", "limit restore {out} {repo}",
 			},
 		},
 		{
-			name: "holdfast", program: holdfast, install: "make build", version: "--version",
-			env: []string{"HOLDFAST_CONFIG={home}/holdfast.yaml", "HOLDFAST_PASSWORD_FILE={home}/password"},
+			name: report.Holdfast, program: holdfast, install: "make build", version: "--version",
+			env: byToken,
 			files: map[string]string{
 				"password":      password + "\n",
 				"holdfast.yaml": "project: bench\nrepository: {repo}\nenvironments:\n  master:\n    mounts:\n      corpus: {corpus}\n",
 			},
-			setup: []string{"init"},
+			setup: []string{"init", "repo key add --token > {home}/token"}, setupEnv: byPassword,
 			steps: backups("snapshot create --quiet", "snapshot restore latest --to {out}/new --quiet"),
+			alone: []short{
+				{report.AloneStart, "--version", nil},
+				{report.AloneToken, "repo key list --quiet", byToken},
+				{report.AlonePassword, "repo key list --quiet", byPassword},
+			},
 		},
 		{
-			name: "restic", program: "restic", install: "apt-get install restic", version: "version",
-			env:   []string{"RESTIC_REPOSITORY={repo}", "RESTIC_PASSWORD=" + password, "RESTIC_CACHE_DIR={home}/cache"},
-			setup: []string{"init --quiet"},
-			steps: backups("backup --quiet {corpus}", "restore latest --quiet --target {out}"),
+			name: "restic", program: "restic", install: "make bench-peers", version: "version",
+			env:    []string{"RESTIC_REPOSITORY={repo}", "RESTIC_PASSWORD=" + password, "RESTIC_CACHE_DIR={home}/cache"},
+			setup:  []string{"init --quiet"},
+			steps:  backups("backup --quiet {corpus}", "restore latest --quiet --target {out}"),
+			sparse: "--sparse",
+			alone:  []short{{report.AloneStart, "version", nil}},
 		},
 		{
 			name: "kopia", program: "kopia", install: "not in Debian: kopia.io/docs/installation", version: "--version",
@@ -77,14 +101,18 @@ func tools(self, holdfast string) []tool {
 				"KOPIA_PASSWORD=" + password, "KOPIA_CONFIG_PATH={home}/repository.config",
 				"KOPIA_CACHE_DIRECTORY={home}/cache", "KOPIA_LOG_DIR={home}/log", "KOPIA_CHECK_FOR_UPDATES=false",
 			},
-			setup: []string{"repository create filesystem --path={repo}", "policy set --global --compression=zstd-fastest"},
-			steps: backups("snapshot create --no-progress {corpus}", "restore {corpus} {out} --snapshot-time=latest --no-progress"),
+			setup:  []string{"repository create filesystem --path={repo}", "policy set --global --compression=zstd-fastest"},
+			steps:  backups("snapshot create --no-progress {corpus}", "restore {corpus} {out} --snapshot-time=latest --no-progress"),
+			sparse: "--write-sparse-files",
+			alone:  []short{{report.AloneStart, "--version", nil}},
 		},
 		{
-			name: "borg", program: "borg", install: "apt-get install borgbackup", version: "--version",
-			env:   []string{"BORG_PASSPHRASE=" + password, "BORG_BASE_DIR={home}"},
-			setup: []string{"init --encryption=repokey-blake2 {repo}"},
-			steps: backups("create --compression zstd,1 {repo}::{step} {corpus}", "extract {repo}::next"),
+			name: "borg", program: "borg", install: "make bench-peers", version: "--version",
+			env:    []string{"BORG_PASSPHRASE=" + password, "BORG_BASE_DIR={home}"},
+			setup:  []string{"init --encryption=repokey-blake2 {repo}"},
+			steps:  backups("create --compression zstd,1 {repo}::{archive} {corpus}", "extract {repo}::{archive}"),
+			sparse: "--sparse",
+			alone:  []short{{report.AloneStart, "--version", nil}},
 		},
 	}
 }
@@ -115,50 +143,4 @@ func (t *tool) release() string {
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(string(output)), "\n")
 	return line
-}
-
-// A place is where one tool works during one run.
-type place struct{ repo, corpus, out, home string }
-
-func newPlace(dir, corpus string) place {
-	return place{
-		repo: filepath.Join(dir, "repository"), corpus: corpus,
-		out: filepath.Join(dir, "restored"), home: filepath.Join(dir, "home"),
-	}
-}
-
-func (p place) expand(s string, at step) string {
-	return strings.NewReplacer("{repo}", p.repo, "{corpus}", p.corpus, "{out}", p.out, "{home}", p.home,
-		"{step}", [steps]string{"first", "unchanged", "next", "restore"}[at]).Replace(s)
-}
-
-// prepare makes the directories and configuration files of t.
-func (p place) prepare(t tool) error {
-	for _, dir := range []string{p.repo, p.home} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-	}
-	for name, content := range t.files {
-		if err := os.WriteFile(filepath.Join(p.home, name), []byte(p.expand(content, 0)), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// command returns one of t's command lines, ready to run.
-func (p place) command(t tool, line string, at step) command {
-	c := command{program: t.program, dir: p.home}
-	if at == restore {
-		c.dir = p.out // borg extracts into where it is
-	}
-	for _, argument := range strings.Fields(line) {
-		c.args = append(c.args, p.expand(argument, at))
-	}
-	c.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.home, "XDG_CACHE_HOME=" + p.home + "/cache"}
-	for _, variable := range t.env {
-		c.env = append(c.env, p.expand(variable, at))
-	}
-	return c
 }

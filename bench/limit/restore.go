@@ -1,0 +1,97 @@
+package limit
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/zeebo/blake3"
+	"golang.org/x/sys/unix"
+)
+
+func (l *limit) restore(ctx context.Context) error {
+	files, all, err := l.readNotes()
+	if err != nil {
+		return err
+	}
+	if err := l.makePlaces(files); err != nil {
+		return err
+	}
+	workers := runtime.GOMAXPROCS(0)
+	packs := make([]*os.File, workers)
+	for i := range packs {
+		if packs[i], err = os.Open(l.pack("pack", i)); err != nil {
+			return err
+		}
+		defer packs[i].Close()
+	}
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers))
+	if err != nil {
+		return err
+	}
+	defer decoder.Close()
+	plain, sealed := buffers(), buffers()
+	err = inParallel(ctx, len(all), func(i, worker int) error {
+		b := all[i]
+		content := sealed[worker][:b.length]
+		if _, err := packs[b.pack].ReadAt(content, b.offset); err != nil {
+			return err
+		}
+		content, err := l.cipher.Open(content[:0], nonce(i), content, nil)
+		if err != nil {
+			return err
+		}
+		if b.packed {
+			if content, err = decoder.DecodeAll(content, plain[worker][:0]); err != nil {
+				return err
+			}
+		}
+		blake3.Sum256(content)
+		return write(l.corpus, files, b.parts, content)
+	})
+	if err != nil {
+		return err
+	}
+	return l.syncAll()
+}
+
+// syncAll waits until the disk has what was restored.
+func (l *limit) syncAll() error {
+	root, err := os.Open(l.corpus)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return unix.Syncfs(int(root.Fd()))
+}
+
+// makePlaces makes the directories, and the files that have holes in their length.
+func (l *limit) makePlaces(files []found) error {
+	made := map[string]bool{}
+	for _, file := range files {
+		path := filepath.Join(l.corpus, file.path)
+		if dir := filepath.Dir(path); !made[dir] {
+			made[dir] = true
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return err
+			}
+		}
+		if !file.sparse {
+			continue
+		}
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		err = f.Truncate(file.size)
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package report
+
+import "fmt"
+
+// Days is a snapshot per simulated day by several tools, and a restore of the last.
+type Days struct {
+	Common
+	Days  int         `json:"days"` // after the first
+	Tools []*DaysTool `json:"tools"`
+}
+
+// A DaysTool is what was measured of one program, one value per day, the first
+// included.
+type DaysTool struct {
+	Name       string        `json:"name"`
+	Release    string        `json:"release,omitempty"`
+	Create     []Measurement `json:"create"`
+	Repository []int64       `json:"repository_bytes"`
+	Restore    Measurement   `json:"restore"`
+	Read       ReadBytes     `json:"restore_read"`
+	Restored   int64         `json:"restored_bytes"`
+}
+
+// ReadBytes is what was read of a repository, counted in a run of its own.
+type ReadBytes struct {
+	All  int64 `json:"all_bytes"`
+	Once int64 `json:"distinct_bytes"` // a byte that was read twice counts once
+}
+
+// Amplification is how often each byte that was needed was read.
+func (r ReadBytes) Amplification() float64 { return float64(r.All) / float64(r.Once) }
+
+// About implements Result.
+func (d *Days) About() []string {
+	lines := []string{fmt.Sprintf("%s: a first snapshot and one per day for %d days, all of them kept; page cache warm, everything encrypted.", d.Data, d.Days), d.Machine + "."}
+	var tools []*Tool
+	for _, t := range d.Tools {
+		tools = append(tools, &Tool{Name: t.Name, Release: t.Release})
+	}
+	return append(append(lines, releases(tools)...), d.LeftOut...)
+}
+
+// Tables implements Result.
+func (d *Days) Tables() []Table {
+	table := Table{Title: fmt.Sprintf("%d days", d.Days), Head: []string{""}}
+	for _, t := range d.Tools {
+		table.Head = append(table.Head, t.Name)
+	}
+	row := func(label string, cell func(*DaysTool) string) {
+		cells := []string{label}
+		for _, t := range d.Tools {
+			cells = append(cells, cell(t))
+		}
+		table.add(cells...)
+	}
+	row("repository on the first day, MiB", func(t *DaysTool) string { return inMebibytes(float64(t.Repository[0])) })
+	row("repository on the last day, MiB", func(t *DaysTool) string { return inMebibytes(float64(t.last())) })
+	row("mean growth a day, MiB", func(t *DaysTool) string { return inMebibytes(t.growth()) })
+	if holdfast := d.tool(Holdfast); holdfast != nil {
+		row("growth, times holdfast", func(t *DaysTool) string { return times(t.growth() / holdfast.growth()) })
+	}
+	row("snapshot of a day, s, median", func(t *DaysTool) string { return or(seconds(t.Create[1:]), inSeconds) })
+	row("least–most", func(t *DaysTool) string { return spread(seconds(t.Create[1:]), inSeconds) })
+	row("peak memory of a day, MB, least–most", func(t *DaysTool) string { return spread(peak(t.Create[1:]), inMegabytes) })
+	row("restore of the last day, s", func(t *DaysTool) string { return inSeconds(t.Restore.Seconds) })
+	row("peak memory of it, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Restore.Peak)) })
+	row("restored, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Restored)) })
+	row("read from the repository for it, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Read.All)) })
+	row("of which different bytes, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Read.Once)) })
+	row("read amplification", func(t *DaysTool) string { return times(t.Read.Amplification()) })
+	return []Table{table}
+}
+
+func (d *Days) tool(name string) *DaysTool {
+	for _, t := range d.Tools {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+func (t *DaysTool) last() int64 { return t.Repository[len(t.Repository)-1] }
+
+// growth is the mean of all days, in bytes.
+func (t *DaysTool) growth() float64 {
+	return float64(t.last()-t.Repository[0]) / float64(len(t.Repository)-1)
+}
+
+// Picture implements Result: how much each repository has grown since the first day.
+func (d *Days) Picture() []byte {
+	chart := chart{title: d.Data + ": growth of the repository since the first day, MiB, over days"}
+	for _, t := range d.Tools {
+		line := line{name: t.Name, class: t.Name}
+		for day, n := range t.Repository {
+			line.x = append(line.x, float64(day))
+			line.y = append(line.y, float64(n-t.Repository[0])/mebibyte)
+		}
+		chart.lines = append(chart.lines, line)
+	}
+	return chart.draw()
+}
