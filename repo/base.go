@@ -2,129 +2,193 @@ package repo
 
 import (
 	"context"
-	"sort"
-	"sync"
+	"sync/atomic"
 
-	"holdfast/internal/blob"
 	"holdfast/internal/delta"
 	"holdfast/internal/tree"
 )
 
-// slack is how far the bytes that a chunk resembles may have moved since the
-// last chunk that was found again unchanged.
-const slack = 24 << 10
+const (
+	// near is how many chunks of the parent stream before and after the expected
+	// one are searched for a chunk of the same length, nearer how many for one of
+	// nearly the same.
+	near, nearer = 8, 2
+	// slack is how far from where it is expected, in bytes, the content that a
+	// chunk resembles may have moved.
+	slack = 8 << 10
+	// patience is how many chunks of a stream in a row may resemble nothing before
+	// fewer of those that follow are tried.
+	patience = 4
+)
 
-// newBase returns what a stream of the parent snapshot offers, or nil.
-func newBase(r *Repository, parent tree.Stream) *base {
-	if len(parent.Refs) == 0 {
-		return nil
-	}
-	return &base{repo: r, stream: parent}
-}
-
-// base finds, for a new chunk of a stream, the blobs of the parent's version of
-// that stream which most likely resemble it: those at the same distance from the
-// last chunk that both have.
+// base finds, for each chunk of a stream, the blobs of the parent's version of
+// the stream that it most likely resembles.
+//
+// It goes by lengths. Cuts depend on content, so a chunk that has the length of
+// one in the parent stream is that chunk, or was edited in place; one that has
+// another length was edited, and resembles what follows the last one aligned.
+// Chunks that were moved are found by two lengths in a row. So base needs no
+// bytes and no ids, only that next is called for chunk after chunk in order.
 type base struct {
-	repo   *Repository
-	stream tree.Stream
+	refs  []tree.Ref
+	at    int    // the ref in which the next chunk is expected to begin
+	into  uint64 // and where in it
+	last  uint64 // length of the chunk before
+	pairs map[pair]int
+	count int
 
-	mu     sync.Mutex
-	loaded bool
-	refs   []tree.Ref
-	starts []uint64
-	places map[blob.ID]int
-	last   anchor
+	misses atomic.Int32 // chunks in a row that resembled nothing
 }
 
-// anchor is a place in the new stream and the same place in the parent's.
-type anchor struct{ here, there uint64 }
+// pair is the lengths of two neighbours, which hardly occur together twice.
+type pair struct{ first, second uint64 }
 
-// load reads the parent stream's list of blobs, once. It needs mu.
-func (b *base) load(ctx context.Context) error {
-	if b.loaded {
-		return nil
-	}
-	b.loaded = true
-	b.places = map[blob.ID]int{}
-	var start uint64
-	err := b.repo.leaves(ctx, b.stream, func(r tree.Ref) error {
-		if _, again := b.places[r.ID]; !again {
-			b.places[r.ID] = len(b.refs)
-		}
-		b.refs = append(b.refs, r)
-		b.starts = append(b.starts, start)
-		start += r.Size
-		return nil
-	})
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err != nil { // a damaged parent costs its differences, not the snapshot; check names it
-		b.refs, b.starts, b.places = nil, nil, nil
-	}
-	return nil
-}
-
-// found notes that the chunk at offset of the new stream has this id.
-func (b *base) found(ctx context.Context, id blob.ID, offset uint64) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.load(ctx); err != nil {
-		return err
-	}
-	if place, ok := b.places[id]; ok && offset >= b.last.here {
-		b.last = anchor{offset, b.starts[place]}
-	}
-	return nil
-}
-
-// candidates are the bases of one delta: at most delta.MaxBases blobs, the
-// deepest of which has a copy of this depth.
-type candidates struct {
-	ids   []blob.ID
-	data  [][]byte
-	depth uint8
-}
-
-// around returns the blobs where the chunk of this length at offset is expected
-// in the parent stream.
-func (b *base) around(ctx context.Context, offset uint64, length int) (candidates, error) {
-	refs, err := b.window(ctx, offset, length)
-	if err != nil {
-		return candidates{}, err
-	}
-	var found candidates
-	left := chainBudget{deltas: maxChain, bytes: length}
-	for _, ref := range refs {
-		depth, ok := b.repo.chain(ref.ID, &left)
-		if !ok {
-			continue // too long a chain: this blob becomes whole again
-		}
-		data, err := b.repo.cachedBlob(ctx, ref.ID)
-		if err != nil {
-			continue // a damaged base is no base; check names it
-		}
-		found.ids = append(found.ids, ref.ID)
-		found.data = append(found.data, data)
-		found.depth = max(found.depth, depth)
-	}
-	return found, nil
-}
-
-func (b *base) window(ctx context.Context, offset uint64, length int) ([]tree.Ref, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.load(ctx); err != nil {
-		return nil, err
-	}
-	expected := int64(offset) - int64(b.last.here) + int64(b.last.there)
-	from, to := uint64(max(0, expected-slack)), uint64(max(0, expected+int64(length)+slack))
-	first := sort.Search(len(b.refs), func(i int) bool { return b.starts[i]+b.refs[i].Size > from })
-	last := sort.Search(len(b.refs), func(i int) bool { return b.starts[i] >= to })
-	last = min(last, first+delta.MaxBases)
-	if first >= last {
+// newBase returns what a stream of the parent snapshot offers, or nil. Of a
+// stream of n chunks it keeps 48 n bytes.
+func newBase(ctx context.Context, r *Repository, parent tree.Stream) (*base, error) {
+	if len(parent.Refs) == 0 {
 		return nil, nil
 	}
-	return b.refs[first:last], nil
+	b := &base{refs: parent.Refs}
+	if !allLeaves(parent.Refs) {
+		b.refs = nil
+		err := r.leaves(ctx, parent, func(ref tree.Ref) error {
+			b.refs = append(b.refs, ref)
+			return nil
+		})
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil { // a damaged parent costs its differences, not the snapshot; check names it
+			return nil, nil
+		}
+	}
+	return b, nil
+}
+
+func allLeaves(refs []tree.Ref) bool {
+	for _, ref := range refs {
+		if ref.Level > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// likeness names blobs of the parent stream, in its order, that a chunk may
+// resemble, best the one at its place. The zero value names none.
+type likeness struct {
+	refs  []tree.Ref
+	best  int
+	count int // of chunks before this one
+}
+
+// next returns what the stream's next chunk, of this length, may resemble.
+func (b *base) next(length uint64) likeness {
+	last := b.last
+	b.last = length
+	b.count++
+	if place, ok := b.aligned(last, length); ok {
+		like := b.around(place, 0, length)
+		b.at, b.into = place+1, 0
+		return like
+	}
+	if b.at >= len(b.refs) {
+		return likeness{}
+	}
+	like := b.around(b.at, b.into, length)
+	b.skip(length)
+	return like
+}
+
+// aligned returns the place of the parent's chunk that has this length or, as an
+// edit leaves it, nearly. Far from where it is expected, it must follow one of
+// the length last.
+func (b *base) aligned(last, length uint64) (place int, ok bool) {
+	if place, ok = b.beside(near, length, 0); ok {
+		return place, true
+	}
+	if b.pairs == nil && len(b.refs) > near {
+		b.pairs = make(map[pair]int, len(b.refs))
+		for i := 1; i < len(b.refs); i++ {
+			b.pairs[pair{b.refs[i-1].Size, b.refs[i].Size}] = i
+		}
+	}
+	if place, ok = b.pairs[pair{last, length}]; ok {
+		return place, true
+	}
+	return b.beside(nearer, length, length/128+512)
+}
+
+// beside looks among the chunks up to within of the expected one for a length
+// that differs by at most tolerance.
+func (b *base) beside(within int, length, tolerance uint64) (place int, ok bool) {
+	for away := range within + 1 {
+		for _, place := range [...]int{b.at + away, b.at - away} {
+			if place >= 0 && place < len(b.refs) && b.refs[place].Size+tolerance >= length && b.refs[place].Size <= length+tolerance {
+				return place, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// skip moves on by length, and to the next cut where that is close: an edit
+// changes a chunk's length, but hardly where the next begins.
+func (b *base) skip(length uint64) {
+	b.into += length
+	for b.at < len(b.refs) && b.into >= b.refs[b.at].Size {
+		b.into -= b.refs[b.at].Size
+		b.at++
+	}
+	if b.at == len(b.refs) {
+		return
+	}
+	size := b.refs[b.at].Size
+	reach := min(slack, size/4)
+	if b.into <= reach {
+		b.into = 0
+	} else if size-b.into <= reach {
+		b.at, b.into = b.at+1, 0
+	}
+}
+
+// around names the blobs from which length bytes come that are expected to begin
+// at into of the ref at place, and those beside them.
+func (b *base) around(place int, into, length uint64) likeness {
+	best, most := place, uint64(0)
+	last := place
+	for from, end := into, into+length; ; last++ {
+		size := b.refs[last].Size
+		if overlap := min(size, end) - min(from, size); overlap > most {
+			best, most = last, overlap
+		}
+		if end <= size || last+1 == len(b.refs) {
+			break
+		}
+		from, end = from-min(from, size), end-size
+	}
+	first := max(0, place-1)
+	last = min(last+2, len(b.refs), first+delta.MaxBases)
+	return likeness{b.refs[first:last], min(best, last-1) - first, b.count - 1}
+}
+
+// worthTrying tells whether to look for a difference at all. The longer chunks
+// resemble nothing, the fewer are tried, in a stream of any length at least one
+// of 64.
+func (b *base) worthTrying(like likeness) bool {
+	if len(like.refs) == 0 {
+		return false
+	}
+	every := 1 << min(6, b.misses.Load()/patience)
+	return like.count%every == 0
+}
+
+// tried notes whether a chunk resembled what was expected.
+func (b *base) tried(alike bool) {
+	if alike {
+		b.misses.Store(0)
+	} else {
+		b.misses.Add(1)
+	}
 }

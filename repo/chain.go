@@ -3,34 +3,70 @@ package repo
 import "holdfast/internal/blob"
 
 // maxChain bounds how many deltas a reader applies to make one blob.
-const maxChain = 24
+var maxChain = 24
 
-// chainBudget is what resolving a delta may still cost.
-type chainBudget struct {
-	deltas int
-	bytes  int
+// chain is what a reader reads to make some blobs: deltas, down to whole blobs.
+type chain struct {
+	deltas []link
+	sealed int // bytes of the deltas
+	// The sealed and plain bytes of the whole blob that was met first tell how
+	// long others like it become.
+	wholeSealed, wholePlain int
 }
 
-// chain returns the depth of the shallowest copy of id and subtracts from left
-// what reading it costs; ok is false when that is too much or id is not there.
-func (r *Repository) chain(id blob.ID, left *chainBudget) (depth uint8, ok bool) {
+type link struct {
+	id    blob.ID
+	depth uint8
+}
+
+func (c *chain) reset() { *c = chain{deltas: c.deltas[:0]} }
+
+// add adds what reading id takes and returns the depth of its shallowest copy.
+// It is false, and c is as before, when that were more deltas than there may be
+// or when id is not there.
+func (c *chain) add(r *Repository, id blob.ID) (depth uint8, ok bool) {
+	deltas, sealed := len(c.deltas), c.sealed
+	if depth, ok = c.follow(r, id); !ok {
+		c.deltas, c.sealed = c.deltas[:deltas], sealed
+	}
+	return depth, ok
+}
+
+func (c *chain) follow(r *Repository, id blob.ID) (depth uint8, ok bool) {
+	for i := range c.deltas {
+		if c.deltas[i].id == id {
+			return c.deltas[i].depth, true
+		}
+	}
 	copies, err := r.Copies(id)
 	if err != nil || len(copies) == 0 {
 		return 0, false
 	}
-	c := copies[0]
-	if c.Depth == 0 {
-		return 0, true // the whole bytes at the end of a chain are read once for many
+	e := &copies[0]
+	if e.Depth == 0 {
+		if c.wholeSealed == 0 {
+			c.wholeSealed, c.wholePlain = int(e.Sealed), int(e.Length)
+		}
+		return 0, true
 	}
-	left.deltas--
-	left.bytes -= int(c.Sealed)
-	if left.deltas < 0 || left.bytes < 0 || c.Depth >= maxChain {
+	if len(c.deltas) >= maxChain-1 {
 		return 0, false
 	}
-	for _, base := range c.Bases {
-		if _, ok := r.chain(base, left); !ok {
+	c.deltas = append(c.deltas, link{id, e.Depth})
+	c.sealed += int(e.Sealed)
+	for _, base := range e.Bases {
+		if _, ok := c.follow(r, base); !ok {
 			return 0, false
 		}
 	}
-	return c.Depth, true
+	return e.Depth, true
+}
+
+// whole estimates what n bytes like those at the end of the chain take when
+// stored whole.
+func (c *chain) whole(n int) int {
+	if c.wholePlain == 0 {
+		return n
+	}
+	return int(int64(n) * int64(c.wholeSealed) / int64(c.wholePlain))
 }

@@ -2,7 +2,9 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -11,40 +13,142 @@ import (
 	"holdfast/repo/pack"
 )
 
+// baseCost is what naming a base costs: its id, in the pack and in the index.
+const baseCost = 2 * 32
+
 // differ makes deltas of chunks, one after the other, for one worker, whose
 // hasher and compressor it shares.
 type differ struct {
+	repo    *Repository
 	hasher  *blob.Hasher
 	zstd    *zstd.Encoder
 	delta   delta.Encoder
 	ops     []byte // a delta before compression
 	payload []byte
 	proof   []byte // a delta applied
+
+	chain  chain
+	ids    []blob.ID // of the bases at hand
+	data   [][]byte
+	depths []uint8
 }
 
-// encode tries the parent stream's bytes around the same place, and describes
-// in b what it returns, which is valid until the next call. A delta is taken
-// when it is less than a third of the bytes: otherwise zstd alone may be as
-// good, and a whole blob reads faster.
-func (d *differ) encode(ctx context.Context, from *base, offset uint64, data []byte, b *pack.Blob) ([]byte, bool, error) {
-	candidates, err := from.around(ctx, offset, len(data))
-	if err != nil || len(candidates.ids) == 0 {
-		return nil, false, err
-	}
-	d.ops = d.delta.Encode(d.ops[:0], data, candidates.data)
-	if len(d.ops) > len(data)/3 {
+// encode tries to describe data, which is like blobs of the parent stream, by
+// its difference from them. It describes in b what it returns, which is valid
+// until the next call.
+//
+// A delta is taken when it is at most half of what the whole would be, and
+// when a reader then reads at most twice the whole.
+func (d *differ) encode(ctx context.Context, from *base, like likeness, data []byte, b *pack.Blob) ([]byte, bool, error) {
+	if !from.worthTrying(like) {
 		return nil, false, nil
 	}
-	proof, err := delta.Apply(d.proof[:0], d.ops, candidates.data, len(data))
-	if err != nil || d.hasher.ID(proof) != b.ID {
-		return nil, false, fmt.Errorf("a new delta does not give back its bytes: %w", err)
+	used, ok, err := d.compare(ctx, from, like, data)
+	if err != nil {
+		return nil, false, err
 	}
-	d.proof = proof
-	b.Bases, b.Depth, b.Encoding = candidates.ids, candidates.depth+1, pack.Delta
+	if !ok {
+		if len(d.ids) > 0 {
+			from.tried(false)
+		}
+		return nil, false, nil
+	}
+	from.tried(true)
+	d.keep(used, b)
 	d.payload = d.zstd.EncodeAll(d.ops, d.payload[:0])
+	payload := d.ops
+	b.Encoding = pack.Delta
 	if worthwhile(len(d.payload), len(d.ops)) {
 		b.Encoding |= pack.Zstd
-		return d.payload, true, nil
+		payload = d.payload
 	}
-	return d.ops, true, nil
+	whole := d.chain.whole(len(data))
+	if len(payload)+baseCost*len(d.ids) > whole/2 || d.chain.sealed+len(payload) > whole {
+		b.Bases, b.Depth, b.Encoding = nil, 0, 0
+		return nil, false, nil
+	}
+	return payload, true, d.prove(data, b)
+}
+
+// compare makes ops. Mostly one base is enough; only where much is not found in
+// it, those beside it are read too.
+func (d *differ) compare(ctx context.Context, from *base, like likeness, data []byte) (used uint8, ok bool, err error) {
+	d.forget()
+	best := like.refs[like.best]
+	if err := d.open(ctx, best.ID); err != nil || len(d.ids) == 0 {
+		return 0, false, err
+	}
+	if len(like.refs) == 1 {
+		d.ops, used, ok = d.delta.Encode(d.ops[:0], data, d.data, 0, len(data)/2)
+		return used, ok, nil
+	}
+	d.ops, used, ok = d.delta.Encode(d.ops[:0], data, d.data, 0, len(data)*7/8)
+	if ok && len(d.ops) < max(1<<10, len(data)/32) || !ok && from.misses.Load() > 0 {
+		return used, ok, nil
+	}
+	d.forget()
+	first := 0
+	for i, ref := range like.refs {
+		if i == like.best {
+			first = len(d.ids)
+		}
+		if err := d.open(ctx, ref.ID); err != nil {
+			return 0, false, err
+		}
+	}
+	d.ops, used, ok = d.delta.Encode(d.ops[:0], data, d.data, min(first, len(d.ids)-1), len(data)/2)
+	return used, ok, nil
+}
+
+func (d *differ) forget() {
+	d.chain.reset()
+	d.ids, d.data, d.depths = d.ids[:0], d.data[:0], d.depths[:0]
+}
+
+// open adds a base, unless reading it takes too many deltas already or it cannot
+// be read, which check will tell.
+func (d *differ) open(ctx context.Context, id blob.ID) error {
+	depth, ok := d.chain.add(d.repo, id)
+	if !ok {
+		return nil
+	}
+	data, err := d.repo.cachedBlob(ctx, id)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err == nil {
+		d.ids, d.data, d.depths = append(d.ids, id), append(d.data, data), append(d.depths, depth)
+	}
+	return nil
+}
+
+// keep drops the bases that are not used and describes the others in b.
+func (d *differ) keep(used uint8, b *pack.Blob) {
+	opened := len(d.ids)
+	kept := 0
+	for i := range opened {
+		if used>>i&1 == 1 {
+			d.ids[kept], d.data[kept], d.depths[kept] = d.ids[i], d.data[i], d.depths[i]
+			kept++
+		}
+	}
+	d.ids, d.data, d.depths = d.ids[:kept], d.data[:kept], d.depths[:kept]
+	if kept < opened {
+		d.chain.reset()
+		for _, id := range d.ids {
+			d.chain.add(d.repo, id)
+		}
+	}
+	b.Bases, b.Depth = d.ids, 1+slices.Max(d.depths)
+}
+
+// prove applies the new delta.
+func (d *differ) prove(data []byte, b *pack.Blob) (err error) {
+	if d.proof, err = delta.Apply(d.proof[:0], d.ops, d.data, len(data)); err == nil && d.hasher.ID(d.proof) != b.ID {
+		err = errors.New("it gives other bytes")
+	}
+	if err != nil {
+		return fmt.Errorf("apply a new delta: %w", err)
+	}
+	return nil
 }

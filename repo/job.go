@@ -10,13 +10,13 @@ import (
 
 // job is one chunk on its way to a blob.
 type job struct {
-	class  class
-	block  *block // that data lies in, released when the job is done; or nil
-	data   []byte
-	offset uint64 // in its stream
-	base   *base  // of its stream, or nil
-	ref    tree.Ref
-	done   chan struct{} // one token when ref is set
+	class class
+	block *block // that data lies in, released when the job is done; or nil
+	data  []byte
+	base  *base    // of its stream, or nil
+	like  likeness // of the chunk there
+	ref   tree.Ref
+	done  chan struct{} // one token when ref is set
 }
 
 var jobPool = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}

@@ -13,10 +13,14 @@ const window = 16
 
 // put cuts what content yields into blobs and returns their stream.
 func (w *Writer) put(ctx context.Context, c class, grain Grain, parent tree.Stream, content io.Reader) (tree.Stream, error) {
+	base, err := newBase(ctx, w.repo, parent)
+	if err != nil {
+		return tree.Stream{}, err
+	}
 	cutter := w.cutters[grain].Get().(*chunk.Cutter)
 	defer w.cutters[grain].Put(cutter)
 	cutter.Reset()
-	s := &streamWriter{w: w, class: c, base: newBase(w.repo, parent), cutter: cutter, block: w.blocks.get()}
+	s := &streamWriter{w: w, class: c, base: base, cutter: cutter, block: w.blocks.get()}
 	defer func() { s.block.release() }()
 	for {
 		last, err := s.read(content)
@@ -100,7 +104,10 @@ func (s *streamWriter) chunk(ctx context.Context, n int, last bool) error {
 		}
 	}
 	j := newJob()
-	j.class, j.data, j.offset, j.base = s.class, s.block.bytes[s.from:s.from+n], s.offset, s.base
+	j.class, j.data, j.base = s.class, s.block.bytes[s.from:s.from+n], s.base
+	if j.base != nil {
+		j.like = j.base.next(uint64(n))
+	}
 	alone := last && s.offset == 0
 	s.from += n
 	s.offset += uint64(n)

@@ -33,17 +33,12 @@ func newWorker(w *Writer) *worker {
 		panic("repo: zstd options: " + err.Error())
 	}
 	hasher := blob.NewHasher(w.repo.idKey())
-	return &worker{w: w, hasher: hasher, zstd: encoder, differ: differ{hasher: hasher, zstd: encoder}}
+	return &worker{w: w, hasher: hasher, zstd: encoder, differ: differ{repo: w.repo, hasher: hasher, zstd: encoder}}
 }
 
 func (k *worker) store(ctx context.Context, j *job) error {
 	id := k.hasher.ID(j.data)
 	j.ref = tree.Ref{ID: id, Size: uint64(len(j.data))}
-	if j.base != nil {
-		if err := j.base.found(ctx, id, j.offset); err != nil {
-			return err
-		}
-	}
 	mine, err := k.w.claims.claim(id)
 	if err != nil || !mine {
 		return err
@@ -66,7 +61,7 @@ func (k *worker) store(ctx context.Context, j *job) error {
 // until the next call.
 func (k *worker) encode(ctx context.Context, j *job, b *pack.Blob) ([]byte, error) {
 	if j.base != nil {
-		if payload, ok, err := k.differ.encode(ctx, j.base, j.offset, j.data, b); ok || err != nil {
+		if payload, ok, err := k.differ.encode(ctx, j.base, j.like, j.data, b); ok || err != nil {
 			return payload, err
 		}
 	}

@@ -2,17 +2,16 @@
 // literals for what is new: the payload of a delta blob (docs/format.md,
 // section 4).
 //
-// The coder indexes every twelfth position of the bases by the eight bytes that
-// stand there, looks every position of the target up, and extends a match to
-// both sides. Decoding trusts nothing.
+// The coder expects the target to go on as its base does after the last copy, and
+// compares there first. Where it does not, the bytes that follow are looked for
+// close by, through a table of every sixteenth position that is filled only
+// around such places; failing that, anywhere in the bases, in steps that grow
+// while nothing is found. So equal runs cost a comparison, an edit some hundred
+// nanoseconds, and unlike bytes are given up on within microseconds. Decoding
+// trusts nothing.
 package delta
 
-import (
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"math/bits"
-)
+import "encoding/binary"
 
 const (
 	// MaxBases is the largest number of bases of one delta.
@@ -20,237 +19,152 @@ const (
 	// MaxLength is the largest target that Apply makes, in bytes.
 	MaxLength = 16 << 20
 
-	stride   = 12 // distance of indexed base positions
-	seed     = 8  // bytes compared by the index
-	minMatch = 16 // shorter copies cost more than they save
+	minMatch = 24  // bytes; shorter copies cost more than they save
+	minUse   = 256 // bytes copied, for which a base is worth naming
+	plausible  = 32  // a match of so many bytes near where it is expected is no chance
+	convincing = 128 // nor is one of so many anywhere
+	maxLost    = 16 // lost copies in a row, two each, after which all bases are searched at once
 )
 
-// ErrInvalid is wrapped by Apply for anything that no Encode can have written
-// for these bases.
-var ErrInvalid = errors.New("invalid delta")
-
-// Encoder holds the tables of one encoding after the other. It serves one
-// goroutine at a time; the zero value is ready.
+// Encoder holds the table and the operations of one encoding after the other.
+// It serves one goroutine at a time; the zero value is ready.
 type Encoder struct {
-	table    []uint32 // hash -> position in the bases laid end to end, plus one
-	shift    uint8
-	starts   []int // of each base in that
-	ends     []int // of the previous copy from each base
-	ops      []byte
-	literals []byte
+	table table
+	ops   []operation
 }
+
+// operation makes length bytes: a copy from offset in a base, or a literal, the
+// bytes at offset of the target.
+type operation struct{ base, offset, length int32 }
+
+const literal = -1
 
 // Encode appends to dst the delta that makes target from bases, of which there
-// are one to MaxBases. Applying it gives exactly target, however unlike the
-// bases are; whether it is worth storing is the caller's decision.
-func (e *Encoder) Encode(dst, target []byte, bases [][]byte) []byte {
-	e.index(bases)
-	e.ops, e.literals = e.ops[:0], e.literals[:0]
-	operations, from := 0, 0
-	for at := 0; at+seed <= len(target); {
-		base, offset := e.find(target[at:], bases)
-		if base < 0 {
-			at++
+// are one to MaxBases, and says which of them it copies from: bit i stands for
+// bases[i]. Apply wants those alone, in that order. The target is expected to
+// begin like bases[first].
+//
+// Where more than limit bytes would be literals, or all, it gives up as soon as
+// it sees that: ok is false and dst is returned as it was.
+func (e *Encoder) Encode(dst, target []byte, bases [][]byte, first, limit int) (delta []byte, used uint8, ok bool) {
+	e.ops = e.ops[:0]
+	e.table.reset(bases)
+	if !e.compare(target, bases, first, limit) {
+		return dst, 0, false
+	}
+	used = e.prune()
+	literals := 0
+	for _, op := range e.ops {
+		if op.base == literal {
+			literals += int(op.length)
+		}
+	}
+	if used == 0 || literals > limit {
+		return dst, 0, false
+	}
+	return e.write(dst, target, used), used, true
+}
+
+// compare fills ops. It returns false once literals exceed limit.
+func (e *Encoder) compare(target []byte, bases [][]byte, first, limit int) bool {
+	expected, lost := cursor{base: first}, 0
+	for from := 0; from < len(target); {
+		m := expected.follow(target, from, bases)
+		if m.length == 0 {
+			m = expected.afterReplacement(target, from, bases)
+		}
+		if m.length == 0 && lost < maxLost {
+			m = e.table.near(target, from, bases, expected, limit)
+			lost = max(0, lost-1)
+		}
+		if m.length == 0 {
+			m = e.table.anywhere(target, from, bases, limit)
+			lost += 2
+		}
+		if m.length == 0 {
+			limit -= len(target) - from
+			e.add(literal, from, len(target)-from)
+			return limit >= 0
+		}
+		limit -= m.at - from
+		if limit < 0 {
+			return false
+		}
+		e.add(literal, from, m.at-from)
+		e.add(m.base, m.offset, m.length)
+		expected.advance(m, m.at+m.length-from)
+		from = m.at + m.length
+	}
+	return true
+}
+
+func (e *Encoder) add(base, offset, length int) {
+	if length > 0 {
+		e.ops = append(e.ops, operation{int32(base), int32(offset), int32(length)})
+	}
+}
+
+// prune turns copies from bases that are hardly used into literals, and returns
+// the set of the others.
+func (e *Encoder) prune() (used uint8) {
+	var copied [MaxBases]int
+	most := 0
+	for _, op := range e.ops {
+		if op.base == literal {
 			continue
 		}
-		back := commonSuffix(target[from:at], bases[base][:offset])
-		length := back + commonPrefix(target[at:], bases[base][offset:])
-		if length < minMatch {
-			at++
+		copied[op.base] += int(op.length)
+		if copied[op.base] > copied[most] {
+			most = int(op.base)
+		}
+	}
+	for i, n := range copied {
+		if n >= minUse || n > 0 && i == most {
+			used |= 1 << i
+		}
+	}
+	kept, at := e.ops[:0], int32(0)
+	for _, op := range e.ops {
+		length := op.length
+		if op.base == literal || used>>op.base&1 == 0 {
+			op = operation{literal, at, length}
+		}
+		last := len(kept) - 1
+		if last >= 0 && kept[last].base == op.base && kept[last].offset+kept[last].length == op.offset {
+			kept[last].length += length
+		} else {
+			kept = append(kept, op)
+		}
+		at += length
+	}
+	e.ops = kept
+	return used
+}
+
+func (e *Encoder) write(dst, target []byte, used uint8) []byte {
+	var ends, numbers [MaxBases]int
+	several := 0
+	for i := range numbers {
+		numbers[i] = several
+		several += int(used >> i & 1)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(e.ops)))
+	for _, op := range e.ops {
+		if op.base == literal {
+			dst = binary.AppendUvarint(dst, uint64(op.length)<<1)
 			continue
 		}
-		if literal := target[from : at-back]; len(literal) > 0 {
-			e.literal(literal)
-			operations++
+		dst = binary.AppendUvarint(dst, uint64(op.length)<<1|1)
+		if several > 1 {
+			dst = binary.AppendUvarint(dst, uint64(numbers[op.base]))
 		}
-		e.copy(base, offset-back, length, len(bases))
-		operations++
-		at += length - back
-		from = at
+		dst = binary.AppendVarint(dst, int64(op.offset)-int64(ends[op.base]))
+		ends[op.base] = int(op.offset + op.length)
 	}
-	if from < len(target) {
-		e.literal(target[from:])
-		operations++
-	}
-	dst = binary.AppendUvarint(dst, uint64(operations))
-	dst = append(dst, e.ops...)
-	return append(dst, e.literals...)
-}
-
-func (e *Encoder) literal(data []byte) {
-	e.ops = binary.AppendUvarint(e.ops, uint64(len(data))<<1)
-	e.literals = append(e.literals, data...)
-}
-
-func (e *Encoder) copy(base, offset, length, bases int) {
-	e.ops = binary.AppendUvarint(e.ops, uint64(length)<<1|1)
-	if bases > 1 {
-		e.ops = binary.AppendUvarint(e.ops, uint64(base))
-	}
-	e.ops = binary.AppendVarint(e.ops, int64(offset-e.ends[base]))
-	e.ends[base] = offset + length
-}
-
-func (e *Encoder) index(bases [][]byte) {
-	total := 0
-	e.starts, e.ends = e.starts[:0], e.ends[:0]
-	for _, b := range bases {
-		e.starts = append(e.starts, total)
-		e.ends = append(e.ends, 0)
-		total += len(b)
-	}
-	width := max(10, bits.Len(uint(total/stride))+1)
-	if size := 1 << width; cap(e.table) >= size {
-		e.table = e.table[:size]
-		clear(e.table)
-	} else {
-		e.table = make([]uint32, size)
-	}
-	e.shift = uint8(64 - width)
-	for i, b := range bases {
-		for at := 0; at+seed <= len(b); at += stride {
-			// The first of equal positions stays: runs then copy from their start.
-			if slot := &e.table[e.hash(b[at:])]; *slot == 0 {
-				*slot = uint32(e.starts[i]+at) + 1
-			}
+	for _, op := range e.ops {
+		if op.base == literal {
+			dst = append(dst, target[op.offset:op.offset+op.length]...)
 		}
 	}
-}
-
-func (e *Encoder) hash(p []byte) uint64 {
-	return binary.LittleEndian.Uint64(p) * 0x9E3779B97F4A7C15 >> e.shift
-}
-
-// find returns a base and the offset in it where the bytes at p stand, or -1.
-func (e *Encoder) find(p []byte, bases [][]byte) (base, offset int) {
-	slot := e.table[e.hash(p)]
-	if slot == 0 {
-		return -1, 0
-	}
-	position := int(slot - 1)
-	base = len(e.starts) - 1
-	for e.starts[base] > position {
-		base--
-	}
-	offset = position - e.starts[base]
-	if binary.LittleEndian.Uint64(bases[base][offset:]) != binary.LittleEndian.Uint64(p) {
-		return -1, 0
-	}
-	return base, offset
-}
-
-func commonPrefix(a, b []byte) int {
-	n, limit := 0, min(len(a), len(b))
-	for n+8 <= limit {
-		if x := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); x != 0 {
-			return n + bits.TrailingZeros64(x)/8
-		}
-		n += 8
-	}
-	for n < limit && a[n] == b[n] {
-		n++
-	}
-	return n
-}
-
-func commonSuffix(a, b []byte) int {
-	n, limit := 0, min(len(a), len(b))
-	for n < limit && a[len(a)-1-n] == b[len(b)-1-n] {
-		n++
-	}
-	return n
-}
-
-// Apply appends to dst the length bytes that payload makes from bases.
-func Apply(dst, payload []byte, bases [][]byte, length int) ([]byte, error) {
-	bad := func(why string) ([]byte, error) { return dst, fmt.Errorf("%w: %s", ErrInvalid, why) }
-	if length < 0 || length > MaxLength || len(bases) == 0 || len(bases) > MaxBases {
-		return bad("length or number of bases out of range")
-	}
-	ops := &reader{rest: payload}
-	operations := ops.uvarint()
-	literals, err := literalsOf(*ops, operations, len(bases))
-	if err != nil {
-		return dst, err
-	}
-	var ends [MaxBases]int
-	left := length
-	for range operations {
-		head := ops.uvarint()
-		n := head >> 1
-		if n == 0 || n > uint64(left) {
-			return bad("operation longer than the target")
-		}
-		left -= int(n)
-		if head&1 == 0 {
-			if n > uint64(len(literals)) {
-				return bad("literals run out")
-			}
-			dst = append(dst, literals[:n]...)
-			literals = literals[n:]
-			continue
-		}
-		base := uint64(0)
-		if len(bases) > 1 {
-			base = ops.uvarint()
-		}
-		if base >= uint64(len(bases)) {
-			return bad("no such base")
-		}
-		step := ops.varint()
-		from := ends[base] + int(step)
-		if step > MaxLength || step < -MaxLength || from < 0 || from > len(bases[base]) || int(n) > len(bases[base])-from {
-			return bad("copy outside its base")
-		}
-		dst = append(dst, bases[base][from:from+int(n)]...)
-		ends[base] = from + int(n)
-	}
-	if left != 0 || len(literals) != 0 {
-		return bad("lengths do not add up")
-	}
-	return dst, nil
-}
-
-// literalsOf skips the operations and returns what follows them.
-func literalsOf(ops reader, operations uint64, bases int) ([]byte, error) {
-	if operations > uint64(len(ops.rest)) {
-		return nil, fmt.Errorf("%w: more operations than bytes", ErrInvalid)
-	}
-	for range operations {
-		if head := ops.uvarint(); head&1 == 1 {
-			if bases > 1 {
-				ops.uvarint()
-			}
-			ops.varint()
-		}
-	}
-	if ops.failed {
-		return nil, fmt.Errorf("%w: operations end early", ErrInvalid)
-	}
-	return ops.rest, nil
-}
-
-// reader reads varints; after a failure it yields zeros.
-type reader struct {
-	rest   []byte
-	failed bool
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	return advance(r, v, n)
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.rest)
-	return advance(r, v, n)
-}
-
-func advance[T int64 | uint64](r *reader, v T, n int) T {
-	if r.failed || n <= 0 {
-		r.failed = true
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
+	return dst
 }
