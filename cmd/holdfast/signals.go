@@ -28,8 +28,8 @@ func interruptible(parent context.Context, c *console) (ctx context.Context, sto
 				c.clear()
 				os.Exit(int(exitInterrupted))
 			}
-			cancel(errInterrupted)
 			c.say("interrupted; cleaning up (once more ends it at once)")
+			cancel(errInterrupted) // after the remark, which would else come behind the last line
 		}
 	})
 	return ctx, func() {
