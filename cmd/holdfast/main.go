@@ -25,8 +25,15 @@ func main() {
 	app := newEnv(os.Stdin, os.Stdout, os.Stderr)
 	app.schemes = serviceSchemes()
 	ctx, stop := interruptible(context.Background(), app.console)
+	stopProfile, err := profile(os.Getenv(profileVariable))
+	if err != nil {
+		os.Exit(int(app.fail(ctx, err)))
+	}
 	code := run(ctx, app, allActions(), os.Args[1:])
 	stop()
+	if err := stopProfile(); err != nil && code == exitDone {
+		code = app.fail(ctx, err)
+	}
 	os.Exit(int(code))
 }
 

@@ -9,8 +9,8 @@ import (
 // How much may become garbage before it is collected: a guest on a busy machine
 // takes little memory, but a small heap is not worth collecting often.
 const (
-	garbageFloor   = 16 << 20 // bytes
-	garbagePercent = 25       // of what lives, where that is more
+	garbageFloor   = 8 << 20 // bytes
+	garbagePercent = 25      // of what lives, where that is more
 )
 
 // paceCollector keeps the collector to that, for as long as the process lives.
