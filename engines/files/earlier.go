@@ -11,10 +11,13 @@ import (
 
 // earlier goes through a directory's listing in an earlier tree, in step with
 // somebody who asks for names in ascending order.
+//
+// The listing is pushed at us and we pull from it, which costs two changes of
+// goroutine each time: so it comes in batches.
 type earlier struct {
-	next func() (tree.Entry, error, bool)
-	stop func()
-	head *tree.Entry // the next one, not asked for yet
+	next  func() ([]tree.Entry, bool)
+	stop  func()
+	batch []tree.Entry // not asked for yet
 	// differs is set once the two listings cannot be equal any more.
 	differs bool
 	err     error // why the listing could not be read further
@@ -26,40 +29,67 @@ func openEarlier(ctx context.Context, content engines.Content, directory *tree.E
 		return &earlier{differs: true}
 	}
 	l := &earlier{}
-	l.next, l.stop = iter.Pull2(content.Children(ctx, *directory))
-	l.advance()
+	l.next, l.stop = iter.Pull(l.batches(content.Children(ctx, *directory)))
 	return l
+}
+
+// batches yields the entries by up to a window at a time. Each batch is a slice
+// of its own, because items refer to what is in it.
+func (l *earlier) batches(entries iter.Seq2[tree.Entry, error]) iter.Seq[[]tree.Entry] {
+	return func(yield func([]tree.Entry) bool) {
+		var batch []tree.Entry
+		for e, err := range entries {
+			if err != nil {
+				l.err, l.differs = err, true
+				break
+			}
+			if batch = append(batch, e); len(batch) == window {
+				if !yield(batch) {
+					return
+				}
+				batch = make([]tree.Entry, 0, window)
+			}
+		}
+		if len(batch) > 0 {
+			yield(batch)
+		}
+	}
+}
+
+// head returns the next entry, nil at the end.
+func (l *earlier) head() *tree.Entry {
+	if len(l.batch) == 0 && l.stop != nil {
+		var more bool
+		if l.batch, more = l.next(); !more {
+			l.close()
+		}
+	}
+	if len(l.batch) == 0 {
+		return nil
+	}
+	return &l.batch[0]
 }
 
 // find returns the entry of that name. Entries with lower names are passed over.
 func (l *earlier) find(name string) *tree.Entry {
-	for l.head != nil && l.head.Name < name {
+	for e := l.head(); e != nil; e = l.head() {
+		if e.Name > name {
+			break
+		}
+		l.batch = l.batch[1:]
+		if e.Name == name {
+			return e
+		}
 		l.differs = true
-		l.advance()
 	}
-	if l.head == nil || l.head.Name != name {
-		l.differs = true
-		return nil
-	}
-	e := l.head
-	l.advance()
-	return e
-}
-
-func (l *earlier) advance() {
-	l.head = nil
-	e, err, ok := l.next()
-	if err != nil {
-		l.err, l.differs = err, true
-	} else if ok {
-		l.head = &e
-	}
+	l.differs = true
+	return nil
 }
 
 // finish is called after the last find; the listings are equal if differs is
 // still not set then.
 func (l *earlier) finish() {
-	if l.head != nil {
+	if l.head() != nil {
 		l.differs = true
 	}
 	l.close()

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +21,7 @@ type dirent struct {
 // With an error come those that could be read. The descriptor is at its end
 // afterwards.
 //
-// The names share the kernel's buffers, so a directory of a million names costs
+// The names share copies of the kernel's buffers, so a directory of a million names costs
 // about 60 MB and few allocations.
 func readNames(fd int) ([]string, error) {
 	var names []string
@@ -38,9 +39,10 @@ func readTypedNames(fd int) ([]dirent, error) {
 }
 
 func eachName(fd int, found func(n string, kind byte)) error {
-	buf := make([]byte, 8<<10) // most directories are small
+	buf := direntBuffers.Get().(*[64 << 10]byte)
+	defer direntBuffers.Put(buf)
 	for {
-		n, err := unix.Getdents(fd, buf)
+		n, err := unix.Getdents(fd, buf[:])
 		if err == unix.EINTR {
 			continue
 		}
@@ -48,18 +50,18 @@ func eachName(fd int, found func(n string, kind byte)) error {
 			return err
 		}
 		eachDirent(string(buf[:n]), found)
-		if len(buf) < 64<<10 {
-			buf = make([]byte, 64<<10)
-		}
 	}
 }
+
+// direntBuffers spares a directory of ten files a buffer of its own.
+var direntBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // eachDirent takes a buffer of struct linux_dirent64 apart: inode u64, offset
 // u64, record length u16, type u8, name, NUL.
 func eachDirent(records string, found func(n string, kind byte)) {
 	const header = 8 + 8 + 2 + 1
 	for len(records) >= header {
-		length := int(binary.NativeEndian.Uint16([]byte(records[16:18])))
+		length := int(binary.NativeEndian.Uint16([]byte{records[16], records[17]}))
 		if length < header || length > len(records) {
 			return
 		}

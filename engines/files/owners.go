@@ -49,6 +49,24 @@ func (o *owners) group(gid uint32) string {
 	})
 }
 
+// lastOwner remembers whom it was asked about last: mostly a directory's files
+// belong to one user. It is for one goroutine.
+type lastOwner struct {
+	owners      *owners
+	known       bool
+	uid, gid    uint32
+	user, group string
+}
+
+// names returns the names of uid and gid, or "".
+func (l *lastOwner) names(uid, gid uint32) (user, group string) {
+	if !l.known || uid != l.uid || gid != l.gid {
+		l.known, l.uid, l.gid = true, uid, gid
+		l.user, l.group = l.owners.user(uid), l.owners.group(gid)
+	}
+	return l.user, l.group
+}
+
 // uid returns the id that name has here, or else the one it had where the file
 // came from: a file of www-data belongs to www-data wherever it is restored.
 func (o *owners) uid(name string, number uint32) uint32 {

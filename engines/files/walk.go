@@ -97,7 +97,23 @@ type listing struct {
 	names  []string // not looked at yet
 	before *earlier
 	items  []item // the current window
+	used   int    // how much of items was ever in use
+	owner  lastOwner
 }
+
+// takeItems gives l room for a window that another directory is done with, and
+// returns what gives it back.
+func (l *listing) takeItems() (giveBack func()) {
+	room := itemRooms.Get().(*[]item)
+	l.items = *room
+	return func() {
+		clear(l.items[:l.used]) // names and entries go
+		*room = l.items[:0]
+		itemRooms.Put(room)
+	}
+}
+
+var itemRooms = sync.Pool{New: func() any { return new([]item) }}
 
 // directory stores the directory fd and all beneath it. e is what its own stat says.
 //
@@ -116,8 +132,9 @@ func (w *walker) directory(ctx context.Context, fd int, at *place, e tree.Entry,
 		names = []string{cacheTagName}
 		w.note(at.path("") + ": marked as a cache by " + cacheTagName + "; of what it holds only this mark is stored")
 	}
-	l := &listing{fd: fd, at: at, names: names, before: openEarlier(ctx, w.sink, before)}
+	l := &listing{fd: fd, at: at, names: names, before: openEarlier(ctx, w.sink, before), owner: lastOwner{owners: w.owners}}
 	defer l.before.close()
+	defer l.takeItems()()
 
 	kept := 0
 	for {
@@ -183,9 +200,11 @@ func (w *walker) window(ctx context.Context, l *listing) error {
 	}
 	n := min(window, len(l.names))
 	l.items = slices.Grow(l.items[:0], n)
+	l.used = max(l.used, n)
 	for _, name := range l.names[:n] {
-		if it, ok := w.look(l, name); ok {
-			l.items = append(l.items, it)
+		l.items = append(l.items, item{name: name, before: l.before.find(name)})
+		if !w.look(l, &l.items[len(l.items)-1]) {
+			l.items = l.items[:len(l.items)-1]
 		}
 	}
 	if l.names = l.names[n:]; len(l.names) == 0 {
@@ -223,39 +242,39 @@ func (w *walker) complete(ctx context.Context, l *listing) error {
 	return nil
 }
 
-// look decides by stat alone, where it can; ok is false where there is nothing to record.
-func (w *walker) look(l *listing, name string) (it item, ok bool) {
-	it = item{name: name, before: l.before.find(name)}
-	if w.rules.stays(l.at, name) {
-		return it, false
+// look decides by stat alone, where it can; it returns false where there is
+// nothing to record.
+func (w *walker) look(l *listing, it *item) bool {
+	if w.rules.stays(l.at, it.name) {
+		return false
 	}
-	st, err := statAt(l.fd, name)
-	if err != nil {
+	var err error
+	if it.stat, err = statAt(l.fd, it.name); err != nil {
 		if err != unix.ENOENT {
-			w.lose(l.at.path(name), err.Error())
+			w.lose(l.at.path(it.name), err.Error())
 		}
-		return it, false
+		return false
 	}
-	it.stat = st
+	st := &it.stat
 	folder := st.kind() == tree.Directory
 	switch {
-	case w.rules.excluded(l.at, name, folder) || w.rules.nodes[st.node]:
-		return it, false
+	case w.rules.excluded(l.at, it.name, folder) || w.rules.nodes[st.node]:
+		return false
 	case st.kind() == 0:
-		w.lose(l.at.path(name), "neither file nor directory nor anything else that can be stored")
-		return it, false
+		w.lose(l.at.path(it.name), "neither file nor directory nor anything else that can be stored")
+		return false
 	case st.crosses(&w.root) && !folder:
-		w.note(l.at.path(name) + ": lies on another filesystem that is mounted here; left out")
-		return it, false
-	case !folder && w.unchanged(it.before, &st):
+		w.note(l.at.path(it.name) + ": lies on another filesystem that is mounted here; left out")
+		return false
+	case !folder && w.unchanged(it.before, st):
 		it.entry = *it.before
-		w.own(&it.entry, &st)
+		w.own(&it.entry, st, &l.owner)
 		it.ready = true
 		if !w.pass.remainder {
 			w.sink.Keep(it.entry)
 		}
 	}
-	return it, true
+	return true
 }
 
 // unchanged reports whether the earlier entry stands for the file as it is now.
@@ -271,14 +290,14 @@ func (w *walker) describe(it *item) tree.Entry {
 		Name: it.name, Type: st.kind(), MTime: st.mtime, CTime: st.ctime, Inode: st.ino, Device: st.device,
 		Suspect: w.clock.suspects(st.mtime, st.ctime),
 	}
-	w.own(&e, st)
+	w.own(&e, st, &lastOwner{owners: w.owners})
 	return e
 }
 
-func (w *walker) own(e *tree.Entry, st *stat) {
+func (w *walker) own(e *tree.Entry, st *stat, last *lastOwner) {
 	e.Mode = st.mode & 0o7777
 	e.UID, e.GID = st.uid, st.gid
-	e.User, e.Group = w.owners.user(st.uid), w.owners.group(st.gid)
+	e.User, e.Group = last.names(st.uid, st.gid)
 	// An overlay's layers number their files each for themselves.
 	if st.links > 1 && e.Type != tree.Directory && st.dev == w.root.dev {
 		e.Link = st.ino
