@@ -109,7 +109,7 @@ func (r *race) day(ctx context.Context, p *place, day int, into *report.DaysTool
 }
 
 // restoreLast restores the last snapshot twice, once timed and once counting what
-// is read.
+// is read: of the repository, or of what the tool has put aside of it at home.
 func (r *race) restoreLast(ctx context.Context, p *place, want disk.Contents, into *report.DaysTool) error {
 	for _, do := range []func() error{
 		func() (err error) {
@@ -117,7 +117,7 @@ func (r *race) restoreLast(ctx context.Context, p *place, want disk.Contents, in
 			return err
 		},
 		func() (err error) {
-			into.Read, err = countReads(ctx, p.step(restore), p.repo)
+			into.Read, err = countReads(ctx, p.step(restore), p.repo, p.home)
 			return err
 		},
 	} {

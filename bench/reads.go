@@ -11,11 +11,11 @@ import (
 	"holdfast/bench/report"
 )
 
-// countReads runs c and counts the bytes that it reads from files below dir, all
-// of them and each only once. What it maps into memory is not seen; none of the
-// tools maps what it restores from.
-func countReads(ctx context.Context, c command, dir string) (report.ReadBytes, error) {
-	r := reads{dir: dir + "/", position: map[string]int64{}, ranges: map[string][]span{}}
+// countReads runs c and counts the bytes that it reads from files below some
+// directories, all of them and each only once. What it maps into memory is not
+// seen; none of the tools maps what it restores from.
+func countReads(ctx context.Context, c command, dirs ...string) (report.ReadBytes, error) {
+	r := reads{dirs: dirs, position: map[string]int64{}, ranges: map[string][]span{}}
 	if err := trace(ctx, c, "open,openat,lseek,read,readv,pread64,preadv", r.see); err != nil {
 		return report.ReadBytes{}, err
 	}
@@ -24,7 +24,7 @@ func countReads(ctx context.Context, c command, dir string) (report.ReadBytes, e
 
 // reads follows where every open file is read.
 type reads struct {
-	dir      string
+	dirs     []string
 	position map[string]int64 // by "number<path>", which is what strace prints
 	ranges   map[string][]span
 	all      int64
@@ -40,13 +40,13 @@ var (
 
 func (r *reads) see(call string) {
 	if strings.HasPrefix(call, "open") {
-		if m := opened.FindStringSubmatch(call); m != nil && strings.HasPrefix(m[2], r.dir) {
+		if m := opened.FindStringSubmatch(call); m != nil && r.below(m[2]) {
 			r.position[m[1]] = 0
 		}
 		return
 	}
 	m := used.FindStringSubmatch(call)
-	if m == nil || !strings.HasPrefix(m[3], r.dir) {
+	if m == nil || !r.below(m[3]) {
 		return
 	}
 	name, file, path, arguments := m[1], m[2], m[3], m[4]
@@ -68,6 +68,10 @@ func (r *reads) see(call string) {
 			}
 		}
 	}
+}
+
+func (r *reads) below(path string) bool {
+	return slices.ContainsFunc(r.dirs, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
 }
 
 func (r *reads) add(path string, offset, length int64) {

@@ -98,7 +98,7 @@ func TestCallsInTwoLinesAreOne(t *testing.T) {
 	if len(calls) != 3 || !strings.HasPrefix(calls[0], `openat(AT_FDCWD</>, "a", O_RDONLY)`) || !strings.HasPrefix(calls[1], "pread64(5</repo/b>, \"\"..., 10, 20)") || !strings.HasPrefix(calls[2], "fsync") {
 		t.Errorf("calls are %q", calls)
 	}
-	r := reads{dir: "/repo/", position: map[string]int64{}, ranges: map[string][]span{}}
+	r := reads{dirs: []string{"/none", "/repo"}, position: map[string]int64{}, ranges: map[string][]span{}}
 	r.see(calls[1])
 	if r.total().All != 10 {
 		t.Errorf("%+v, want the ten bytes", r.total())

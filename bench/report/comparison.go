@@ -82,7 +82,7 @@ func (s Syncs) String() string {
 
 // About implements Result.
 func (c *Comparison) About() []string {
-	lines := []string{fmt.Sprintf("%s: %.0f MB in %d files. Medians of %d runs, page cache warm, everything encrypted.", c.Data, float64(c.Size.Bytes)/megabyte, c.Size.Files, c.Runs), c.Machine + "."}
+	lines := []string{fmt.Sprintf("%s: %s; %s, page cache warm, everything encrypted.", c.Data, inFiles(c.Size), ofRuns(c.Runs)), c.Machine + "."}
 	return append(append(lines, releases(c.Tools)...), c.LeftOut...)
 }
 

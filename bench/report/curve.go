@@ -27,7 +27,7 @@ func (c *Curve) About() []string {
 	if len(c.Points) > 0 {
 		runs = len(c.Points[0].Tool.DayOne)
 	}
-	return append([]string{fmt.Sprintf("%s, of several sizes: medians of %d runs.", c.Data, runs), c.Machine + ".", "holdfast: " + c.Release + "."}, c.LeftOut...)
+	return append([]string{fmt.Sprintf("%s, of several sizes: %s.", c.Data, ofRuns(runs)), c.Machine + ".", "holdfast: " + c.Release + "."}, c.LeftOut...)
 }
 
 // Tables implements Result. The exponent e is that of time ~ size^e.
@@ -36,7 +36,7 @@ func (c *Curve) Tables() []Table {
 	rows := make([][]string, len(c.Points))
 	exponents := []string{"exponent"}
 	for i, p := range c.Points {
-		rows[i] = []string{fmt.Sprintf("%.2f GB in %d files", float64(p.Size.Bytes)/1e9, p.Size.Files)}
+		rows[i] = []string{inFiles(p.Size)}
 	}
 	for _, step := range c.Steps {
 		for _, figure := range []struct {

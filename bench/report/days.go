@@ -21,14 +21,12 @@ type DaysTool struct {
 	Restored   int64         `json:"restored_bytes"`
 }
 
-// ReadBytes is what was read of a repository, counted in a run of its own.
+// ReadBytes is what was read of a repository and of the tool's own cache of it,
+// counted in a run of its own.
 type ReadBytes struct {
 	All  int64 `json:"all_bytes"`
 	Once int64 `json:"distinct_bytes"` // a byte that was read twice counts once
 }
-
-// Amplification is how often each byte that was needed was read.
-func (r ReadBytes) Amplification() float64 { return float64(r.All) / float64(r.Once) }
 
 // About implements Result.
 func (d *Days) About() []string {
@@ -67,7 +65,12 @@ func (d *Days) Tables() []Table {
 	row("restored, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Restored)) })
 	row("read from the repository for it, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Read.All)) })
 	row("of which different bytes, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Read.Once)) })
-	row("read amplification", func(t *DaysTool) string { return times(t.Read.Amplification()) })
+	row("read amplification", func(t *DaysTool) string {
+		if t.Read.Once == 0 {
+			return "–"
+		}
+		return times(float64(t.Read.All) / float64(t.Read.Once))
+	})
 	return []Table{table}
 }
 

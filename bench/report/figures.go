@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/dustin/go-humanize"
+
+	"holdfast/bench/disk"
 )
 
 // median of an even number of values is the mean of the two in the middle.
@@ -126,6 +130,21 @@ func times(n float64) string {
 }
 
 func percent(n float64) string { return fmt.Sprintf("%.0f %%", 100*n) }
+
+// inFiles prints the size of the data.
+func inFiles(s disk.Size) string {
+	if s.Files == 1 {
+		return humanize.Bytes(uint64(s.Bytes)) + " in one file"
+	}
+	return fmt.Sprintf("%s in %s files", humanize.Bytes(uint64(s.Bytes)), humanize.Comma(int64(s.Files)))
+}
+
+func ofRuns(n int) string {
+	if n == 1 {
+		return "one run"
+	}
+	return fmt.Sprintf("medians of %d runs", n)
+}
 
 // spread is the least and the most of values.
 func spread(values []float64, print func(float64) string) string {

@@ -63,7 +63,7 @@ func contains(t *testing.T, text string, all ...string) {
 // Against the best peer of each run, then the median: of 8/2, 9/2 and 9/4.
 func TestComparison(t *testing.T) {
 	contains(t, words(t, comparison()),
-		"mixed: 12 MB in 7 files. Medians of 3 runs",
+		"mixed: 12 MB in 7 files; medians of 3 runs",
 		"borg is left out",
 		"holdfast: holdfast 1; restic: restic 2.",
 		"limit holdfast restic kopia holdfast against the best peer of the limit",
@@ -100,9 +100,9 @@ func curve() *Curve {
 
 func TestCurve(t *testing.T) {
 	contains(t, words(t, curve()),
-		"dump, of several sizes: medians of 1 runs.",
+		"dump, of several sizes: one run.",
 		"data first, s first, peak, MB",
-		"4.00 GB in 1 files 24.00 90",
+		"4.0 GB in one file 24.00 90",
 		"exponent 1.50 0.00",
 	)
 }
