@@ -151,16 +151,3 @@ func TestABuildLeavesNothingButTheCopy(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func BenchmarkBuild(b *testing.B) {
-	const count = 200_000
-	segments := map[SegmentName]*Segment{{1}: segment(b, samplePacks(count, id))}
-	dir := b.TempDir()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := Build(b.Context(), dir, segments); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(count/b.Elapsed().Seconds()*float64(b.N), "blobs/s")
-}

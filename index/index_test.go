@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"reflect"
@@ -337,52 +336,5 @@ func TestSegmentNames(t *testing.T) {
 		if _, err := ParseObjectName(wrong); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("%q: %v", wrong, err)
 		}
-	}
-}
-
-func BenchmarkIndex(b *testing.B) {
-	const count = 300_000
-	packs := samplePacks(count, id)
-	dir := b.TempDir()
-	whole := segment(b, packs)
-	if err := Build(b.Context(), dir, map[SegmentName]*Segment{{1}: whole}); err != nil {
-		b.Fatal(err)
-	}
-	local, err := Open(dir)
-	if err != nil {
-		b.Fatal(err)
-	}
-	ids := make([]blob.ID, 1<<14)
-	absent := make([]blob.ID, 1<<14)
-	for i := range ids {
-		ids[i], absent[i] = id(i*17%count), id(count+100+i)
-	}
-	overlays := New(local)
-	defer overlays.Close()
-	for i := range 8 {
-		overlays.Add(segment(b, packs[100*i:100*i+100]))
-	}
-	for _, c := range []struct {
-		name string
-		x    lookuper
-	}{{"segment", whole}, {"copy", local}, {"copy and 8 segments", overlays}} {
-		for name, ids := range map[string][]blob.ID{"known": ids, "new": absent} {
-			b.Run(fmt.Sprintf("has/%s/%s", c.name, name), func(b *testing.B) {
-				b.ReportAllocs()
-				for i := 0; b.Loop(); i++ {
-					if _, err := c.x.Has(ids[i%len(ids)]); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-		b.Run("lookup/"+c.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if _, err := c.x.Lookup(ids[i%len(ids)]); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

@@ -1,6 +1,9 @@
 package blob
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // The vectors are from the BLAKE3 project's own test_vectors.json (key
 // "whats the Elvish word for friend", input 0, 1, 2 … of the given length).
@@ -26,5 +29,19 @@ func TestParseID(t *testing.T) {
 		if _, err := ParseID(bad); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
+	}
+}
+
+func BenchmarkID(b *testing.B) {
+	h := NewHasher(Key{1})
+	for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			data := make([]byte, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				h.ID(data)
+			}
+		})
 	}
 }

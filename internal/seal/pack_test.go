@@ -227,3 +227,21 @@ func BenchmarkPackCipherFor(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkOpenBlob(b *testing.B) {
+	c := newPack(b, newKeys(b, "a", 1))
+	for _, size := range []int{4 << 10, 64 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			sealed := c.SealBlob(nil, 0, randomBytes("blob", size))
+			dst := make([]byte, 0, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				var err error
+				if dst, err = c.OpenBlob(dst[:0], 0, sealed); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

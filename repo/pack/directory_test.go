@@ -131,3 +131,50 @@ func BenchmarkAdd(b *testing.B) {
 		})
 	}
 }
+
+// A whole pack of 16 MB: filled, named, and its directory read again.
+func BenchmarkPack(b *testing.B) {
+	const blobs, payloadSize = 512, 32 << 10
+	keys := newKeys(b, "a")
+	builder, err := NewBuilder(keys, session)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ids := make([]blob.ID, blobs)
+	for i := range ids {
+		ids[i] = id(i)
+	}
+	payload := make([]byte, payloadSize)
+	fill := func(b *testing.B) *Pack {
+		if err := builder.Reset(); err != nil {
+			b.Fatal(err)
+		}
+		for i := range ids {
+			if err := builder.Add(Blob{ID: ids[i], Length: 64 << 10, Encoding: Zstd}, payload); err != nil {
+				b.Fatal(err)
+			}
+		}
+		p, err := builder.Finish()
+		if err != nil {
+			b.Fatal(err)
+		}
+		return p
+	}
+	b.Run("fill", func(b *testing.B) {
+		b.SetBytes(blobs * payloadSize)
+		b.ReportAllocs()
+		for b.Loop() {
+			fill(b)
+		}
+	})
+	p := fill(b)
+	object, at := ObjectName(p.Name), bytes.NewReader(p.Data)
+	b.Run("directory", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := ReadDirectory(keys, object, int64(len(p.Data)), at); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
