@@ -63,8 +63,8 @@ BENCHCOUNT ?= 6
 STAGESOUT  ?= .cache/stages-$(VERSION).txt
 bench-stages:
 	@mkdir -p $(dir $(STAGESOUT))
-	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) -timeout 3h $(STAGES) | tee $(STAGESOUT).part
-	@mv $(STAGESOUT).part $(STAGESOUT); echo "written to $(STAGESOUT)"
+	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) -timeout 3h $(STAGES) >$(STAGESOUT).part || { cat $(STAGESOUT).part; exit 1; }
+	@mv $(STAGESOUT).part $(STAGESOUT); cat $(STAGESOUT); echo "written to $(STAGESOUT)"
 
 bench-compare:
 	@test -n "$(OLD)" -a -n "$(NEW)" || { echo 'usage: make bench-compare OLD=FILE NEW=FILE'; exit 2; }
