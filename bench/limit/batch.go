@@ -1,10 +1,13 @@
 package limit
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"holdfast/bench/disk"
 )
@@ -29,7 +32,7 @@ type part struct {
 }
 
 // batches divides files into batches, holes left out.
-func batches(root string, files []found) ([]batch, error) {
+func batches(dir string, files []found) ([]batch, error) {
 	var all []batch
 	var open batch
 	room := batchSize
@@ -47,7 +50,7 @@ func batches(root string, files []found) ([]batch, error) {
 		extents := []disk.Extent{{End: file.size}}
 		if file.sparse {
 			var err error
-			if extents, err = disk.Extents(filepath.Join(root, file.path)); err != nil {
+			if extents, err = disk.Extents(filepath.Join(dir, file.path)); err != nil {
 				return nil, err
 			}
 		}
@@ -72,41 +75,71 @@ func batches(root string, files []found) ([]batch, error) {
 }
 
 // compressible knows what the corpora are made of.
-func compressible(path string) bool { return !strings.HasPrefix(path, "uploads/") }
+func compressible(path string) bool { return !strings.HasPrefix(path, "./uploads/") }
+
+// A root is an open directory. Files are opened from it and read and written with
+// bare system calls: there can be a million of them.
+type root struct{ *os.File }
+
+func openRoot(path string) (root, error) {
+	dir, err := os.Open(path)
+	return root{dir}, err
+}
 
 // read fills the start of buffer with the bytes of parts.
-func read(root string, files []found, parts []part, buffer []byte) ([]byte, error) {
+func (r root) read(files []found, parts []part, buffer []byte) ([]byte, error) {
 	end := 0
 	for _, p := range parts {
-		file, err := os.Open(filepath.Join(root, files[p.file].path))
+		n, err := r.readPart(files[p.file].path, p, buffer[end:])
 		if err != nil {
-			return nil, err
+			return nil, &os.PathError{Op: "read", Path: files[p.file].path, Err: err}
 		}
-		_, err = file.ReadAt(buffer[end:end+p.length], p.offset)
-		file.Close()
-		if err != nil && err != io.EOF {
-			return nil, err
-		}
-		end += p.length
+		end += n
 	}
 	return buffer[:end], nil
 }
 
+func (r root) readPart(path string, p part, buffer []byte) (int, error) {
+	file, err := unix.Openat(int(r.Fd()), path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(file)
+	for done := 0; done < p.length; {
+		n, err := unix.Pread(file, buffer[done:p.length], p.offset+int64(done))
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return 0, err
+		}
+		done += n
+	}
+	return p.length, nil
+}
+
 // write distributes content to the files of parts.
-func write(root string, files []found, parts []part, content []byte) error {
+func (r root) write(files []found, parts []part, content []byte) error {
 	for _, p := range parts {
-		file, err := os.OpenFile(filepath.Join(root, files[p.file].path), os.O_CREATE|os.O_WRONLY, 0o644)
-		if err != nil {
-			return err
-		}
-		_, err = file.WriteAt(content[:p.length], p.offset)
-		if closeErr := file.Close(); err == nil {
-			err = closeErr
-		}
-		if err != nil {
-			return err
+		if err := r.writePart(files[p.file].path, p, content[:p.length]); err != nil {
+			return &os.PathError{Op: "write", Path: files[p.file].path, Err: err}
 		}
 		content = content[p.length:]
 	}
 	return nil
+}
+
+func (r root) writePart(path string, p part, content []byte) error {
+	file, err := unix.Openat(int(r.Fd()), path, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return err
+	}
+	for offset := p.offset; len(content) > 0; {
+		n, err := unix.Pwrite(file, content, offset)
+		if err != nil {
+			return errors.Join(err, unix.Close(file))
+		}
+		content, offset = content[n:], offset+int64(n)
+	}
+	return unix.Close(file)
 }

@@ -19,6 +19,11 @@ func (l *limit) restore(ctx context.Context) error {
 	if err := l.makePlaces(files); err != nil {
 		return err
 	}
+	into, err := openRoot(l.corpus)
+	if err != nil {
+		return err
+	}
+	defer into.Close()
 	workers := runtime.GOMAXPROCS(0)
 	packs := make([]*os.File, workers)
 	for i := range packs {
@@ -49,26 +54,19 @@ func (l *limit) restore(ctx context.Context) error {
 			}
 		}
 		blake3.Sum256(content)
-		return write(l.corpus, files, b.parts, content)
+		return into.write(files, b.parts, content)
 	})
 	if err != nil {
 		return err
 	}
-	return l.syncAll()
-}
-
-// syncAll waits until the disk has what was restored.
-func (l *limit) syncAll() error {
-	root, err := os.Open(l.corpus)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return unix.Syncfs(int(root.Fd()))
+	return unix.Syncfs(int(into.Fd()))
 }
 
 // makePlaces makes the directories, and the files that have holes in their length.
 func (l *limit) makePlaces(files []found) error {
+	if err := os.MkdirAll(l.corpus, 0o755); err != nil {
+		return err
+	}
 	made := map[string]bool{}
 	for _, file := range files {
 		path := filepath.Join(l.corpus, file.path)

@@ -45,10 +45,15 @@ func (l *limit) newStorer(name string) (*storer, error) {
 
 // store reads, hashes, compresses, seals and writes the batches of files, notes
 // their places in them, and returns when all is on the disk.
-func (s *storer) store(ctx context.Context, root string, files []found, all []batch) error {
-	err := inParallel(ctx, len(all), func(i, worker int) error {
+func (s *storer) store(ctx context.Context, dir string, files []found, all []batch) error {
+	from, err := openRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	err = inParallel(ctx, len(all), func(i, worker int) error {
 		b := &all[i]
-		content, err := read(root, files, b.parts, s.plain[worker])
+		content, err := from.read(files, b.parts, s.plain[worker])
 		if err != nil {
 			return err
 		}
@@ -126,9 +131,14 @@ func (l *limit) next(ctx context.Context, news string) error {
 	if err != nil {
 		return err
 	}
+	from, err := openRoot(l.corpus)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
 	plain := buffers()
 	err = inParallel(ctx, len(old), func(i, worker int) error {
-		content, err := read(l.corpus, changed, old[i].parts, plain[worker])
+		content, err := from.read(changed, old[i].parts, plain[worker])
 		blake3.Sum256(content)
 		return err
 	})

@@ -2,14 +2,15 @@ package limit
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // A found is a file of the corpus.
@@ -28,22 +29,13 @@ func stat(ctx context.Context, root string) ([]found, error) {
 	var files []found
 	var walk func(dir string) error
 	walk = func(dir string) error {
-		entries, err := os.ReadDir(filepath.Join(root, dir))
+		here, below, err := list(filepath.Join(root, dir), dir)
 		if err != nil {
 			return err
 		}
-		var here []found
-		for _, entry := range entries {
-			path := filepath.Join(dir, entry.Name())
-			if !entry.IsDir() {
-				info, err := entry.Info()
-				if err != nil {
-					return err
-				}
-				sparse := info.Sys().(*syscall.Stat_t).Blocks*512 < info.Size()
-				here = append(here, found{path, info.Size(), info.ModTime(), sparse})
-			} else if !group.TryGo(func() error { return walk(path) }) {
-				if err := walk(path); err != nil {
+		for _, dir := range below {
+			if !group.TryGo(func() error { return walk(dir) }) {
+				if err := walk(dir); err != nil {
 					return err
 				}
 			}
@@ -56,4 +48,32 @@ func stat(ctx context.Context, root string) ([]found, error) {
 	group.Go(func() error { return walk(".") })
 	err := group.Wait()
 	return files, err
+}
+
+// list returns the files of one directory, and the directories in it, beneath the
+// relative path dir. It asks for each file by its name alone, so that the system
+// need not look up the path again.
+func list(path, dir string) (here []found, below []string, err error) {
+	open, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, open.Close()) }()
+	entries, err := open.ReadDir(-1)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, entry := range entries {
+		relative := dir + "/" + entry.Name()
+		if entry.IsDir() {
+			below = append(below, relative)
+			continue
+		}
+		var stat unix.Stat_t
+		if err := unix.Fstatat(int(open.Fd()), entry.Name(), &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return nil, nil, &os.PathError{Op: "stat", Path: relative, Err: err}
+		}
+		here = append(here, found{relative, stat.Size, time.Unix(stat.Mtim.Unix()), stat.Blocks*512 < stat.Size})
+	}
+	return here, below, nil
 }
