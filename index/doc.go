@@ -5,7 +5,8 @@
 //	Copy + newer Segments -> Index: Has, Lookup
 //
 // A Segment is searched by reading the few rows around the place where an id is
-// to be expected, from memory or from a sealed object in a distant storage alike.
+// to be expected, from memory or from a sealed object in a distant storage alike;
+// of one that is not in memory a filter tells most of what it does not have.
 // A Copy is the same rows of all segments, merged, in memory that the system maps
 // from the file. So both answer without a goroutine, and Has without an
 // allocation.

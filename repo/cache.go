@@ -11,7 +11,7 @@ import (
 )
 
 // cacheBytes bounds the blobs kept for another use.
-const cacheBytes = 32 << 20
+const cacheBytes = 16 << 20
 
 // blobCache keeps blobs that were used lately. What it hands out is shared and
 // must not be changed.

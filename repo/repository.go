@@ -116,7 +116,7 @@ func Open(ctx context.Context, store storage.Storage, secret Secret, o Options) 
 
 func newRepository(store storage.Storage, root *seal.Root, o Options) *Repository {
 	r := &Repository{store: store, root: root, keys: seal.NewKeys(root, o.Random), random: o.Random}
-	r.local.dir, r.index = o.CacheDir, index.New(nil)
+	r.local.dir, r.local.room, r.index = o.CacheDir, inMemory, index.New(nil)
 	r.hashers.New = func() any { return blob.NewHasher(r.idKey()) }
 	return r
 }

@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +20,8 @@ import (
 )
 
 const (
-	// inMemory is the largest segment kept decrypted; a larger one is read where
-	// it lies, frame by frame.
+	// inMemory bounds the segments kept decrypted, in bytes; of more, a filter tells
+	// what is not in them, and the rest is read where it lies, frame by frame.
 	inMemory = 16 << 20
 	// The local copy is made anew when so many segments, or a quarter of what it
 	// holds and at least so many entries, are not in it.
@@ -33,7 +32,8 @@ const (
 // localIndex is what this process knows of the index: the local copy and the
 // segments that are not in it. All is disposable; the truth is in the storage.
 type localIndex struct {
-	dir string // of copies, by repository; "" for none
+	dir  string // of copies, by repository; "" for none
+	room int    // for segments kept decrypted, in bytes: inMemory
 
 	mu      sync.Mutex
 	loaded  bool
@@ -129,7 +129,7 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 		s := l.overlay[n]
 		if s == nil {
 			var err error
-			s, err = r.openSegment(ctx, index.ObjectName(n))
+			s, err = r.openSegmentFor(ctx, overlay, index.ObjectName(n))
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				continue // superseded and removed since it was listed
@@ -151,35 +151,46 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 	return index.Current(overlay), nil
 }
 
-// openSegment returns a *DamagedError if the object is not the segment it must be.
+// openSegment opens a segment to be read through once. It returns a
+// *DamagedError if the object is not the segment it must be.
 func (r *Repository) openSegment(ctx context.Context, object string) (*index.Segment, error) {
+	return r.openSegmentBy(ctx, object, r.local.room, index.OpenSegment)
+}
+
+// openSegmentFor opens a segment to look blobs up in, beside those of overlay.
+func (r *Repository) openSegmentFor(ctx context.Context, overlay map[index.SegmentName]*index.Segment, object string) (*index.Segment, error) {
+	room := r.local.room
+	for _, s := range overlay {
+		room -= s.Held()
+	}
+	return r.openSegmentBy(ctx, object, room, index.OpenFiltered)
+}
+
+// openSegmentBy opens a segment in memory if it has room there, else where it
+// lies by the given function.
+func (r *Repository) openSegmentBy(ctx context.Context, object string, room int, byReading func(io.ReaderAt, int64) (*index.Segment, error)) (*index.Segment, error) {
 	info, err := r.store.Stat(ctx, object)
 	if err != nil {
 		return nil, err
 	}
-	plain, size, err := r.openPlain(ctx, object, info.Size)
-	if err != nil {
-		return nil, err
+	var s *index.Segment
+	if info.Size <= int64(room) {
+		var plain []byte
+		if plain, err = r.readWhole(ctx, seal.Segment, object, info.Size); err != nil {
+			return nil, err
+		}
+		s, err = index.OpenMemory(plain)
+	} else {
+		var sealed *seal.Reader
+		if sealed, err = r.keys.OpenReader(seal.Segment, object, info.Size, storage.At(context.WithoutCancel(ctx), r.store, object)); err == nil {
+			s, err = byReading(sealed, sealed.Size())
+		}
 	}
-	s, err := index.OpenSegment(plain, size)
-	if err != nil {
+	var epoch *seal.EpochError
+	if errors.Is(err, index.ErrDamaged) || errors.Is(err, seal.ErrDamaged) || errors.Is(err, seal.ErrVersion) || errors.As(err, &epoch) {
 		return nil, &DamagedError{Object: object, Err: err}
 	}
-	return s, nil
-}
-
-// openPlain gives access to what is sealed in an object: in memory, or where it
-// lies if it is large.
-func (r *Repository) openPlain(ctx context.Context, object string, size int64) (io.ReaderAt, int64, error) {
-	if size <= inMemory {
-		object, err := r.readWhole(ctx, seal.Segment, object, size)
-		return bytes.NewReader(object), int64(len(object)), err
-	}
-	sealed, err := r.keys.OpenReader(seal.Segment, object, size, storage.At(ctx, r.store, object))
-	if err != nil {
-		return nil, 0, &DamagedError{Object: object, Err: err}
-	}
-	return sealed, sealed.Size(), nil
+	return s, err
 }
 
 func (r *Repository) copyPays() bool {
@@ -220,17 +231,17 @@ func (r *Repository) rebuildCopy(ctx context.Context, names map[index.SegmentNam
 }
 
 // addSegment lets what was just published be found.
-func (r *Repository) addSegment(object string, plain []byte) error {
+func (r *Repository) addSegment(ctx context.Context, object string) error {
 	n, err := index.ParseObjectName(object)
 	if err != nil {
 		return err
 	}
-	s, err := index.OpenSegment(bytes.NewReader(plain), int64(len(plain)))
+	r.local.mu.Lock()
+	defer r.local.mu.Unlock()
+	s, err := r.openSegmentFor(ctx, r.local.overlay, object)
 	if err != nil {
 		return fmt.Errorf("open the new segment %s: %w", object, err)
 	}
-	r.local.mu.Lock()
-	defer r.local.mu.Unlock()
 	r.local.overlay[n] = s
 	r.index.Add(s)
 	return nil

@@ -14,7 +14,7 @@ import (
 
 const (
 	segmentPacks   = 64
-	segmentEntries = 1 << 17
+	segmentEntries = 1 << 16
 	segmentAge     = time.Minute
 )
 
@@ -72,7 +72,7 @@ func (s *segmentWriter) publishLocked(ctx context.Context) error {
 		return err
 	}
 	s.w.stats.stored.Add(uint64(len(sealed)))
-	if err := s.w.repo.addSegment(name, plain); err != nil {
+	if err := s.w.repo.addSegment(ctx, name); err != nil {
 		return err
 	}
 	s.w.claims.forget(s.ids)
