@@ -2,8 +2,10 @@ package repo
 
 import "holdfast/internal/blob"
 
-// maxChain bounds how many deltas a reader applies to make one blob.
-var maxChain = 24
+// maxChain bounds how many deltas a reader applies to make one blob. What ends
+// most chains is the bytes of their deltas; a lower bound than this would make
+// many blobs whole again on one day, and cost more than it saves the reader.
+const maxChain = 64
 
 // chain is what a reader reads to make some blobs: deltas, down to whole blobs.
 type chain struct {

@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
@@ -17,15 +16,13 @@ import (
 const baseCost = 2 * 32
 
 // differ makes deltas of chunks, one after the other, for one worker, whose
-// hasher and compressor it shares.
+// compressor it shares.
 type differ struct {
 	repo    *Repository
-	hasher  *blob.Hasher
 	zstd    *zstd.Encoder
 	delta   delta.Encoder
 	ops     []byte // a delta before compression
 	payload []byte
-	proof   []byte // a delta applied
 
 	chain  chain
 	ids    []blob.ID // of the bases at hand
@@ -67,7 +64,10 @@ func (d *differ) encode(ctx context.Context, from *base, like likeness, data []b
 		b.Bases, b.Depth, b.Encoding = nil, 0, 0
 		return nil, false, nil
 	}
-	return payload, true, d.prove(data, b)
+	if !delta.Makes(data, d.ops, d.data) {
+		return nil, false, errors.New("a new delta does not give back its bytes")
+	}
+	return payload, true, nil
 }
 
 // compare makes ops. Mostly one base is enough; only where much is not found in
@@ -140,15 +140,4 @@ func (d *differ) keep(used uint8, b *pack.Blob) {
 		}
 	}
 	b.Bases, b.Depth = d.ids, 1+slices.Max(d.depths)
-}
-
-// prove applies the new delta.
-func (d *differ) prove(data []byte, b *pack.Blob) (err error) {
-	if d.proof, err = delta.Apply(d.proof[:0], d.ops, d.data, len(data)); err == nil && d.hasher.ID(d.proof) != b.ID {
-		err = errors.New("it gives other bytes")
-	}
-	if err != nil {
-		return fmt.Errorf("apply a new delta: %w", err)
-	}
-	return nil
 }

@@ -113,8 +113,9 @@ func put(t *testing.T, r *repo.Repository, f files, parent *repo.Snapshot) *repo
 	}
 	s := &repo.Snapshot{Project: "p", Environment: "e", Created: start, Counter: 1, Consistency: repo.PerService,
 		Services: []repo.Service{{Name: "files", Engine: "test", Entries: f.names()}}}
-	bases := map[string]tree.Stream{}
+	bases, base := map[string]tree.Stream{}, emptyStream
 	if parent != nil {
+		base = parent.Root.Content
 		s.Counter, s.Predecessor, s.Parent = parent.Counter+1, parent.Name, parent.Name
 		for e, err := range r.Children(ctx, parent.Root) {
 			if err != nil {
@@ -124,7 +125,7 @@ func put(t *testing.T, r *repo.Repository, f files, parent *repo.Snapshot) *repo
 		}
 	}
 	err = session.Write(ctx, func(ctx context.Context, w *repo.Writer) (err error) {
-		s.Root, err = w.PutDirectory(ctx, rootEntry, emptyStream, f.entries(ctx, w, bases))
+		s.Root, err = w.PutDirectory(ctx, rootEntry, base, f.entries(ctx, w, bases))
 		return err
 	})
 	if err != nil {

@@ -32,8 +32,7 @@ func newWorker(w *Writer) *worker {
 	if err != nil {
 		panic("repo: zstd options: " + err.Error())
 	}
-	hasher := blob.NewHasher(w.repo.idKey())
-	return &worker{w: w, hasher: hasher, zstd: encoder, differ: differ{repo: w.repo, hasher: hasher, zstd: encoder}}
+	return &worker{w: w, hasher: blob.NewHasher(w.repo.idKey()), zstd: encoder, differ: differ{repo: w.repo, zstd: encoder}}
 }
 
 func (k *worker) store(ctx context.Context, j *job) error {

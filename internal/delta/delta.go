@@ -19,11 +19,11 @@ const (
 	// MaxLength is the largest target that Apply makes, in bytes.
 	MaxLength = 16 << 20
 
-	minMatch = 24  // bytes; shorter copies cost more than they save
-	minUse   = 256 // bytes copied, for which a base is worth naming
+	minMatch   = 24  // bytes; shorter copies cost more than they save
+	minUse     = 256 // bytes copied, for which a base is worth naming
 	plausible  = 32  // a match of so many bytes near where it is expected is no chance
 	convincing = 128 // nor is one of so many anywhere
-	maxLost    = 16 // lost copies in a row, two each, after which all bases are searched at once
+	maxLost    = 16  // lost copies in a row, two each, after which all bases are searched at once
 )
 
 // Encoder holds the table and the operations of one encoding after the other.

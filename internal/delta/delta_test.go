@@ -75,6 +75,11 @@ func TestEncodeThenApplyGivesTheTarget(t *testing.T) {
 		if err != nil || !bytes.Equal(got, c.target) {
 			t.Errorf("%s: Apply gives %d bytes, error %v", name, len(got), err)
 		}
+		other := bytes.Clone(c.target)
+		other[len(other)/2]++
+		if !Makes(c.target, d, used) || Makes(other, d, used) || Makes(c.target[1:], d, used) {
+			t.Errorf("%s: Makes does not tell the target from others", name)
+		}
 	}
 }
 
@@ -189,6 +194,9 @@ func FuzzApply(f *testing.F) {
 			got, err := Apply(nil, payload, bases, int(length))
 			if err == nil && len(got) != int(length) {
 				t.Fatalf("%d bytes instead of %d", len(got), length)
+			}
+			if err == nil && !Makes(got, payload, bases) {
+				t.Fatal("Makes and Apply differ")
 			}
 		}
 	})

@@ -1,0 +1,108 @@
+package repo_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"holdfast/index"
+	"holdfast/internal/blob"
+	"holdfast/internal/tree"
+	"holdfast/repo"
+)
+
+// chainOf finds what a reader reads for a blob: its deltas, with their sealed
+// bytes, and the blob at their end that is whole.
+func chainOf(t *testing.T, r *repo.Repository, id blob.ID, deltas map[blob.ID]uint32) (whole index.Entry) {
+	copies, err := r.Copies(id)
+	if err != nil || len(copies) == 0 {
+		t.Fatalf("%s: %v, %d copies", id.Short(), err, len(copies))
+	}
+	if copies[0].Depth == 0 {
+		return copies[0]
+	}
+	deltas[id] = copies[0].Sealed
+	for _, base := range copies[0].Bases {
+		whole = chainOf(t, r, base, deltas)
+	}
+	return whole
+}
+
+// What a reader reads for a blob is bounded in deltas and in bytes, however long
+// the blob is edited, and by little or much.
+func TestABlobBecomesWholeAgain(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		rows        int // that change each day, of 500
+		days        int
+		least, most int // deltas in the longest chain
+	}{{"little", 1, 80, 63, 64}, {"much", 60, 30, 2, 12}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newPlace(t).open()
+			rows := bytes.SplitAfter(dump(3, 500), []byte("\n"))
+			want := files{"db": bytes.Join(rows, nil)}
+			s := put(t, r, want, nil)
+			longest := 0
+			for day := range c.days {
+				for i := range c.rows {
+					rows[(day*c.rows+i)*7%500] = fmt.Appendf(nil, "INSERT INTO t VALUES ('%x');\n", random(uint64(day*c.rows+i), 30))
+				}
+				want["db"] = bytes.Join(rows, nil)
+				s = put(t, r, want, s)
+				e := entry(t, r, s, "db")
+				for _, ref := range e.Content.Refs {
+					deltas := map[blob.ID]uint32{}
+					whole := chainOf(t, r, ref.ID, deltas)
+					sum := 0
+					for _, n := range deltas {
+						sum += int(n)
+					}
+					if would := int(ref.Size) * int(whole.Sealed) / int(whole.Length); sum > would+would/50 {
+						t.Errorf("day %d: %d bytes of deltas, where the whole would have %d", day, sum, would)
+					}
+					longest = max(longest, len(deltas))
+				}
+			}
+			if longest < c.least || longest > c.most {
+				t.Errorf("the longest chain has %d deltas, want %d to %d", longest, c.least, c.most)
+			}
+			mustHold(t, r, s, want)
+			mustBeWhole(t, r)
+		})
+	}
+}
+
+func entry(t *testing.T, r *repo.Repository, s *repo.Snapshot, name string) (found tree.Entry) {
+	t.Helper()
+	for e, err := range r.Children(t.Context(), s.Root) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Name == name {
+			found = e
+		}
+	}
+	return found
+}
+
+// A small file that grows is stored as what was added, and so is the listing in
+// which one entry changed.
+func TestSmallFilesAndListingsAreDeltasToo(t *testing.T) {
+	r := newPlace(t).open()
+	day := files{}
+	for i := range 400 {
+		day[fmt.Sprintf("file %03d", i)] = dump(uint64(i), 40)
+	}
+	first := put(t, r, day, nil)
+	before := totals(t, r)
+	day["file 200"] = append(day["file 200"], "one more line\n"...)
+	second := put(t, r, day, first)
+	if grown := totals(t, r).Deltas - before.Deltas; grown != 2 {
+		t.Errorf("%d deltas, want those of the file and of the listing", grown)
+	}
+	if entry(t, r, first, "file 200").Content.Equal(entry(t, r, second, "file 200").Content) {
+		t.Error("the file is as before")
+	}
+	mustHold(t, r, second, day)
+	mustBeWhole(t, r)
+}
