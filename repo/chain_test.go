@@ -33,19 +33,19 @@ func chainOf(t *testing.T, r *repo.Repository, id blob.ID, deltas map[blob.ID]ui
 func TestABlobBecomesWholeAgain(t *testing.T) {
 	for _, c := range []struct {
 		name        string
-		rows        int // that change each day, of 500
+		rows        int // that change each day, of 250, which are one chunk
 		days        int
 		least, most int // deltas in the longest chain
-	}{{"little", 1, 80, 63, 64}, {"much", 60, 30, 2, 12}} {
+	}{{"little", 1, 80, 64, 64}, {"much", 25, 30, 2, 12}} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newPlace(t).open()
-			rows := bytes.SplitAfter(dump(3, 500), []byte("\n"))
+			rows := bytes.SplitAfter(dump(3, 250), []byte("\n"))
 			want := files{"db": bytes.Join(rows, nil)}
 			s := put(t, r, want, nil)
 			longest := 0
 			for day := range c.days {
 				for i := range c.rows {
-					rows[(day*c.rows+i)*7%500] = fmt.Appendf(nil, "INSERT INTO t VALUES ('%x');\n", random(uint64(day*c.rows+i), 30))
+					rows[(day*c.rows+i)*7%250] = fmt.Appendf(nil, "INSERT INTO t VALUES ('%x');\n", random(uint64(day*c.rows+i), 12))
 				}
 				want["db"] = bytes.Join(rows, nil)
 				s = put(t, r, want, s)
