@@ -43,11 +43,11 @@ func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, boun
 		return dst, fmt.Errorf("look up blob %s: %w", id.Short(), err)
 	}
 	var failures []error
-	for _, c := range copies {
-		if int(c.Depth) >= bound {
+	for i := range copies {
+		if int(copies[i].Depth) >= bound {
 			continue
 		}
-		out, err := r.readCopy(ctx, dst, c)
+		out, err := r.readCopy(ctx, dst, &copies[i])
 		if err == nil {
 			return out, nil
 		}
@@ -66,22 +66,23 @@ func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, boun
 }
 
 // readCopy reads one copy from its pack and proves it.
-func (r *Repository) readCopy(ctx context.Context, dst []byte, c index.Entry) ([]byte, error) {
-	object := pack.ObjectName(c.Pack.Name)
-	damaged := func(err error) error {
-		return &DamagedError{Object: object, Err: fmt.Errorf("blob %s: %w", c.ID.Short(), err)}
+func (r *Repository) readCopy(ctx context.Context, dst []byte, c *index.Entry) ([]byte, error) {
+	p, err := r.packs.get(r.keys, &c.Pack)
+	if err != nil {
+		return dst, damagedBlob(c, err)
 	}
 	sealed := r.scratch.get(int(c.Sealed))
 	defer r.scratch.put(sealed)
-	if _, err := r.store.ReadAt(ctx, object, *sealed, int64(c.Offset)); err != nil {
+	if _, err := r.store.ReadAt(ctx, p.object, *sealed, int64(c.Offset)); err != nil {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return dst, &MissingError{Object: object}
+			return dst, &MissingError{Object: p.object}
 		case ctx.Err() != nil:
 			return dst, context.Cause(ctx)
 		}
-		return dst, damaged(err)
+		return dst, damagedBlob(c, err)
 	}
+	r.reads.add(c)
 	out, err := r.openCopy(ctx, dst, c, *sealed)
 	if err == nil {
 		return out, nil
@@ -91,23 +92,30 @@ func (r *Repository) readCopy(ctx context.Context, dst []byte, c index.Entry) ([
 	if errors.As(err, &deeper) || errors.As(err, &missing) {
 		return dst, err // a base's fault, named already
 	}
-	return dst, damaged(err)
+	return dst, damagedBlob(c, err)
 }
 
-// openCopy turns the sealed bytes of a copy into those of its blob and compares
-// them with the id.
-func (r *Repository) openCopy(ctx context.Context, dst []byte, c index.Entry, sealed []byte) ([]byte, error) {
-	cipher, err := r.keys.PackCipherFor(c.Pack.Epoch, c.Pack.Salt)
+func damagedBlob(c *index.Entry, err error) error {
+	return &DamagedError{Object: pack.ObjectName(c.Pack.Name), Err: fmt.Errorf("blob %s: %w", c.ID.Short(), err)}
+}
+
+// openCopy turns the sealed bytes of a copy, which it overwrites, into those of
+// its blob, and compares them with the id.
+func (r *Repository) openCopy(ctx context.Context, dst []byte, c *index.Entry, sealed []byte) ([]byte, error) {
+	p, err := r.packs.get(r.keys, &c.Pack)
 	if err != nil {
 		return dst, err
 	}
-	payload := r.scratch.get(len(sealed))
-	defer r.scratch.put(payload)
-	if *payload, err = cipher.OpenBlob((*payload)[:0], c.Number, sealed); err != nil {
-		return dst, err
-	}
 	from := len(dst)
-	out, err := r.unpack(ctx, slices.Grow(dst, int(c.Length)), c, *payload)
+	out := slices.Grow(dst, int(c.Length))
+	if c.Encoding == 0 {
+		out, err = p.cipher.OpenBlob(out, c.Number, sealed)
+	} else {
+		var payload []byte
+		if payload, err = p.cipher.OpenBlob(sealed[:0], c.Number, sealed); err == nil {
+			out, err = r.unpack(ctx, out, c, payload)
+		}
+	}
 	if err != nil {
 		return dst, err
 	}
@@ -118,12 +126,9 @@ func (r *Repository) openCopy(ctx context.Context, dst []byte, c index.Entry, se
 }
 
 // unpack undoes the encoding.
-func (r *Repository) unpack(ctx context.Context, dst []byte, c index.Entry, payload []byte) ([]byte, error) {
+func (r *Repository) unpack(ctx context.Context, dst []byte, c *index.Entry, payload []byte) ([]byte, error) {
 	encoding := pack.Encoding(c.Encoding)
 	if encoding&pack.Delta == 0 {
-		if encoding&pack.Zstd == 0 {
-			return append(dst, payload...), nil
-		}
 		return r.decompress(dst, payload, int(c.Length))
 	}
 	if encoding&pack.Zstd != 0 {
@@ -131,16 +136,19 @@ func (r *Repository) unpack(ctx context.Context, dst []byte, c index.Entry, payl
 		if err != nil {
 			return dst, err
 		}
-		if payload, err = r.decompress(nil, payload, size); err != nil {
+		ops := r.scratch.get(size)
+		defer r.scratch.put(ops)
+		if payload, err = r.decompress((*ops)[:0], payload, size); err != nil {
 			return dst, err
 		}
 	}
-	bases := make([][]byte, len(c.Bases))
-	for i, id := range c.Bases {
-		var err error
-		if bases[i], err = r.cachedBlobBelow(ctx, id, int(c.Depth)); err != nil {
+	bases := make([][]byte, 0, delta.MaxBases)
+	for _, id := range c.Bases {
+		data, err := r.cachedBlobBelow(ctx, id, int(c.Depth))
+		if err != nil {
 			return dst, err
 		}
+		bases = append(bases, data)
 	}
 	return delta.Apply(dst, payload, bases, int(c.Length))
 }
@@ -148,23 +156,9 @@ func (r *Repository) unpack(ctx context.Context, dst []byte, c index.Entry, payl
 // cachedBlob returns a blob that is likely to be wanted again: a list, a
 // listing, a base. The caller must not change it.
 func (r *Repository) cachedBlob(ctx context.Context, id blob.ID) ([]byte, error) {
-	if data, ok := r.cache.get(id); ok {
-		return data, nil
-	}
-	data, err := r.blob(ctx, nil, id)
-	if err == nil {
-		r.cache.put(id, data)
-	}
-	return data, err
+	return r.cache.load(ctx, id, anyDepth, func() ([]byte, error) { return r.blob(ctx, nil, id) })
 }
 
 func (r *Repository) cachedBlobBelow(ctx context.Context, id blob.ID, bound int) ([]byte, error) {
-	if data, ok := r.cache.get(id); ok {
-		return data, nil
-	}
-	data, err := r.blobBelow(ctx, nil, id, bound)
-	if err == nil {
-		r.cache.put(id, data)
-	}
-	return data, err
+	return r.cache.load(ctx, id, bound, func() ([]byte, error) { return r.blobBelow(ctx, nil, id, bound) })
 }

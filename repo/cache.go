@@ -2,7 +2,9 @@ package repo
 
 import (
 	"container/list"
+	"context"
 	"fmt"
+	"math/bits"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -13,13 +15,15 @@ import (
 // cacheBytes bounds the blobs kept for another use.
 const cacheBytes = 16 << 20
 
-// blobCache keeps blobs that were used lately. What it hands out is shared and
-// must not be changed.
+// blobCache keeps blobs that were used lately, and lets one goroutine read what
+// several want at the same time. What it hands out is shared and must not be
+// changed.
 type blobCache struct {
-	mu    sync.Mutex
-	bytes int
-	order list.List // front: used last
-	byID  map[blob.ID]*list.Element
+	mu      sync.Mutex
+	bytes   int
+	order   list.List // front: used last
+	byID    map[blob.ID]*list.Element
+	loading map[blob.ID]*loading
 }
 
 type cachedBlob struct {
@@ -27,20 +31,65 @@ type cachedBlob struct {
 	data []byte
 }
 
-func (c *blobCache) get(id blob.ID) ([]byte, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, ok := c.byID[id]
-	if !ok {
-		return nil, false
-	}
-	c.order.MoveToFront(e)
-	return e.Value.(cachedBlob).data, true
+// loading is a blob that somebody reads. data and err are set once done is closed.
+type loading struct {
+	bound int // of the copies' depths
+	done  chan struct{}
+	data  []byte
+	err   error
 }
 
-func (c *blobCache) put(id blob.ID, data []byte) {
+// load returns the blob from the cache or else from read, which may use copies
+// of a depth below bound.
+//
+// Who reads with a bound waits, for bases, for readers with a lower bound alone,
+// and so on down: two never wait for each other.
+func (c *blobCache) load(ctx context.Context, id blob.ID, bound int, read func() ([]byte, error)) ([]byte, error) {
+	c.mu.Lock()
+	if e, ok := c.byID[id]; ok {
+		c.order.MoveToFront(e)
+		c.mu.Unlock()
+		return e.Value.(cachedBlob).data, nil
+	}
+	other := c.loading[id]
+	if other == nil {
+		mine := &loading{bound: bound, done: make(chan struct{})}
+		if c.loading == nil {
+			c.loading = map[blob.ID]*loading{}
+		}
+		c.loading[id] = mine
+		c.mu.Unlock()
+		mine.data, mine.err = read()
+		c.loaded(id, mine)
+		return mine.data, mine.err
+	}
+	c.mu.Unlock()
+	if other.bound > bound {
+		return read()
+	}
+	select {
+	case <-other.done:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if other.err != nil { // its context may have ended, or it had fewer copies to choose from
+		return read()
+	}
+	return other.data, nil
+}
+
+func (c *blobCache) loaded(id blob.ID, l *loading) {
+	defer close(l.done)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.loading, id)
+	if l.err == nil {
+		c.put(id, l.data)
+	}
+}
+
+// put needs mu.
+func (c *blobCache) put(id blob.ID, data []byte) {
 	if _, ok := c.byID[id]; ok || len(data) > cacheBytes/4 {
 		return
 	}
@@ -56,20 +105,29 @@ func (c *blobCache) put(id blob.ID, data []byte) {
 	}
 }
 
-// buffers lends byte slices for the length of one read.
-type buffers struct{ pool sync.Pool }
+// buffers lends byte slices, in sizes of powers of two so that one serves many.
+type buffers struct{ bySize [bits.UintSize]sync.Pool }
 
+const smallestBuffer = 4 << 10
+
+// get returns a buffer of length n.
 func (b *buffers) get(n int) *[]byte {
-	p, _ := b.pool.Get().(*[]byte)
-	if p == nil || cap(*p) < n {
-		s := make([]byte, n, max(n, 64<<10))
-		return &s
+	size := bits.Len(uint(max(n, smallestBuffer) - 1))
+	p, _ := b.bySize[size].Get().(*[]byte)
+	if p == nil {
+		s := make([]byte, 1<<size)
+		p = &s
 	}
 	*p = (*p)[:n]
 	return p
 }
 
-func (b *buffers) put(p *[]byte) { b.pool.Put(p) }
+// put takes back what get lent, or what has become of it by appending.
+func (b *buffers) put(p *[]byte) {
+	if cap(*p) >= smallestBuffer {
+		b.bySize[bits.Len(uint(cap(*p)))-1].Put(p)
+	}
+}
 
 // decoders lends zstd decoders, which are dear to make.
 type decoders struct{ pool sync.Pool }

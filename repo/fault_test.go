@@ -262,7 +262,10 @@ func neverWrong(t *testing.T, r *repo.Repository, s *repo.Snapshot, want files) 
 			return
 		}
 		var got bytes.Buffer
-		if _, err := got.ReadFrom(r.Open(t.Context(), e)); err == nil && !bytes.Equal(got.Bytes(), want[e.Name]) {
+		content := r.Open(t.Context(), e)
+		_, err := got.ReadFrom(content)
+		_ = content.Close()
+		if err == nil && !bytes.Equal(got.Bytes(), want[e.Name]) {
 			t.Errorf("%s was read wrong, without an error", e.Name)
 		}
 	}

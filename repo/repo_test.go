@@ -158,8 +158,9 @@ func mustHold(t *testing.T, r *repo.Repository, s *repo.Snapshot, want files) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		data, err := io.ReadAll(r.Open(t.Context(), e))
-		if err != nil {
+		content := r.Open(t.Context(), e)
+		data, err := io.ReadAll(content)
+		if err := errors.Join(err, content.Close()); err != nil {
 			t.Fatalf("%s: %v", e.Name, err)
 		}
 		if !bytes.Equal(data, want[e.Name]) {

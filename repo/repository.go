@@ -31,6 +31,9 @@ type Repository struct {
 	cache    blobCache
 	scratch  buffers
 	decoders decoders
+	packs    openPacks
+	reads    readCounter
+	ahead    budget
 }
 
 // Options of Init and Open.
@@ -117,6 +120,7 @@ func Open(ctx context.Context, store storage.Storage, secret Secret, o Options) 
 func newRepository(store storage.Storage, root *seal.Root, o Options) *Repository {
 	r := &Repository{store: store, root: root, keys: seal.NewKeys(root, o.Random), random: o.Random}
 	r.local.dir, r.local.room, r.index = o.CacheDir, inMemory, index.New(nil)
+	r.ahead.left.Store(aheadBytes)
 	r.hashers.New = func() any { return blob.NewHasher(r.idKey()) }
 	return r
 }

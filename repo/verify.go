@@ -66,7 +66,7 @@ func (r *Repository) verifyBlobs(ctx context.Context, object string, data []byte
 			return nil, context.Cause(ctx)
 		}
 		e := entryOf(info, p)
-		if buffer, err = r.openCopy(ctx, buffer[:0], e, data[p.Offset:p.Offset+p.Sealed]); err != nil {
+		if buffer, err = r.openCopy(ctx, buffer[:0], &e, data[p.Offset:p.Offset+p.Sealed]); err != nil {
 			bad = append(bad, BadBlob{p.ID, p.Number, err})
 		} else if err := r.agrees(e); err != nil {
 			bad = append(bad, BadBlob{p.ID, p.Number, err})
