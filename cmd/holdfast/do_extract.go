@@ -40,7 +40,7 @@ func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o Restore
 		bytes += e.Size
 	}
 	if o.DryRun {
-		return app.tellExtracted(entries, bytes, s, into, "would be written to")
+		return app.tellExtracted(entries, bytes, s, into, "would be written to", nil)
 	}
 	progress := newTracker(app.now(), false)
 	progress.Expect(bytes)
@@ -51,7 +51,8 @@ func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o Restore
 	if err != nil {
 		return err
 	}
-	if err := app.tellExtracted(entries, bytes, s, into, "written to"); err != nil {
+	reads := r.PackReads()
+	if err := app.tellExtracted(entries, bytes, s, into, "written to", &reads); err != nil {
 		return err
 	}
 	var losses []repo.Loss
@@ -139,15 +140,21 @@ func extractInto(ctx context.Context, content engines.Content, entries []tree.En
 	return staged, nil
 }
 
-func (app *env) tellExtracted(entries []tree.Entry, bytes uint64, s repo.Listed, into, how string) error {
+// tellExtracted tells what was written, or would be where there are no reads.
+func (app *env) tellExtracted(entries []tree.Entry, bytes uint64, s repo.Listed, into, how string, reads *repo.PackReads) error {
 	doc := struct {
 		Snapshot  repo.Name `json:"snapshot"`
 		Directory string    `json:"directory"`
 		Entries   []string  `json:"entries"`
 		Bytes     uint64    `json:"bytes"`
+		Read      *uint64   `json:"read_bytes,omitempty"`
+		Needed    *uint64   `json:"needed_bytes,omitempty"`
 	}{Snapshot: s.Name, Directory: into, Entries: []string{}, Bytes: bytes}
 	for _, e := range entries {
 		doc.Entries = append(doc.Entries, e.Name)
+	}
+	if reads != nil {
+		doc.Read, doc.Needed = &reads.Read, &reads.Needed
 	}
 	return app.result(doc, func(w io.Writer) error {
 		for _, e := range entries {
@@ -155,6 +162,10 @@ func (app *env) tellExtracted(entries []tree.Entry, bytes uint64, s repo.Listed,
 				return err
 			}
 		}
-		return nil
+		if reads == nil {
+			return nil
+		}
+		_, err := fmt.Fprintln(w, readText(*reads))
+		return err
 	})
 }

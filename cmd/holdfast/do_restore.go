@@ -222,7 +222,8 @@ func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, optio
 		Undo string `json:"undo,omitempty"`
 	}{o, undo}
 	return app.result(doc, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "Restored %s into %s: %s\n", o.Snapshot, o.Target, strings.Join(o.Replaced, ", "))
+		_, err := fmt.Fprintf(w, "Restored %s into %s: %s\n%s\n", o.Snapshot, o.Target, strings.Join(o.Replaced, ", "),
+			readText(repo.PackReads{Read: o.Read, Needed: o.Needed}))
 		if err != nil {
 			return err
 		}
@@ -235,6 +236,11 @@ func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, optio
 		_, err = fmt.Fprintf(w, "Safety snapshot: %s\nTo undo: %s\n", o.Safety, undo)
 		return err
 	})
+}
+
+// readText says what a restore has read from packs.
+func readText(reads repo.PackReads) string {
+	return fmt.Sprintf("Read from the repository: %s, %.2f times what was needed", size(reads.Read), reads.Amplification())
 }
 
 // restoreLine writes a restore for a shell, with the flags that lead it to the

@@ -91,13 +91,23 @@ func (d *disk) syncAll(fd int) error {
 	return d.do("syncfs", "", func() error { return unix.Syncfs(fd) })
 }
 
+// startWriteback lets the kernel begin to write what the file fd holds to the
+// disk. Nothing is durable by that.
+func (d *disk) startWriteback(fd int) error {
+	err := d.do("writeback", "", func() error { return unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE) })
+	if unsupported(err) {
+		return nil
+	}
+	return err
+}
+
 // writeFile makes the file name hold exactly data, durably, or leaves what was there.
 func (d *disk) writeFile(dir int, name string, data []byte) error {
 	unfinished := name + ".new"
 	if err := d.unlink(dir, unfinished); err != nil && err != unix.ENOENT {
 		return err
 	}
-	fd, err := d.create(dir, unfinished)
+	fd, err := d.create(dir, unfinished, 0o600)
 	if err != nil {
 		return err
 	}
@@ -114,10 +124,11 @@ func (d *disk) writeFile(dir int, name string, data []byte) error {
 	return d.sync(dir)
 }
 
-// create makes a new, empty file.
-func (d *disk) create(dir int, name string) (fd int, err error) {
+// create makes a new, empty file. The umask and the directory's default ACL take
+// away from mode.
+func (d *disk) create(dir int, name string, mode uint32) (fd int, err error) {
 	err = d.do("create", name, func() error {
-		fd, err = openMode(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+		fd, err = openMode(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
 		return err
 	})
 	return fd, err

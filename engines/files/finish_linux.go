@@ -17,10 +17,25 @@ import (
 // is allowed; a set-id bit whose owner or group was not kept is dropped, because
 // it would lend somebody else's rights.
 
-// finish gives the file or directory name in dir, which fd has open, the
-// attributes of e. path is for messages.
+// firstMode is the mode with which a file is made: mostly the one it is to have,
+// which saves a step. Set-id bits come last; and whoever is not root may give
+// extended attributes to a file only while the mode lets them write to it. Until
+// the end nobody else reaches the file: it lies beneath .holdfast.
+func firstMode(e *tree.Entry) uint32 {
+	if len(e.Xattrs) > 0 {
+		return 0o600
+	}
+	return e.Mode & 0o777
+}
+
+// finish gives the file or directory name in dir, which fd has open, those
+// attributes of e that it does not have yet. path is for messages.
 func (w *writer) finish(dir int, name string, fd int, path string, e *tree.Entry) error {
-	mode, err := w.own(path, e, func(uid, gid int) error { return unix.Fchown(fd, uid, gid) })
+	st, err := statAt(fd, "")
+	if err != nil {
+		return err
+	}
+	mode, err := w.own(path, e, &st, func(uid, gid int) error { return unix.Fchown(fd, uid, gid) })
 	if err != nil {
 		return err
 	}
@@ -30,12 +45,19 @@ func (w *writer) finish(dir int, name string, fd int, path string, e *tree.Entry
 	if err := w.disk.setTimes(dir, name, e.MTime); err != nil {
 		return err
 	}
+	if st.mode&0o7777 == mode && mode&^0o777 == 0 && len(e.Xattrs) == 0 {
+		return nil // neither a new owner nor anything else has changed it
+	}
 	return w.disk.do("chmod", name, func() error { return unix.Fchmod(fd, mode) })
 }
 
-// own gives what chown changes to the owner of e, and returns the mode it may have.
-func (w *writer) own(path string, e *tree.Entry, chown func(uid, gid int) error) (mode uint32, err error) {
+// own gives what chown changes, and st describes, to the owner of e, and returns
+// the mode it may have.
+func (w *writer) own(path string, e *tree.Entry, st *stat, chown func(uid, gid int) error) (mode uint32, err error) {
 	uid, gid := int(w.owners.uid(e.User, e.UID)), int(w.owners.gid(e.Group, e.GID))
+	if uid == int(st.uid) && gid == int(st.gid) {
+		return e.Mode, nil
+	}
 	try := func(uid, gid int) error {
 		return w.disk.do("chown", e.Name, func() error { return chown(uid, gid) })
 	}
@@ -100,7 +122,7 @@ func (w *writer) special(_ context.Context, dir int, at *place, e *tree.Entry) e
 	if st.kind() != e.Type {
 		return unix.EEXIST
 	}
-	mode, err := w.own(path, e, func(uid, gid int) error {
+	mode, err := w.own(path, e, &st, func(uid, gid int) error {
 		return unix.Fchownat(handle, "", uid, gid, unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW)
 	})
 	if err != nil {

@@ -294,7 +294,7 @@ func (w *writer) directory(ctx context.Context, dir int, at *place, e *tree.Entr
 }
 
 func (w *writer) file(ctx context.Context, dir int, at *place, e *tree.Entry) error {
-	fd, err := w.disk.create(dir, e.Name)
+	fd, err := w.disk.create(dir, e.Name, firstMode(e))
 	if err != nil {
 		return err
 	}
@@ -308,10 +308,8 @@ func (w *writer) file(ctx context.Context, dir int, at *place, e *tree.Entry) er
 // fill writes the content of e, exactly as much as e says there is.
 func (w *writer) fill(ctx context.Context, fd int, e *tree.Entry) error {
 	if len(e.Content.Refs) > 0 {
-		buffer := w.buffers.Get().(*[256 << 10]byte)
-		defer w.buffers.Put(buffer)
 		content := w.content.Open(ctx, *e)
-		err := w.copy(fd, content, dataOf(e.Size, e.Holes), buffer[:])
+		err := w.copy(fd, content, dataOf(e.Size, e.Holes))
 		if err := errors.Join(err, content.Close()); err != nil {
 			return err
 		}
@@ -322,27 +320,63 @@ func (w *writer) fill(ctx context.Context, fd int, e *tree.Entry) error {
 	return nil
 }
 
-func (w *writer) copy(fd int, content io.Reader, data []tree.Extent, buffer []byte) error {
-	for _, part := range data {
-		off, left := int64(part.Offset), part.Length
-		for left > 0 {
-			n, err := io.ReadFull(content, buffer[:min(left, uint64(len(buffer)))])
-			if err == io.EOF || err == io.ErrUnexpectedEOF {
-				err = fmt.Errorf("its content ends early: %w", tree.ErrInvalid)
-			}
-			if err != nil {
-				return err
-			}
-			if err := w.disk.do("write", "", func() error { return writeAll(fd, buffer[:n], off) }); err != nil {
-				return err
-			}
-			off, left = off+int64(n), left-uint64(n)
-		}
-	}
-	if n, err := io.ReadFull(content, buffer[:1]); n > 0 {
-		return fmt.Errorf("its content is longer than its entry says: %w", tree.ErrInvalid)
-	} else if err != io.EOF {
+func (w *writer) copy(fd int, content io.Reader, data []tree.Extent) error {
+	buffer := w.buffers.Get().(*[256 << 10]byte)
+	defer w.buffers.Put(buffer)
+	to := &extents{disk: w.disk, fd: fd, left: data}
+	// Content that hands on its own buffers (io.WriterTo) does not need this one.
+	if _, err := io.CopyBuffer(to, content, buffer[:]); err != nil {
 		return err
 	}
-	return nil
+	if len(to.left) > 0 {
+		return fmt.Errorf("its content ends early: %w", tree.ErrInvalid)
+	}
+	if to.dirty < writebackLast {
+		return nil
+	}
+	return w.disk.startWriteback(fd)
+}
+
+// The disk begins to write while the processors still work: after each so many
+// bytes of a file, and at its end where so many are left. (For small files the
+// kernel's own pace is as good.)
+const (
+	writebackEach = 8 << 20
+	writebackLast = 256 << 10
+)
+
+// extents writes what comes to the parts of a file that hold data.
+type extents struct {
+	disk  *disk
+	fd    int
+	left  []tree.Extent // changed as they are filled
+	dirty int           // bytes whose writeback was not started
+}
+
+// Write implements io.Writer.
+func (x *extents) Write(p []byte) (int, error) {
+	written := 0
+	for written < len(p) {
+		if len(x.left) == 0 {
+			return written, fmt.Errorf("its content is longer than its entry says: %w", tree.ErrInvalid)
+		}
+		part := &x.left[0]
+		piece := p[written:]
+		piece = piece[:min(uint64(len(piece)), part.Length)]
+		if err := x.disk.do("write", "", func() error { return writeAll(x.fd, piece, int64(part.Offset)) }); err != nil {
+			return written, err
+		}
+		written += len(piece)
+		if x.dirty += len(piece); x.dirty >= writebackEach {
+			x.dirty = 0
+			if err := x.disk.startWriteback(x.fd); err != nil {
+				return written, err
+			}
+		}
+		part.Offset, part.Length = part.Offset+uint64(len(piece)), part.Length-uint64(len(piece))
+		if part.Length == 0 {
+			x.left = x.left[1:]
+		}
+	}
+	return written, nil
 }

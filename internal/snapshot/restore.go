@@ -29,6 +29,7 @@ type Restoration struct {
 
 	targets []*replacement
 	journal *Journal
+	reads   repo.PackReads // until all was staged
 	// CopyJournal, if set, is given the journal once everything is staged, to be
 	// kept elsewhere too: should the journal's own place be lost, the copy tells
 	// which parts are concerned and what carries which token.
@@ -174,6 +175,9 @@ type Outcome struct {
 	Losses   []repo.Loss `json:"losses,omitempty"`
 	Notes    []string    `json:"notes,omitempty"`
 	Safety   *repo.Name  `json:"safety_snapshot,omitempty"`
+	// Read is what was read from the repository's packs to stage all that.
+	Read   uint64 `json:"read_bytes"`
+	Needed uint64 `json:"needed_bytes"` // of it the first time
 }
 
 // Restore carries out what Plan planned, under the session whose name was the
@@ -222,6 +226,7 @@ func (r *Restoration) prepare(ctx context.Context) error {
 	if err := r.stage(ctx); err != nil {
 		return err
 	}
+	r.reads = r.Repository.PackReads()
 	if err := r.enter(Prepared); err != nil || r.CopyJournal == nil {
 		return err
 	}
@@ -306,7 +311,8 @@ func (r *Restoration) undo(ctx context.Context, cause error) error {
 var errStopped = errors.New("stopped")
 
 func (r *Restoration) outcome() *Outcome {
-	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts)}
+	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts),
+		Read: r.reads.Read, Needed: r.reads.Needed}
 	for _, t := range r.targets {
 		for _, l := range t.staged.Losses {
 			o.Losses = append(o.Losses, repo.Loss{Path: l.Path, Reason: l.Reason})

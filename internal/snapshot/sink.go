@@ -101,8 +101,32 @@ type countedContent struct {
 func (c countedContent) Open(ctx context.Context, file tree.Entry) io.ReadCloser {
 	r := c.Content.Open(ctx, file)
 	c.progress.Entry()
-	return struct {
-		io.Reader
-		io.Closer
-	}{countingReader{r, c.progress}, r}
+	return countedFile{r, c.progress}
+}
+
+type countedFile struct {
+	io.ReadCloser
+	progress Progress
+}
+
+func (c countedFile) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.progress.Read(n)
+	return n, err
+}
+
+// WriteTo lets content hand its own buffers on, if it can.
+func (c countedFile) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(countingWriter{w, c.progress}, c.ReadCloser)
+}
+
+type countingWriter struct {
+	to       io.Writer
+	progress Progress
+}
+
+func (c countingWriter) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	c.progress.Read(n)
+	return n, err
 }
