@@ -73,36 +73,28 @@ func (d *differ) encode(ctx context.Context, from *base, like likeness, data []b
 // compare makes ops. Mostly one base is enough; only where much is not found in
 // it, those beside it are read too.
 func (d *differ) compare(ctx context.Context, from *base, like likeness, data []byte) (used uint8, ok bool, err error) {
-	d.forget()
-	best := like.refs[like.best]
-	if err := d.open(ctx, best.ID); err != nil || len(d.ids) == 0 {
+	d.chain.reset()
+	d.ids, d.data, d.depths = d.ids[:0], d.data[:0], d.depths[:0]
+	if err := d.open(ctx, like.refs[like.best].ID); err != nil || len(d.ids) == 0 {
 		return 0, false, err
 	}
-	if len(like.refs) == 1 {
-		d.ops, used, ok = d.delta.Encode(d.ops[:0], data, d.data, 0, len(data)/2)
+	alone := len(like.refs) == 1
+	limit := len(data) / 2
+	if !alone {
+		limit = len(data) * 7 / 8
+	}
+	d.ops, used, ok = d.delta.Encode(d.ops[:0], data, d.data, 0, limit)
+	if alone || ok && len(d.ops) < max(1<<10, len(data)/32) || !ok && from.misses.Load() > 0 {
 		return used, ok, nil
 	}
-	d.ops, used, ok = d.delta.Encode(d.ops[:0], data, d.data, 0, len(data)*7/8)
-	if ok && len(d.ops) < max(1<<10, len(data)/32) || !ok && from.misses.Load() > 0 {
-		return used, ok, nil
-	}
-	d.forget()
-	first := 0
-	for i, ref := range like.refs {
-		if i == like.best {
-			first = len(d.ids)
-		}
-		if err := d.open(ctx, ref.ID); err != nil {
+	// What follows the best base comes first, because the coder goes on there.
+	for i := 1; i < len(like.refs); i++ {
+		if err := d.open(ctx, like.refs[(like.best+i)%len(like.refs)].ID); err != nil {
 			return 0, false, err
 		}
 	}
-	d.ops, used, ok = d.delta.Encode(d.ops[:0], data, d.data, min(first, len(d.ids)-1), len(data)/2)
+	d.ops, used, ok = d.delta.Encode(d.ops[:0], data, d.data, 0, len(data)/2)
 	return used, ok, nil
-}
-
-func (d *differ) forget() {
-	d.chain.reset()
-	d.ids, d.data, d.depths = d.ids[:0], d.data[:0], d.depths[:0]
 }
 
 // open adds a base, unless reading it takes too many deltas already or it cannot
