@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 
 	"holdfast/internal/delta"
@@ -27,24 +28,26 @@ const (
 // It goes by lengths. Cuts depend on content, so a chunk that has the length of
 // one in the parent stream is that chunk, or was edited in place; one that has
 // another length was edited, and resembles what follows the last one aligned.
-// Chunks that were moved are found by two lengths in a row. So base needs no
-// bytes and no ids, only that next is called for chunk after chunk in order.
+// What was moved is found by three lengths in a row. So base needs no bytes and
+// no ids, only that next is called for chunk after chunk in order.
 type base struct {
-	refs  []tree.Ref
-	at    int    // the ref in which the next chunk is expected to begin
-	into  uint64 // and where in it
-	last  uint64 // length of the chunk before
-	pairs map[pair]int
-	count int
+	refs    []tree.Ref
+	at      int       // the ref in which the next chunk is expected to begin
+	into    uint64    // and where in it
+	last    [3]uint64 // lengths of the chunks up to the one asked for
+	inARow  int       // of them that were aligned
+	triples map[triple]int
+	count   int
 
 	misses atomic.Int32 // chunks in a row that resembled nothing
 }
 
-// pair is the lengths of two neighbours, which hardly occur together twice.
-type pair struct{ first, second uint64 }
+// triple is about the lengths of three chunks in a row, which hardly occur twice.
+type triple [3]int16
 
 // newBase returns what a stream of the parent snapshot offers, or nil. Of a
-// stream of n chunks it keeps 48 n bytes.
+// stream of n chunks it keeps 48 n bytes, and about 40 n more once chunks are not
+// found where they are expected.
 func newBase(ctx context.Context, r *Repository, parent tree.Stream) (*base, error) {
 	if len(parent.Refs) == 0 {
 		return nil, nil
@@ -80,19 +83,22 @@ func allLeaves(refs []tree.Ref) bool {
 type likeness struct {
 	refs  []tree.Ref
 	best  int
-	count int // of chunks before this one
+	count int  // of chunks before this one
+	sure  bool // lengths in a row leave hardly a doubt
 }
 
 // next returns what the stream's next chunk, of this length, may resemble.
 func (b *base) next(length uint64) likeness {
-	last := b.last
-	b.last = length
+	b.last = [3]uint64{b.last[1], b.last[2], length}
 	b.count++
-	if place, ok := b.aligned(last, length); ok {
+	if place, ok := b.aligned(length); ok {
+		b.inARow++
 		like := b.around(place, 0, length)
+		like.sure = b.inARow > 1
 		b.at, b.into = place+1, 0
 		return like
 	}
+	b.inARow = 0
 	if b.at >= len(b.refs) {
 		return likeness{}
 	}
@@ -102,22 +108,40 @@ func (b *base) next(length uint64) likeness {
 }
 
 // aligned returns the place of the parent's chunk that has this length or, as an
-// edit leaves it, nearly. Far from where it is expected, it must follow one of
-// the length last.
-func (b *base) aligned(last, length uint64) (place int, ok bool) {
+// edit leaves it, nearly: close to where it is expected, or behind two that are
+// about as long as the two before this one.
+func (b *base) aligned(length uint64) (place int, ok bool) {
 	if place, ok = b.beside(near, length, 0); ok {
 		return place, true
 	}
-	if b.pairs == nil && len(b.refs) > near {
-		b.pairs = make(map[pair]int, len(b.refs))
-		for i := 1; i < len(b.refs); i++ {
-			b.pairs[pair{b.refs[i-1].Size, b.refs[i].Size}] = i
-		}
-	}
-	if place, ok = b.pairs[pair{last, length}]; ok {
+	if place, ok = b.beside(nearer, length, length/128+512); ok {
 		return place, true
 	}
-	return b.beside(nearer, length, length/128+512)
+	if b.triples == nil && len(b.refs) > near {
+		b.triples = make(map[triple]int, len(b.refs))
+		for i := 2; i < len(b.refs); i++ {
+			t := triple{about(b.refs[i-2].Size, 0), about(b.refs[i-1].Size, 0), about(b.refs[i].Size, 0)}
+			b.triples[t] = i
+		}
+	}
+	// A length may lie at the edge of what counts as about the same.
+	for edges := range 1 << 3 {
+		var t triple
+		for i, length := range b.last {
+			t[i] = about(length, 2*(edges>>i&1)-1)
+		}
+		if place, ok = b.triples[t]; ok {
+			b.inARow = len(t) - 1
+			return place, true
+		}
+	}
+	return 0, false
+}
+
+// about is the same for lengths that differ by up to two per cent; side, -1 or 1,
+// shifts it by a third of that.
+func about(length uint64, side int) int16 {
+	return int16(50*math.Log(float64(length+1)) + float64(side)/3)
 }
 
 // beside looks among the chunks up to within of the expected one for a length
@@ -170,15 +194,17 @@ func (b *base) around(place int, into, length uint64) likeness {
 	}
 	first := max(0, place-1)
 	last = min(last+2, len(b.refs), first+delta.MaxBases)
-	return likeness{b.refs[first:last], min(best, last-1) - first, b.count - 1}
+	return likeness{refs: b.refs[first:last], best: min(best, last-1) - first, count: b.count - 1}
 }
 
 // worthTrying tells whether to look for a difference at all. The longer chunks
-// resemble nothing, the fewer are tried, in a stream of any length at least one
-// of 64.
+// resemble nothing, the fewer are tried, but at least one of 64.
 func (b *base) worthTrying(like likeness) bool {
 	if len(like.refs) == 0 {
 		return false
+	}
+	if like.sure {
+		return true
 	}
 	every := 1 << min(6, b.misses.Load()/patience)
 	return like.count%every == 0

@@ -45,8 +45,8 @@ func TestChunksResembleThoseAtTheirPlace(t *testing.T) {
 		"a cut came":           {[]uint64{size(0), size(1) / 2, size(1) - size(1)/2, size(2)}, []int{0, 1, 1, 2}},
 		"a chunk was inserted": {[]uint64{size(0), 150_001, size(1) + 20, size(2)}, []int{0, longer(parent, 1, 2), 1, 2}},
 		"chunks went":          {[]uint64{size(0), size(6), size(7) + 50}, []int{0, 6, 7}},
-		// A jump is noticed at its second chunk.
-		"the second half first": {[]uint64{size(20), size(21), size(22) - 17, size(23), size(0), size(1), size(2) + 9}, []int{0, 21, 22, 23, 24, 1, 2}},
+		// A jump is noticed at its third chunk.
+		"the second half first": {[]uint64{size(20) + 60, size(21), size(22) - 17, size(23), size(0), size(1) - 80, size(2) + 9, size(3)}, []int{0, 0, 22, 23, 24, 25, 2, 3}},
 		"the stream grew":       {[]uint64{size(0), 99}, []int{0, 1}},
 	}
 	for name, c := range cases {
@@ -93,6 +93,13 @@ func TestWhatResemblesNothingIsTriedLessAndLess(t *testing.T) {
 	}
 	if tried < 10_000/64 || tried > 10_000/64+100 {
 		t.Errorf("%d of 10000 tried", tried)
+	}
+	other := &base{refs: stream(3)}
+	other.misses.Store(1000)
+	for i, ref := range other.refs {
+		if worth := other.worthTrying(other.next(ref.Size)); i > 0 && !worth {
+			t.Error("not tried although lengths in a row are the same")
+		}
 	}
 	b.tried(true)
 	b.at, b.into = 0, 0
