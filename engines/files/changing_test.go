@@ -10,17 +10,19 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/engines"
 	"holdfast/internal/tree"
 )
 
-// captureWhile captures root while, under the hold, do happens in the middle of
-// reading the file name, each of the first times it is read.
-func captureWhile(t *testing.T, root, name string, times int, do func()) (map[string]tree.Entry, *meddler, engines.Result) {
+// captureWhile captures a mount while, under the hold, do happens in the middle
+// of reading the file name, each of the first times it is read.
+func captureWhile(t *testing.T, mount engines.Service, name string, times int, do func()) (map[string]tree.Entry, *meddler, engines.Result) {
 	t.Helper()
 	ctx := context.Background()
 	sink := newMeddler()
-	made, err := Engine.Source(mountService(root))
+	made, err := Engine.Source(mount)
 	check(t, err)
 	made.(*source).clock = func(int) clock { return everything() } // all is read again under the hold
 	check(t, made.Prepare(ctx, sink))
@@ -55,17 +57,23 @@ func TestFilesThatChangeWhileTheyAreRead(t *testing.T) {
 		{"is replaced by another file", false, 1, renameOver, "another", ""},
 		{"is removed", false, 1, func(file string, _ int) error { return os.Remove(file) }, "", "removed while it was read"},
 		{"becomes a directory", false, 1, func(file string, _ int) error { return errors.Join(os.Remove(file), os.Mkdir(file, 0o755)) }, "", changed},
+		{"becomes a FIFO", false, 1, func(file string, _ int) error { return errors.Join(os.Remove(file), unix.Mkfifo(file, 0o644)) }, "", changed},
+		{"becomes a socket", false, 1, func(file string, _ int) error {
+			return errors.Join(os.Remove(file), unix.Mknod(file, unix.S_IFSOCK|0o644, 0))
+		}, "", changed},
 		{"becomes a symlink", false, 1, func(file string, _ int) error { return errors.Join(os.Remove(file), os.Symlink("/etc/passwd", file)) }, "", changed},
 	} {
-		t.Run(c.what, func(t *testing.T) {
+		whileRead := func(t *testing.T, avoid ...string) {
 			root := scratchDir(t)
+			mount := mountService(root)
+			mount.Avoid = avoid
 			file := filepath.Join(root, "dir/busy")
 			write(t, root, map[string]string{"dir/busy": whole, "dir/other": "other", "z": "z"})
 			if c.sparse {
 				sparse(t, file, 1<<20, map[int64]string{0: "x", 500_000: "y", 900_000: "z"})
 			}
 			n := 0
-			all, sink, result := captureWhile(t, root, "busy", c.times, func() {
+			all, sink, result := captureWhile(t, mount, "busy", c.times, func() {
 				n++
 				check(t, c.change(file, n))
 			})
@@ -96,6 +104,13 @@ func TestFilesThatChangeWhileTheyAreRead(t *testing.T) {
 			if all["uploads/dir/other"].Type != tree.File || all["uploads/z"].Type != tree.File {
 				t.Error("its neighbours are missing")
 			}
+		}
+		t.Run(c.what, func(t *testing.T) { whileRead(t) })
+		// Where files must not be opened, others are opened in another way.
+		t.Run(c.what+", beside a database", func(t *testing.T) {
+			database := filepath.Join(scratchDir(t), "database")
+			check(t, os.WriteFile(database, nil, 0o644))
+			whileRead(t, database)
 		})
 	}
 }
@@ -142,7 +157,7 @@ func TestFilesThatVanishBeforeTheyAreRead(t *testing.T) {
 	}
 	write(t, root, names)
 	// While a is read the others, already listed, are removed; some are being read then.
-	all, _, result := captureWhile(t, root, "a", 1, func() {
+	all, _, result := captureWhile(t, mountService(root), "a", 1, func() {
 		for name := range names {
 			if name != "a" {
 				check(t, os.Remove(filepath.Join(root, name)))

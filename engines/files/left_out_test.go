@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -134,12 +135,7 @@ func TestAvoidedFilesAreNeverOpened(t *testing.T) {
 	alias := filepath.Join(scratchDir(t), "alias")
 	check(t, os.Symlink(root, alias))
 
-	f, err := os.OpenFile(db, os.O_RDWR, 0)
-	check(t, err)
-	defer f.Close()
-	lock := syscall.Flock_t{Type: syscall.F_WRLCK}
-	check(t, syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &lock))
-
+	stillLocked := lockFile(t, db)
 	for _, mount := range []string{root, alias} {
 		s := mountService(mount)
 		s.Avoid = []string{filepath.Join(alias, "data/app.db"), filepath.Join(root, "data/app.db-wal"), filepath.Join(root, "repository")}
@@ -162,9 +158,7 @@ func TestAvoidedFilesAreNeverOpened(t *testing.T) {
 	if inode(t, filepath.Join(root, "data/another name of it")) != inode(t, db) {
 		t.Error("another name of a database was replaced")
 	}
-	if out := run(t, "cat", "/proc/locks"); !strings.Contains(out, fmt.Sprintf(":%d 0 EOF", inode(t, db))) {
-		t.Error("the lock on the database is gone: somebody opened it")
-	}
+	stillLocked()
 	s := mountService(root)
 	s.Avoid = []string{filepath.Dir(root)}
 	source, err := Engine.Source(s)
@@ -172,6 +166,41 @@ func TestAvoidedFilesAreNeverOpened(t *testing.T) {
 	if err := source.Prepare(t.Context(), enginetest.NewMemory()); err == nil || !strings.Contains(err.Error(), filepath.Dir(root)) {
 		t.Errorf("a mount in what must not be read: %v", err)
 	}
+}
+
+// lockFile holds a POSIX lock on the file and returns what fails if it is gone.
+func lockFile(t *testing.T, path string) (stillLocked func()) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	check(t, err)
+	t.Cleanup(func() { f.Close() })
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK}
+	check(t, syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &lock))
+	return func() {
+		t.Helper()
+		if out := run(t, "cat", "/proc/locks"); !strings.Contains(out, fmt.Sprintf(":%d 0 EOF", inode(t, path))) {
+			t.Error("the lock on the database is gone: somebody opened it")
+		}
+	}
+}
+
+// TestANameThatBecomesAnAvoidedFile: what was a file to be read when it was
+// looked at is another name of a database when it is opened.
+func TestANameThatBecomesAnAvoidedFile(t *testing.T) {
+	root := scratchDir(t)
+	write(t, root, map[string]string{"busy": strings.Repeat("a", 1000), "app.db": "live"})
+	db := filepath.Join(root, "app.db")
+	stillLocked := lockFile(t, db)
+	s := mountService(root)
+	s.Avoid = []string{db}
+	all, _, result := captureWhile(t, s, "busy", 1, func() {
+		check(t, os.Link(db, db+".tmp"), os.Chtimes(filepath.Join(root, "busy"), time.Unix(1, 0), time.Unix(1, 0)),
+			os.Rename(db+".tmp", filepath.Join(root, "busy")))
+	})
+	if _, there := all["uploads/busy"]; there || lossReasons(result.Losses) != "uploads/busy: "+changed {
+		t.Errorf("in the snapshot: %v; losses %q", there, lossReasons(result.Losses))
+	}
+	stillLocked()
 }
 
 func inode(t *testing.T, path string) uint64 {

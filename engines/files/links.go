@@ -63,6 +63,7 @@ func (g *group) settle(e tree.Entry, st stat, ok bool) {
 	if g == nil {
 		return
 	}
+	e.Name = "" // each link has its own; this one shares memory with its neighbours
 	g.entry, g.state, g.ok = e, st, ok
 	close(g.done)
 }

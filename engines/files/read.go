@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -160,19 +161,19 @@ const (
 // which never promises more than is there.
 func (w *walker) content(ctx context.Context, l *listing, it *item, plain bool) (end outcome, err error) {
 	it.absent = false
-	handle, st, err := openHandle(l.fd, it.name)
-	if err == unix.ENOENT {
+	fd, st, err := w.openFile(l.fd, it.name)
+	switch err {
+	case nil:
+	case unix.ENOENT:
 		return gone, nil
-	}
-	if err != nil {
+	case errOther, unix.ELOOP, unix.ENXIO, unix.ENODEV:
+		w.giveUp(l, it, changed)
+		return settled, nil
+	default:
 		w.giveUp(l, it, err.Error())
 		return settled, nil
 	}
-	defer unix.Close(handle)
-	if st.kind() != tree.File || w.rules.nodes[st.node] {
-		w.giveUp(l, it, changed)
-		return settled, nil
-	}
+	defer unix.Close(fd)
 	it.stat = st
 	it.entry = w.describe(it)
 	if it.entry.Link != 0 {
@@ -184,14 +185,42 @@ func (w *walker) content(ctx context.Context, l *listing, it *item, plain bool) 
 		}
 		defer func() { first.settle(it.entry, st, err == nil && end == settled && !it.absent) }()
 	}
-	fd, err := openFile(handle)
-	if err != nil {
-		w.giveUp(l, it, err.Error())
-		return settled, nil
-	}
-	defer unix.Close(fd)
 	w.readAttributes(attributesOf(fd), l.at, it)
 	return w.put(ctx, l, it, fd, plain)
+}
+
+// errOther says that there is something else now where a file was to be read.
+var errOther = errors.New("not the file that was there before")
+
+// openFile opens the file name for reading.
+//
+// Where files must not be opened, name may have become one of them a moment ago:
+// then it is looked at through a handle first, and what the handle stands for is
+// opened, not the name. That takes three times as long, so it is not done where
+// there is nothing to be afraid of.
+func (w *walker) openFile(dir int, name string) (fd int, st stat, err error) {
+	if !w.rules.guarded {
+		return regular(openRegular(dir, name))
+	}
+	handle, st, err := regular(openHandle(dir, name))
+	if err != nil {
+		return -1, stat{}, err
+	}
+	defer unix.Close(handle)
+	if w.rules.nodes[st.node] {
+		return -1, stat{}, errOther
+	}
+	fd, err = openFile(handle)
+	return fd, st, err
+}
+
+// regular passes on what was opened if it is a regular file.
+func regular(fd int, st stat, err error) (int, stat, error) {
+	if err == nil && st.kind() != tree.File {
+		unix.Close(fd)
+		return -1, stat{}, errOther
+	}
+	return fd, st, err
 }
 
 // put gives the open file to the sink and looks whether it stayed as it was.

@@ -22,7 +22,8 @@ const dropEvery = 8 << 20 // bytes
 type reader struct {
 	ctx     context.Context
 	fd      int
-	data    []tree.Extent // still to be read
+	data    []tree.Extent  // still to be read
+	whole   [1]tree.Extent // what data is made of where there are no holes
 	sparse  bool
 	drop    bool
 	dropped int64 // everything before this offset
@@ -30,7 +31,13 @@ type reader struct {
 }
 
 func newReader(ctx context.Context, fd int, st *stat, holes []tree.Extent) *reader {
-	r := &reader{ctx: ctx, fd: fd, data: dataOf(st.size, holes), sparse: len(holes) > 0}
+	r := &reader{ctx: ctx, fd: fd, sparse: len(holes) > 0}
+	if r.sparse {
+		r.data = dataOf(st.size, holes)
+	} else if st.size > 0 {
+		r.whole[0].Length = st.size
+		r.data = r.whole[:]
+	}
 	if st.size > 128<<10 {
 		_ = unix.Fadvise(fd, 0, 0, unix.FADV_SEQUENTIAL)
 	}

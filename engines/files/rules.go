@@ -22,6 +22,9 @@ type rules struct {
 	beside map[string]bool
 	// nodes are the files of Service.Avoid that exist, whatever their names.
 	nodes map[node]bool
+	// guarded is set if there are files among them, not directories only: then any
+	// name may lead to one of them, at any moment.
+	guarded bool
 }
 
 // node is a file's identity while the machine runs.
@@ -46,6 +49,7 @@ func newRules(s engines.Service, mount string, patterns []pattern) (*rules, erro
 			var st unix.Stat_t
 			if err := unix.Stat(p, &st); err == nil {
 				r.nodes[node{uint64(st.Dev), st.Ino}] = true
+				r.guarded = r.guarded || st.Mode&unix.S_IFMT != unix.S_IFDIR
 			}
 		}
 	}

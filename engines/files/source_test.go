@@ -295,7 +295,7 @@ func TestTheClock(t *testing.T) {
 	}
 }
 
-func clockOf(t *testing.T, root string) clock {
+func clockOf(t testing.TB, root string) clock {
 	t.Helper()
 	fd, err := openRoot(root)
 	check(t, err)

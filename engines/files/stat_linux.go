@@ -2,6 +2,7 @@ package files
 
 import (
 	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -136,19 +137,40 @@ func openHandle(dir int, name string) (int, stat, error) {
 	return fd, st, nil
 }
 
-// openFile opens the file behind a handle for reading, leaving its access time
-// alone where that is allowed.
+// openFile opens the file behind a handle for reading.
 func openFile(handle int) (int, error) {
-	fd, err := open(unix.AT_FDCWD, handlePath(handle), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOATIME)
+	return openQuietly(unix.AT_FDCWD, handlePath(handle), 0)
+}
+
+// openRegular opens name, which was a regular file a moment ago, for reading.
+// What has come in its place meanwhile does not block, and a symlink is ELOOP;
+// the stat says what was opened.
+func openRegular(dir int, name string) (int, stat, error) {
+	fd, err := openQuietly(dir, name, unix.O_NOFOLLOW)
+	if err != nil {
+		return -1, stat{}, err
+	}
+	st, err := statAt(fd, "")
+	if err != nil {
+		unix.Close(fd)
+		return -1, stat{}, err
+	}
+	return fd, st, nil
+}
+
+// openQuietly leaves the access time alone where that is allowed.
+func openQuietly(dir int, name string, flags int) (int, error) {
+	flags |= unix.O_RDONLY | unix.O_NONBLOCK
+	fd, err := open(dir, name, flags|unix.O_NOATIME)
 	if err == unix.EPERM {
-		fd, err = open(unix.AT_FDCWD, handlePath(handle), unix.O_RDONLY|unix.O_NONBLOCK)
+		fd, err = open(dir, name, flags)
 	}
 	return fd, err
 }
 
 // handlePath is a path for what a descriptor stands for, however deep that is,
 // for the calls that do not take descriptors.
-func handlePath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
+func handlePath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // openBeneath opens the directory that names lead to from dir, one by one.
 func openBeneath(dir int, names []string) (int, error) {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -82,8 +83,10 @@ type item struct {
 	entry  tree.Entry
 	ready  bool // entry is final
 	absent bool // there is nothing to record
-	err    error
 }
+
+// pending reports whether a stat did not tell all.
+func (it *item) pending() bool { return !it.ready && !it.absent }
 
 // same reports whether the item's entry is the earlier one, to the last bit.
 func (it *item) same() bool {
@@ -213,33 +216,53 @@ func (w *walker) window(ctx context.Context, l *listing) error {
 	return w.complete(ctx, l)
 }
 
-// complete does for each item what a stat could not.
+// complete does for each item what a stat could not. Tasks that find room help
+// the caller; each takes item after item, so that a file costs no goroutine.
 func (w *walker) complete(ctx context.Context, l *listing) error {
-	var pending sync.WaitGroup
+	left := 0
 	for i := range l.items {
-		it := &l.items[i]
-		if it.ready || it.absent {
-			continue
+		if l.items[i].pending() {
+			left++
 		}
-		pending.Add(1)
-		task := func() error {
-			defer pending.Done()
-			if it.err = w.read(ctx, l, it); it.err != nil {
-				w.cancel(it.err)
+	}
+	if left == 0 {
+		return nil
+	}
+	var next atomic.Int32
+	var helpers sync.WaitGroup
+	work := func() bool { // on one item
+		for ctx.Err() == nil {
+			i := int(next.Add(1)) - 1
+			if i >= len(l.items) {
+				return false
 			}
-			return it.err
+			it := &l.items[i]
+			if !it.pending() {
+				continue
+			}
+			if err := w.read(ctx, l, it); err != nil {
+				w.cancel(err)
+			}
+			return true
 		}
-		if !w.tasks.TryGo(task) && task() != nil {
-			break
+		return false
+	}
+	help := func() error {
+		defer helpers.Done()
+		for work() {
+		}
+		return nil
+	}
+	for more := true; more; more = work() {
+		if left--; left > 0 {
+			helpers.Add(1)
+			if !w.tasks.TryGo(help) {
+				helpers.Done()
+			}
 		}
 	}
-	pending.Wait()
-	for i := range l.items {
-		if err := l.items[i].err; err != nil {
-			return err
-		}
-	}
-	return nil
+	helpers.Wait()
+	return context.Cause(ctx)
 }
 
 // look decides by stat alone, where it can; it returns false where there is

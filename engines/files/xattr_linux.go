@@ -19,29 +19,40 @@ const maxXattrBytes = 4 << 20
 // descriptors serve files and directories; a handle, which nothing was opened
 // for, is reached through its path in /proc.
 type attributeIO struct {
-	list func(dest []byte) (int, error)
-	get  func(name string, dest []byte) (int, error)
-	set  func(name string, value []byte) error
-	drop func(name string) error
+	fd   int
+	path string // of a handle
 }
 
-func attributesOf(fd int) attributeIO {
-	return attributeIO{
-		list: func(dest []byte) (int, error) { return unix.Flistxattr(fd, dest) },
-		get:  func(name string, dest []byte) (int, error) { return unix.Fgetxattr(fd, name, dest) },
-		set:  func(name string, value []byte) error { return unix.Fsetxattr(fd, name, value, 0) },
-		drop: func(name string) error { return unix.Fremovexattr(fd, name) },
+func attributesOf(fd int) attributeIO { return attributeIO{fd: fd} }
+
+func attributesOfHandle(handle int) attributeIO { return attributeIO{path: handlePath(handle)} }
+
+func (a attributeIO) list(dest []byte) (int, error) {
+	if a.path != "" {
+		return unix.Listxattr(a.path, dest)
 	}
+	return unix.Flistxattr(a.fd, dest)
 }
 
-func attributesOfHandle(handle int) attributeIO {
-	path := handlePath(handle)
-	return attributeIO{
-		list: func(dest []byte) (int, error) { return unix.Listxattr(path, dest) },
-		get:  func(name string, dest []byte) (int, error) { return unix.Getxattr(path, name, dest) },
-		set:  func(name string, value []byte) error { return unix.Setxattr(path, name, value, 0) },
-		drop: func(name string) error { return unix.Removexattr(path, name) },
+func (a attributeIO) get(name string, dest []byte) (int, error) {
+	if a.path != "" {
+		return unix.Getxattr(a.path, name, dest)
 	}
+	return unix.Fgetxattr(a.fd, name, dest)
+}
+
+func (a attributeIO) set(name string, value []byte) error {
+	if a.path != "" {
+		return unix.Setxattr(a.path, name, value, 0)
+	}
+	return unix.Fsetxattr(a.fd, name, value, 0)
+}
+
+func (a attributeIO) drop(name string) error {
+	if a.path != "" {
+		return unix.Removexattr(a.path, name)
+	}
+	return unix.Fremovexattr(a.fd, name)
 }
 
 // read returns all attributes, sorted by name, or those that could be read and
@@ -75,6 +86,9 @@ func (a attributeIO) read() ([]tree.Xattr, error) {
 }
 
 func (a attributeIO) names() ([]string, error) {
+	if n, err := a.list(nil); n == 0 && err == nil {
+		return nil, nil // as for most files
+	}
 	list, err := fill(a.list)
 	if err == unix.ENOTSUP || err == unix.ENOSYS || len(list) == 0 && err == nil {
 		return nil, nil
@@ -87,8 +101,7 @@ func (a attributeIO) names() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// fill calls a function that says ERANGE where dest is too small; most have
-// nothing to say, and one call is enough to learn that.
+// fill calls a function that says ERANGE where dest is too small.
 func fill(call func(dest []byte) (int, error)) ([]byte, error) {
 	var first [256]byte
 	buf := first[:]
