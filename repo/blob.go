@@ -67,22 +67,11 @@ func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, boun
 
 // readCopy reads one copy from its pack and proves it.
 func (r *Repository) readCopy(ctx context.Context, dst []byte, c *index.Entry) ([]byte, error) {
-	p, err := r.packs.get(r.keys, &c.Pack)
-	if err != nil {
-		return dst, damagedBlob(c, err)
-	}
 	sealed := r.scratch.get(int(c.Sealed))
 	defer r.scratch.put(sealed)
-	if _, err := r.store.ReadAt(ctx, p.object, *sealed, int64(c.Offset)); err != nil {
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return dst, &MissingError{Object: p.object}
-		case ctx.Err() != nil:
-			return dst, context.Cause(ctx)
-		}
-		return dst, damagedBlob(c, err)
+	if err := r.readPart(ctx, *sealed, c); err != nil {
+		return dst, err
 	}
-	r.reads.add(c)
 	out, err := r.openCopy(ctx, dst, c, *sealed)
 	if err == nil {
 		return out, nil
@@ -93,6 +82,25 @@ func (r *Repository) readCopy(ctx context.Context, dst []byte, c *index.Entry) (
 		return dst, err // a base's fault, named already
 	}
 	return dst, damagedBlob(c, err)
+}
+
+// readPart fills sealed with the sealed bytes of a copy.
+func (r *Repository) readPart(ctx context.Context, sealed []byte, c *index.Entry) error {
+	p, err := r.packs.get(r.keys, &c.Pack)
+	if err != nil {
+		return damagedBlob(c, err)
+	}
+	if _, err := r.store.ReadAt(ctx, p.object, sealed, int64(c.Offset)); err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return &MissingError{Object: p.object}
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		return damagedBlob(c, err)
+	}
+	r.reads.add(c)
+	return nil
 }
 
 func damagedBlob(c *index.Entry, err error) error {
@@ -141,6 +149,9 @@ func (r *Repository) unpack(ctx context.Context, dst []byte, c *index.Entry, pay
 		if payload, err = r.decompress((*ops)[:0], payload, size); err != nil {
 			return dst, err
 		}
+	}
+	if len(c.Bases) == 1 {
+		return r.applyChain(ctx, dst, c, payload)
 	}
 	bases := make([][]byte, 0, delta.MaxBases)
 	for _, id := range c.Bases {

@@ -39,6 +39,13 @@ type loading struct {
 	err   error
 }
 
+func (c *blobCache) has(id blob.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.byID[id]
+	return ok
+}
+
 // load returns the blob from the cache or else from read, which may use copies
 // of a depth below bound.
 //

@@ -2,13 +2,18 @@ package repo_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"holdfast/index"
 	"holdfast/internal/blob"
+	"holdfast/internal/storage/storagetest"
 	"holdfast/internal/tree"
 	"holdfast/repo"
+	"holdfast/repo/pack"
 )
 
 // chainOf finds what a reader reads for a blob: its deltas, with their sealed
@@ -105,4 +110,37 @@ func TestSmallFilesAndListingsAreDeltasToo(t *testing.T) {
 	}
 	mustHold(t, r, second, day)
 	mustBeWhole(t, r)
+}
+
+// A chain with a damaged delta in its middle is never taken for the blob.
+func TestADamagedDeltaInAChainIsNamed(t *testing.T) {
+	store := storagetest.NewMemory()
+	if _, err := repo.Init(t.Context(), store, secret, repo.Slot{Cost: cheap, Now: start}, "test", repo.Options{Random: rand.Reader}); err != nil {
+		t.Fatal(err)
+	}
+	want := files{"db": dump(3, 250)}
+	s := put(t, mustOpen(t, store), want, nil)
+	for day := range 5 {
+		want["db"] = append(want["db"], fmt.Sprintf("INSERT INTO t VALUES (%d);\n", day)...)
+		s = put(t, mustOpen(t, store), want, s)
+	}
+	r := mustOpen(t, store)
+	ref := entry(t, r, s, "db").Content.Refs[0]
+	copies, err := r.Copies(ref.ID)
+	for err == nil && copies[0].Depth > 3 {
+		copies, err = r.Copies(copies[0].Bases[0])
+	}
+	if err != nil || copies[0].Depth != 3 {
+		t.Fatalf("no delta in the middle of a chain: %v", err)
+	}
+	object := pack.ObjectName(copies[0].Pack.Name)
+	broken := store.Clone()
+	data, _ := broken.Object(object)
+	data[copies[0].Offset+4] ^= 1
+	broken.Replace(object, data)
+	_, err = io.ReadAll(mustOpen(t, broken).Open(t.Context(), entry(t, r, s, "db")))
+	var damaged *repo.DamagedError
+	if !errors.As(err, &damaged) || damaged.Object != object {
+		t.Errorf("%v, want that %s is damaged", err, object)
+	}
 }
