@@ -169,6 +169,15 @@ type Content interface {
 	Open(ctx context.Context, file tree.Entry) io.ReadCloser
 }
 
+// PresentContent is Content that fetches only what is not there already. What
+// offers Content may lack it.
+type PresentContent interface {
+	// OpenPresent is Open for a file that may be there already, whole or in part:
+	// present reads that, with the file's holes left out. What its bytes prove to be
+	// right, at their place, is taken from there. It may change at any time.
+	OpenPresent(ctx context.Context, file tree.Entry, present io.ReaderAt) io.ReadCloser
+}
+
 // Target replaces the data of one service. token, 20 hex digits, names this
 // restore; all that is built beside the current data carries it.
 //

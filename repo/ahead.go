@@ -45,6 +45,7 @@ type readAhead struct {
 // piece is one blob on its way.
 type piece struct {
 	ref    tree.Ref
+	place  uint64        // in the stream
 	cost   int64         // taken from the budget
 	ready  chan struct{} // holds one when buffer and err are set
 	buffer *[]byte
@@ -62,27 +63,27 @@ func (a *readAhead) more(s *streamReader) {
 		if !a.repo.ahead.take(cost) {
 			return
 		}
-		s.skip()
 		if a.jobs == nil {
-			a.start(s.ctx)
+			a.start(s)
 		}
 		p := &a.pieces[(a.first+a.count)%len(a.pieces)]
-		p.ref, p.cost = ref, cost
+		p.ref, p.place, p.cost = ref, s.skip(), cost
 		a.count++
 		a.jobs <- p
 	}
 }
 
-func (a *readAhead) start(ctx context.Context) {
+func (a *readAhead) start(s *streamReader) {
 	a.jobs = make(chan *piece, len(a.pieces))
 	for i := range a.pieces {
 		a.pieces[i].ready = make(chan struct{}, 1)
 	}
-	ctx, a.cancel = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(s.ctx)
+	a.cancel = cancel
 	for range min(runtime.GOMAXPROCS(0), len(a.pieces)) {
 		a.workers.Go(func() {
 			for p := range a.jobs {
-				p.buffer, p.err = a.repo.lend(ctx, p.ref)
+				p.buffer, p.err = a.repo.lend(ctx, p.ref, p.place, s.present)
 				p.ready <- struct{}{}
 			}
 		})

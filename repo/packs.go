@@ -2,6 +2,7 @@ package repo
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"holdfast/index"
 	"holdfast/internal/seal"
@@ -43,8 +44,9 @@ func (o *openPacks) get(keys *seal.Keys, p *index.Pack) (*openPack, error) {
 
 // PackReads is how much was read from packs, in bytes.
 type PackReads struct {
-	Read   uint64 // in all
-	Needed uint64 // of it the first time
+	Read    uint64 // in all
+	Needed  uint64 // of it the first time
+	Present uint64 // of contents, not read because they were there (OpenPresent)
 }
 
 // Amplification is how often, in the mean, each needed byte was read.
@@ -60,7 +62,9 @@ func (p PackReads) Amplification() float64 {
 func (r *Repository) PackReads() PackReads {
 	r.reads.mu.Lock()
 	defer r.reads.mu.Unlock()
-	return r.reads.sum
+	sum := r.reads.sum
+	sum.Present = r.reads.present.Load()
+	return sum
 }
 
 // readCounter knows which blobs were read: a bit for each.
@@ -68,6 +72,8 @@ type readCounter struct {
 	mu   sync.Mutex
 	seen map[[32]byte][]uint64 // by pack
 	sum  PackReads
+
+	present atomic.Uint64
 }
 
 func (c *readCounter) add(e *index.Entry) {

@@ -60,3 +60,10 @@ func (r *Repository) Children(ctx context.Context, directory tree.Entry) iter.Se
 func (r *Repository) Open(ctx context.Context, file tree.Entry) io.ReadCloser {
 	return r.reader(ctx, file.Content, false)
 }
+
+// OpenPresent implements engines.PresentContent.
+func (r *Repository) OpenPresent(ctx context.Context, file tree.Entry, present io.ReaderAt) io.ReadCloser {
+	reader := r.reader(ctx, file.Content, false)
+	reader.present = &presence{at: present}
+	return reader
+}

@@ -21,6 +21,9 @@ type streamReader struct {
 	buffer *[]byte      // lent, with the bytes of the last blob
 	rest   []byte       // of those, what was not handed on yet
 	ahead  *readAhead   // nil where the stream is short
+
+	place   uint64    // of the head in the stream
+	present *presence // nil where nothing is there
 }
 
 func (r *Repository) reader(ctx context.Context, s tree.Stream, cached bool) *streamReader {
@@ -98,7 +101,7 @@ func (s *streamReader) next() (err error) {
 	if err != nil {
 		return err
 	}
-	s.skip()
+	place := s.skip()
 	if s.cached {
 		data, err := s.repo.cachedBlob(s.ctx, ref.ID)
 		if err == nil {
@@ -106,7 +109,7 @@ func (s *streamReader) next() (err error) {
 		}
 		return err
 	}
-	if s.buffer, err = s.repo.lend(s.ctx, ref); err == nil {
+	if s.buffer, err = s.repo.lend(s.ctx, ref, place, s.present); err == nil {
 		s.rest = *s.buffer
 	}
 	return err
@@ -135,7 +138,7 @@ func (s *streamReader) head() (tree.Ref, error) {
 		if ref.Level == 0 {
 			return ref, nil
 		}
-		s.skip()
+		s.stack[top] = s.stack[top][1:]
 		list, err := s.repo.List(s.ctx, ref)
 		if err != nil {
 			s.end = err
@@ -146,15 +149,22 @@ func (s *streamReader) head() (tree.Ref, error) {
 	return tree.Ref{}, s.end
 }
 
-// skip goes on behind the ref at the head.
-func (s *streamReader) skip() {
+// skip goes on behind the blob at the head, and returns its place.
+func (s *streamReader) skip() uint64 {
 	top := len(s.stack) - 1
+	place := s.place
+	s.place += s.stack[top][0].Size
 	s.stack[top] = s.stack[top][1:]
+	return place
 }
 
-// lend returns the bytes of a blob of content in a buffer of scratch.
-func (r *Repository) lend(ctx context.Context, ref tree.Ref) (*[]byte, error) {
+// lend returns the bytes of a blob of content, which has this place in its
+// stream, in a buffer of scratch.
+func (r *Repository) lend(ctx context.Context, ref tree.Ref, place uint64, present *presence) (*[]byte, error) {
 	buffer := r.scratch.get(int(min(ref.Size, maxBlob)))
+	if present.holds(r, *buffer, place, ref) {
+		return buffer, nil
+	}
 	data, err := r.blob(ctx, (*buffer)[:0], ref.ID)
 	if err == nil {
 		*buffer, err = data, fits(data, ref)

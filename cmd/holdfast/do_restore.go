@@ -223,7 +223,7 @@ func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, optio
 	}{o, undo}
 	return app.result(doc, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "Restored %s into %s: %s\n%s\n", o.Snapshot, o.Target, strings.Join(o.Replaced, ", "),
-			readText(repo.PackReads{Read: o.Read, Needed: o.Needed}))
+			readText(repo.PackReads{Read: o.Read, Needed: o.Needed, Present: o.Present}))
 		if err != nil {
 			return err
 		}
@@ -240,7 +240,11 @@ func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, optio
 
 // readText says what a restore has read from packs.
 func readText(reads repo.PackReads) string {
-	return fmt.Sprintf("Read from the repository: %s, %.2f times what was needed", size(reads.Read), reads.Amplification())
+	text := fmt.Sprintf("Read from the repository: %s, %.2f times what was needed", size(reads.Read), reads.Amplification())
+	if reads.Present > 0 {
+		text += fmt.Sprintf("; %s were there already", size(reads.Present))
+	}
+	return text
 }
 
 // restoreLine writes a restore for a shell, with the flags that lead it to the

@@ -50,7 +50,7 @@ func extract(ctx context.Context, d *disk, root int, content engines.Content, en
 		return engines.Staged{}, err
 	}
 	defer unix.Close(building)
-	staged, err := build(d, home, content, &rules{}, "", func(w *writer) error {
+	staged, err := build(d, home, -1, content, &rules{}, "", func(w *writer) error {
 		_, err := w.run(ctx, building, &place{}, each(entries))
 		return err
 	})

@@ -88,7 +88,7 @@ func (t *target) build(ctx context.Context, r *rules, way []tree.Entry, content 
 		}
 	}
 	at := &place{name: t.service.Name}
-	staged, err := build(shop.disk, shop.own, content, r, t.service.Name, func(w *writer) error {
+	staged, err := build(shop.disk, shop.own, shop.root, content, r, t.service.Name, func(w *writer) error {
 		return w.mount(ctx, shop.own, at, way)
 	})
 	if err != nil {

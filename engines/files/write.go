@@ -26,6 +26,7 @@ type writer struct {
 	owners  *owners
 	lost    *ledger
 	links   int // directory with one name for each hard-link group
+	current int // the mount as it is now; -1 for none
 
 	tasks   *errgroup.Group
 	cancel  context.CancelCauseFunc
@@ -34,15 +35,16 @@ type writer struct {
 }
 
 // build runs make with a writer for what is in the directory dir, which nobody
-// else uses, and makes durable what it did. name is for losses.
-func build(d *disk, dir int, content engines.Content, r *rules, name string, make func(*writer) error) (engines.Staged, error) {
+// else uses, and makes durable what it did. current is the mount whose data will
+// be replaced, or -1; name is for losses.
+func build(d *disk, dir, current int, content engines.Content, r *rules, name string, make func(*writer) error) (engines.Staged, error) {
 	links, err := d.makeDirectory(dir, dirLinks)
 	if err != nil {
 		return engines.Staged{}, err
 	}
 	defer unix.Close(links)
 	w := &writer{
-		content: content, disk: d, rules: r, owners: newOwners(), lost: newLedger(name), links: links,
+		content: content, disk: d, rules: r, owners: newOwners(), lost: newLedger(name), links: links, current: current,
 		buffers: sync.Pool{New: func() any { b := [256 << 10]byte{}; return &b }},
 	}
 	if err := make(w); err != nil {
@@ -298,7 +300,7 @@ func (w *writer) file(ctx context.Context, dir int, at *place, e *tree.Entry) er
 	if err != nil {
 		return err
 	}
-	err = w.fill(ctx, fd, e)
+	err = w.fill(ctx, fd, at, e)
 	if err == nil {
 		err = w.finish(dir, e.Name, fd, at.path(e.Name), e)
 	}
@@ -306,9 +308,9 @@ func (w *writer) file(ctx context.Context, dir int, at *place, e *tree.Entry) er
 }
 
 // fill writes the content of e, exactly as much as e says there is.
-func (w *writer) fill(ctx context.Context, fd int, e *tree.Entry) error {
+func (w *writer) fill(ctx context.Context, fd int, at *place, e *tree.Entry) error {
 	if len(e.Content.Refs) > 0 {
-		content := w.content.Open(ctx, *e)
+		content := w.open(ctx, at, e)
 		err := w.copy(fd, content, dataOf(e.Size, e.Holes))
 		if err := errors.Join(err, content.Close()); err != nil {
 			return err

@@ -178,6 +178,8 @@ type Outcome struct {
 	// Read is what was read from the repository's packs to stage all that.
 	Read   uint64 `json:"read_bytes"`
 	Needed uint64 `json:"needed_bytes"` // of it the first time
+	// Present is how much was right already, so that it was not read.
+	Present uint64 `json:"present_bytes"`
 }
 
 // Restore carries out what Plan planned, under the session whose name was the
@@ -312,7 +314,7 @@ var errStopped = errors.New("stopped")
 
 func (r *Restoration) outcome() *Outcome {
 	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts),
-		Read: r.reads.Read, Needed: r.reads.Needed}
+		Read: r.reads.Read, Needed: r.reads.Needed, Present: r.reads.Present}
 	for _, t := range r.targets {
 		for _, l := range t.staged.Losses {
 			o.Losses = append(o.Losses, repo.Loss{Path: l.Path, Reason: l.Reason})

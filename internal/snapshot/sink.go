@@ -104,6 +104,16 @@ func (c countedContent) Open(ctx context.Context, file tree.Entry) io.ReadCloser
 	return countedFile{r, c.progress}
 }
 
+// OpenPresent implements engines.PresentContent.
+func (c countedContent) OpenPresent(ctx context.Context, file tree.Entry, present io.ReaderAt) io.ReadCloser {
+	inner, ok := c.Content.(engines.PresentContent)
+	if !ok {
+		return c.Open(ctx, file)
+	}
+	c.progress.Entry()
+	return countedFile{inner.OpenPresent(ctx, file, present), c.progress}
+}
+
 type countedFile struct {
 	io.ReadCloser
 	progress Progress
