@@ -52,6 +52,10 @@ func (d *differ) encode(ctx context.Context, from *base, like likeness, data []b
 	}
 	from.tried(true)
 	d.keep(used, b)
+	if b.Depth > maxChain { // its bases have shorter chains by now, but say they are deep
+		b.Bases, b.Depth = nil, 0
+		return nil, false, nil
+	}
 	d.payload = d.zstd.EncodeAll(d.ops, d.payload[:0])
 	payload := d.ops
 	b.Encoding = pack.Delta

@@ -8,8 +8,12 @@ import (
 	"holdfast/internal/tree"
 )
 
-// window is how many chunks of one stream may be on their way at once.
-const window = 16
+const (
+	// window is how many chunks of one stream may be on their way at once.
+	window = 16
+	// maxEmptyReads is how often in a row a reader may give nothing and no error.
+	maxEmptyReads = 100
+)
 
 // put cuts what content yields into blobs and returns their stream.
 func (w *Writer) put(ctx context.Context, c class, grain Grain, parent tree.Stream, content io.Reader) (tree.Stream, error) {
@@ -28,6 +32,7 @@ func (w *Writer) put(ctx context.Context, c class, grain Grain, parent tree.Stre
 			err = s.cut(ctx, last)
 		}
 		if err != nil {
+			s.abandon(ctx)
 			return tree.Stream{}, err
 		}
 		if last {
@@ -58,8 +63,14 @@ func (s *streamWriter) read(content io.Reader) (last bool, err error) {
 	if len(s.block.bytes)-s.to < readStep {
 		s.turn()
 	}
+	empty := 0
 	for end := s.to + readStep; s.to < end; {
 		n, err := content.Read(s.block.bytes[s.to:end])
+		if n > 0 {
+			empty = 0
+		} else if empty++; empty == maxEmptyReads && err == nil {
+			err = io.ErrNoProgress
+		}
 		s.to += n
 		s.w.stats.read.Add(uint64(n))
 		if err == io.EOF {
@@ -124,6 +135,16 @@ func (s *streamWriter) chunk(ctx context.Context, n int, last bool) error {
 	s.block.users.Add(1)
 	s.waiting = append(s.waiting, j)
 	return s.w.submit(ctx, j)
+}
+
+// abandon waits for the chunks that are on their way. Others may rely on them:
+// who meets the same chunk leaves it to whoever met it first.
+func (s *streamWriter) abandon(ctx context.Context) {
+	for _, j := range s.waiting {
+		if _, err := j.wait(ctx); err != nil {
+			return
+		}
+	}
 }
 
 // settle waits for the oldest chunk.

@@ -81,6 +81,65 @@ func TestABrokenSourceIsNoShortStream(t *testing.T) {
 	}
 }
 
+type silent struct{}
+
+func (silent) Read([]byte) (int, error) { return 0, nil }
+
+func TestASourceThatGivesNothingIsGivenUp(t *testing.T) {
+	err := write(t, newPlace(t).open(), func(ctx context.Context, w *repo.Writer) error {
+		_, err := w.Put(ctx, repo.Fine, tree.Entry{Name: "f", Type: tree.File}, emptyStream, silent{})
+		return err
+	})
+	if !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("error is %v, want io.ErrNoProgress", err)
+	}
+}
+
+// altered returns the bytes of one of a stream's chunks but for some at its
+// beginning, so that they are another chunk, cut at the same place.
+func altered(data []byte, s tree.Stream, place int) []byte {
+	from := 0
+	for _, ref := range s.Refs[:place] {
+		from += int(ref.Size)
+	}
+	chunk := bytes.Clone(data[from:][:s.Refs[place].Size])
+	for i := range 1000 {
+		chunk[7*i] ^= 0x55
+	}
+	return chunk
+}
+
+// A source that breaks off leaves nothing half-done that another stream, which
+// has a chunk in common with it, may rely on.
+func TestWhatABrokenSourceHadInCommonWithOthersIsStored(t *testing.T) {
+	r := newPlace(t).open()
+	broken := errors.New("input/output error")
+	for i := range 20 {
+		data := dump(uint64(1000+i), 20_000)
+		file := tree.Entry{Name: "f", Type: tree.File}
+		var chunk []byte
+		err := write(t, r, func(ctx context.Context, w *repo.Writer) error {
+			whole, err := w.Put(ctx, repo.Coarse, file, emptyStream, bytes.NewReader(data))
+			if err != nil {
+				return err
+			}
+			chunk = altered(data, whole.Content, len(whole.Content.Refs)/2)
+			source := io.MultiReader(bytes.NewReader(chunk), bytes.NewReader(data[:300<<10]), iotest.ErrReader(broken))
+			if _, err := w.Put(ctx, repo.Coarse, file, emptyStream, source); !errors.Is(err, broken) {
+				t.Errorf("error is %v, want the source's", err)
+			}
+			file, err = w.Put(ctx, repo.Coarse, file, emptyStream, bytes.NewReader(chunk))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readAll(t, r, file); !bytes.Equal(got, chunk) {
+			t.Fatalf("%d bytes come back, want %d, or other ones", len(got), len(chunk))
+		}
+	}
+}
+
 // What a stream costs does not depend on its length: nothing is allocated per chunk.
 // (Under the race detector pools forget at random, and this says nothing.)
 func TestNothingIsAllocatedPerChunk(t *testing.T) {
