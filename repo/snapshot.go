@@ -72,6 +72,9 @@ type Service struct {
 	Losses   []Loss        `cbor:"10,keyasint,omitempty" json:"losses,omitempty"`
 	Notes    []string      `cbor:"11,keyasint,omitempty" json:"notes,omitempty"`
 	MarkTook time.Duration `cbor:"12,keyasint,omitempty" json:"mark_ns,omitempty"`
+	// Subpath is the one path beneath Name that is held, clean and relative; ""
+	// where it is all of it. Only a safety snapshot has one, of its only service.
+	Subpath string `cbor:"13,keyasint,omitempty" json:"subpath,omitempty"`
 }
 
 // Loss names what a snapshot should hold and does not.
@@ -79,6 +82,14 @@ type Loss struct {
 	_      struct{} `cbor:",toarray"`
 	Path   string   `json:"path"`
 	Reason string   `json:"reason"`
+}
+
+// Partial returns the service of which s holds one path and nothing else, or nil.
+func (s *Snapshot) Partial() *Service {
+	if len(s.Services) == 1 && s.Services[0].Subpath != "" {
+		return &s.Services[0]
+	}
+	return nil
 }
 
 // Losses returns those of all services.
@@ -147,7 +158,29 @@ func (s *Snapshot) validate() error {
 	if s.Root.Type != tree.Directory {
 		return errors.New("its root is no directory")
 	}
+	for _, service := range s.Services {
+		if err := s.validateSubpath(service); err != nil {
+			return fmt.Errorf("%s: %w", service.Name, err)
+		}
+	}
 	return s.Root.Validate()
+}
+
+// validateSubpath: more than what such a snapshot holds must never be replaced by
+// it, so what it holds has to be beyond doubt.
+func (s *Snapshot) validateSubpath(service Service) error {
+	switch {
+	case service.Subpath == "":
+		return nil
+	case len(s.Services) > 1 || s.Restore.IsZero():
+		return errors.New("only the one service of a safety snapshot can be held in part")
+	}
+	for name := range strings.SplitSeq(service.Subpath, "/") {
+		if !tree.ValidName(name) {
+			return fmt.Errorf("it is held in part, of the path %q, which is none", service.Subpath)
+		}
+	}
+	return nil
 }
 
 // snapshotNames lists the names of all snapshots, deleted ones and tombstones

@@ -140,8 +140,13 @@ func incomplete(losses []repo.Loss, done string) error {
 	if len(losses) == 0 {
 		return nil
 	}
+	return &incompleteError{fmt.Sprintf("%s, but %d thing(s) are missing in it%s", done, len(losses), lossLines(losses))}
+}
+
+// lossLines names the first losses, each after a line's end.
+func lossLines(losses []repo.Loss) string {
 	const shown = 20
-	text := fmt.Sprintf("%s, but %d thing(s) are missing in it", done, len(losses))
+	text := ""
 	for i, l := range losses {
 		if i == shown {
 			text += fmt.Sprintf("\nand %d more", len(losses)-shown)
@@ -149,7 +154,7 @@ func incomplete(losses []repo.Loss, done string) error {
 		}
 		text += fmt.Sprintf("\n%s: %s", l.Path, l.Reason)
 	}
-	return &incompleteError{text}
+	return text
 }
 
 type incompleteError struct{ text string }

@@ -39,8 +39,12 @@ func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o Restore
 	for _, e := range entries {
 		bytes += e.Size
 	}
+	missing := missingFor(s, o)
+	if text := missingText(s.Name, missing); text != "" {
+		app.console.warn("%s", text)
+	}
 	if o.DryRun {
-		return app.tellExtracted(entries, bytes, s, into, "would be written to", nil)
+		return app.tellExtracted(entries, bytes, s, into, "would be written to", nil, missing)
 	}
 	progress := newTracker(app.now(), false)
 	progress.Expect(bytes)
@@ -52,10 +56,10 @@ func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o Restore
 		return err
 	}
 	reads := r.PackReads()
-	if err := app.tellExtracted(entries, bytes, s, into, "written to", &reads); err != nil {
+	if err := app.tellExtracted(entries, bytes, s, into, "written to", &reads, missing); err != nil {
 		return err
 	}
-	var losses []repo.Loss
+	losses := missing
 	for _, l := range staged.Losses {
 		losses = append(losses, repo.Loss{Path: l.Path, Reason: l.Reason})
 	}
@@ -97,6 +101,17 @@ func chosen(ctx context.Context, r *opened, s repo.Listed, o RestoreOptions) ([]
 		}
 	}
 	return entries, nil
+}
+
+// missingFor returns what the snapshot lacks of what is chosen.
+func missingFor(s repo.Listed, o RestoreOptions) []repo.Loss {
+	var missing []repo.Loss
+	for _, service := range s.Services {
+		if len(o.Only) == 0 || slices.Contains(o.Only, service.Name) {
+			missing = append(missing, snapshot.Missing(s.Snapshot, service.Name, o.Subpath)...)
+		}
+	}
+	return missing
 }
 
 // mustBeFree refuses a directory that holds anything.
@@ -141,15 +156,16 @@ func extractInto(ctx context.Context, content engines.Content, entries []tree.En
 }
 
 // tellExtracted tells what was written, or would be where there are no reads.
-func (app *env) tellExtracted(entries []tree.Entry, bytes uint64, s repo.Listed, into, how string, reads *repo.PackReads) error {
+func (app *env) tellExtracted(entries []tree.Entry, bytes uint64, s repo.Listed, into, how string, reads *repo.PackReads, missing []repo.Loss) error {
 	doc := struct {
-		Snapshot  repo.Name `json:"snapshot"`
-		Directory string    `json:"directory"`
-		Entries   []string  `json:"entries"`
-		Bytes     uint64    `json:"bytes"`
-		Read      *uint64   `json:"read_bytes,omitempty"`
-		Needed    *uint64   `json:"needed_bytes,omitempty"`
-	}{Snapshot: s.Name, Directory: into, Entries: []string{}, Bytes: bytes}
+		Snapshot  repo.Name   `json:"snapshot"`
+		Directory string      `json:"directory"`
+		Entries   []string    `json:"entries"`
+		Bytes     uint64      `json:"bytes"`
+		Missing   []repo.Loss `json:"missing,omitempty"`
+		Read      *uint64     `json:"read_bytes,omitempty"`
+		Needed    *uint64     `json:"needed_bytes,omitempty"`
+	}{Snapshot: s.Name, Directory: into, Entries: []string{}, Bytes: bytes, Missing: missing}
 	for _, e := range entries {
 		doc.Entries = append(doc.Entries, e.Name)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"time"
 
@@ -23,7 +24,8 @@ type listed struct {
 	Bytes       uint64           `json:"bytes"`
 	Stored      uint64           `json:"stored"`
 	Consistency repo.Consistency `json:"consistency,omitempty"`
-	Complete    bool             `json:"complete"` // nothing is missing in it
+	Complete    bool             `json:"complete"`          // nothing is missing in it
+	Partial     string           `json:"partial,omitempty"` // the one path that a safety snapshot holds, as ls shows it
 	Pinned      bool             `json:"pinned"`
 	Deleted     time.Time        `json:"deleted,omitzero"`
 	Description string           `json:"description,omitempty"`
@@ -63,7 +65,7 @@ func (app *env) collect(ctx context.Context, r *opened, all []repo.Listed, o Lis
 		if (o.All || s.Project == project && s.Environment == name) && s.Deleted.IsZero() != o.Deleted {
 			rows = append(rows, listed{Created: s.Created, Percent: 100, Name: s.Name.String(), Project: s.Project,
 				Environment: s.Environment, Bytes: s.Stats.Bytes, Stored: s.Stats.Stored, Consistency: s.Consistency,
-				Complete: len(s.Losses()) == 0, Pinned: s.Pinned, Deleted: s.Deleted, Description: s.Description})
+				Complete: len(s.Losses()) == 0, Partial: partialPath(s), Pinned: s.Pinned, Deleted: s.Deleted, Description: s.Description})
 		}
 	}
 	for a, err := range activity.All(ctx, r.Activities(), app.now()) {
@@ -78,6 +80,14 @@ func (app *env) collect(ctx context.Context, r *opened, all []repo.Listed, o Lis
 	}
 	slices.SortStableFunc(rows, func(a, b listed) int { return b.Created.Compare(a.Created) })
 	return rows
+}
+
+// partialPath is the one path that a safety snapshot of a part holds, or "".
+func partialPath(s repo.Listed) string {
+	if part := s.Partial(); part != nil {
+		return path.Join(part.Name, part.Subpath)
+	}
+	return ""
 }
 
 func (app *env) listTable(w io.Writer, rows []listed, o ListOptions) error {
@@ -98,6 +108,9 @@ func (app *env) listTable(w io.Writer, rows []listed, o ListOptions) error {
 			line[3], line[4] = size(r.Bytes), size(r.Stored)
 			if !r.Complete {
 				line[5] += ", incomplete"
+			}
+			if r.Partial != "" {
+				line[5] += ", partial"
 			}
 		}
 		if r.Pinned {

@@ -77,6 +77,9 @@ func (app *env) showService(b *strings.Builder, line func(string, string, ...any
 	b.WriteString("\n")
 	line(app.bold(s.Name), "%s", strings.TrimSuffix(s.Engine+", "+s.Server, ", "))
 	line("  holds", "%s: %s", amount(s.Bytes, s.Count), strings.Join(s.Entries, ", "))
+	if s.Subpath != "" {
+		line("  partial", "only %s of it", s.Subpath)
+	}
 	point := app.localTime(s.Marked)
 	if s.Position != "" {
 		point += ", " + s.Position

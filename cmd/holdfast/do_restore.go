@@ -28,6 +28,9 @@ func restore(ctx context.Context, app *env, o RestoreOptions) error {
 	if o.To != "" {
 		return app.extract(ctx, r, s, o)
 	}
+	if err := o.keepTo(s); err != nil {
+		return err
+	}
 	if o.Subpath != "" {
 		if err := hasSubpath(ctx, r, s, o); err != nil {
 			return err
@@ -41,6 +44,23 @@ func restore(ctx context.Context, app *env, o RestoreOptions) error {
 		return app.dryRestore(ctx, r, restoration)
 	}
 	return app.replace(ctx, r, restoration, progress, o)
+}
+
+// keepTo narrows the restore of a snapshot that holds one path of a mount, as a
+// safety snapshot may, to that path: more of the mount is not its to replace.
+func (o *RestoreOptions) keepTo(s repo.Listed) error {
+	part := s.Partial()
+	if part == nil || len(o.Only) > 0 && !slices.Equal(o.Only, []string{part.Name}) {
+		return nil // other names are none of this snapshot's; that is found out with the others
+	}
+	switch {
+	case o.Subpath == "":
+		o.Only, o.Subpath = []string{part.Name}, part.Subpath
+	case o.Subpath != part.Subpath && !strings.HasPrefix(o.Subpath, part.Subpath+"/"):
+		return &withHint{fmt.Errorf("snapshot %s holds %s and nothing else, so it cannot restore %s", s.Name,
+			partialPath(s), path.Join(part.Name, o.Subpath)), "without --path, all that it holds is restored"}
+	}
+	return nil
 }
 
 // hasSubpath finds out before anybody is asked whether there is such a path.
@@ -123,9 +143,30 @@ func planText(r *snapshot.Restoration, plan []snapshot.Replacement) []string {
 		if p.Creates {
 			what = "is made new"
 		}
-		lines = append(lines, fmt.Sprintf("  %s (%s) %s", p.Name, amount(p.Bytes, p.Entries), what))
+		lines = append(lines, fmt.Sprintf("  %s (%s) %s", path.Join(p.Name, p.Subpath), amount(p.Bytes, p.Entries), what))
 	}
 	return lines
+}
+
+// missingText says what an incomplete snapshot lacks of what is restored; "" if
+// nothing.
+func missingText(n repo.Name, missing []repo.Loss) string {
+	if len(missing) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("snapshot %s is incomplete: %d thing(s) are missing in what is restored%s", n, len(missing), lossLines(missing))
+}
+
+// removedText is missingText for a restore that replaces.
+func removedText(n repo.Name, plan []snapshot.Replacement) string {
+	var missing []repo.Loss
+	for _, p := range plan {
+		missing = append(missing, p.Missing...)
+	}
+	if len(missing) == 0 {
+		return ""
+	}
+	return missingText(n, missing) + "\nwhat the environment has in their place is removed"
 }
 
 func (app *env) dryRestore(ctx context.Context, r *opened, restoration *snapshot.Restoration) error {
@@ -147,8 +188,13 @@ func (app *env) dryRestore(ctx context.Context, r *opened, restoration *snapshot
 		Plan     []snapshot.Replacement `json:"plan"`
 	}{restoration.Snapshot.Name, restoration.Environment, plan}
 	return app.result(doc, func(w io.Writer) error {
-		_, err := fmt.Fprintln(w, strings.Join(planText(restoration, plan), "\n"))
-		return err
+		if _, err := fmt.Fprintln(w, strings.Join(planText(restoration, plan), "\n")); err != nil {
+			return err
+		}
+		if text := removedText(restoration.Snapshot.Name, plan); text != "" {
+			app.console.warn("%s", text)
+		}
+		return nil
 	})
 }
 
@@ -187,10 +233,10 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 		app.console.warn("%v", err) // the restore is done all the same
 		err = nil
 	}
-	if err := errors.Join(app.tellRestored(outcome, restoration, o), err); err != nil {
+	if err := errors.Join(app.tellRestored(outcome), err); err != nil {
 		return err
 	}
-	return incomplete(outcome.Losses, fmt.Sprintf("%s is restored into %s", outcome.Snapshot, outcome.Target))
+	return incomplete(slices.Concat(outcome.Missing, outcome.Losses), fmt.Sprintf("%s is restored into %s", outcome.Snapshot, outcome.Target))
 }
 
 // agree says what is about to be replaced and asks.
@@ -202,6 +248,9 @@ func (app *env) agree(ctx context.Context, r *snapshot.Restoration, token string
 	for _, line := range planText(r, plan) {
 		app.console.say("%s", line)
 	}
+	if text := removedText(r.Snapshot.Name, plan); text != "" {
+		app.console.warn("%s", text)
+	}
 	app.console.say("There is no gate, so requests are not held: visitors may see a mixture while data is swapped")
 	if !r.Safety {
 		app.console.say("What is replaced will not be kept: this cannot be undone")
@@ -209,13 +258,13 @@ func (app *env) agree(ctx context.Context, r *snapshot.Restoration, token string
 	return app.confirm(ctx, yes, fmt.Sprintf("replace this in the environment %s", r.Environment))
 }
 
-func (app *env) tellRestored(o *snapshot.Outcome, r *snapshot.Restoration, options RestoreOptions) error {
+func (app *env) tellRestored(o *snapshot.Outcome) error {
 	undo := ""
 	if o.Safety != nil {
 		undo = app.restoreLine(o.Target, *o.Safety)
-		if options.Subpath != "" {
-			undo += fmt.Sprintf(" --only %s --path %s", options.Only[0], quoted(options.Subpath))
-		}
+	}
+	if len(o.Lost) > 0 {
+		app.console.warn("%d thing(s) that were replaced could not be read, so the safety snapshot lacks them%s", len(o.Lost), lossLines(o.Lost))
 	}
 	doc := struct {
 		*snapshot.Outcome

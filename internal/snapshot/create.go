@@ -260,7 +260,7 @@ func (c *Creation) describe(s *repo.Snapshot, captures []*capture) {
 	s.Stats = repo.Stats{Read: w.Read, New: w.New, Stored: w.Stored, Blobs: w.Blobs, Deltas: w.Deltas}
 	for _, k := range captures {
 		service := repo.Service{Name: k.part.Name, Engine: k.part.Engine.Name, Server: k.point.Server, Marked: k.point.At.UTC(),
-			Position: k.point.Position, Rung: k.point.Rung, Notes: k.result.Notes, MarkTook: k.took}
+			Position: k.point.Position, Rung: k.point.Rung, Notes: k.result.Notes, MarkTook: k.took, Subpath: k.part.Subpath}
 		for i, e := range k.result.Entries {
 			service.Entries = append(service.Entries, e.Name)
 			if i == 0 { // the others are other forms of it

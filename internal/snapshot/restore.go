@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -57,10 +58,13 @@ func (t *replacement) wrap(doing string, err error) error {
 // Replacement says what a restore does to one service or mount.
 type Replacement struct {
 	Name     string `json:"name"`
+	Subpath  string `json:"subpath,omitempty"` // beneath Name, if that is all that is restored
 	Replaces string `json:"replaces,omitempty"`
 	Creates  bool   `json:"creates,omitempty"`
 	Entries  uint64 `json:"entries"`
 	Bytes    uint64 `json:"bytes"`
+	// Missing is what the snapshot lacks of it: the restore removes that.
+	Missing []repo.Loss `json:"missing,omitempty"`
 }
 
 // Plan finds the targets and asks each whether the restore can work. It changes
@@ -84,10 +88,13 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 		if t.Plan, err = t.target.Plan(ctx, t.entries); err != nil {
 			return nil, t.wrap("plan", err)
 		}
-		first := t.entries[0]
-		plan = append(plan, Replacement{Name: p.Name, Replaces: t.Plan.Replaces, Creates: t.Plan.Creates,
-			Entries: first.Entries + 1, Bytes: first.Size})
-		r.Progress.Expect(first.Size)
+		e, err := Lookup(ctx, r.Repository, r.Snapshot.Root, path.Join(t.entries[0].Name, r.Subpath))
+		if err != nil {
+			return nil, fmt.Errorf("snapshot %s: %w", r.Snapshot.Name, err)
+		}
+		plan = append(plan, Replacement{Name: p.Name, Subpath: r.Subpath, Replaces: t.Plan.Replaces, Creates: t.Plan.Creates,
+			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath)})
+		r.Progress.Expect(e.Size)
 	}
 	return plan, nil
 }
@@ -172,9 +179,12 @@ type Outcome struct {
 	Snapshot repo.Name   `json:"snapshot"`
 	Target   string      `json:"target"`
 	Replaced []string    `json:"replaced"`
-	Losses   []repo.Loss `json:"losses,omitempty"`
+	Missing  []repo.Loss `json:"missing,omitempty"` // what the snapshot lacks of that
+	Losses   []repo.Loss `json:"losses,omitempty"`  // what could not be made as it was
 	Notes    []string    `json:"notes,omitempty"`
 	Safety   *repo.Name  `json:"safety_snapshot,omitempty"`
+	// Lost is what of the replaced data could not be read for the safety snapshot.
+	Lost []repo.Loss `json:"safety_missing,omitempty"`
 	// Read is what was read from the repository's packs to stage all that.
 	Read   uint64 `json:"read_bytes"`
 	Needed uint64 `json:"needed_bytes"` // of it the first time
@@ -316,6 +326,7 @@ func (r *Restoration) outcome() *Outcome {
 	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts),
 		Read: r.reads.Read, Needed: r.reads.Needed, Present: r.reads.Present}
 	for _, t := range r.targets {
+		o.Missing = append(o.Missing, Missing(r.Snapshot, t.part.Name, t.part.Subpath)...)
 		for _, l := range t.staged.Losses {
 			o.Losses = append(o.Losses, repo.Loss{Path: l.Path, Reason: l.Reason})
 		}
@@ -334,7 +345,7 @@ func (r *Restoration) finish(ctx context.Context, session *repo.Session, o *Outc
 		if err != nil {
 			return fmt.Errorf("the restore is done, but what it replaced could not be saved yet; it is kept, and the next command on this environment tries again: %w", err)
 		}
-		o.Safety = &s.Name
+		o.Safety, o.Lost = &s.Name, s.Losses()
 	}
 	return rollForward(context.WithoutCancel(ctx), r.targets, r.Place, r.at)
 }
