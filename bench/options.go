@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -30,9 +31,23 @@ type options struct {
 	keepsCaches bool
 }
 
+const usage = `Usage:
+  bench [compare] [flags]  Holdfast beside restic, kopia and borg, step by step
+  bench curve [flags]      how Holdfast's time and memory grow with the data
+  bench days [flags]       how repositories grow with time
+  bench render PAGE        put what --out has written into a page
+"bench COMMAND --help" lists the flags of a command.
+
+`
+
 // newOptions declares the flags; only is the default of --only.
 func newOptions(command, only string) *options {
 	o := &options{flags: flag.NewFlagSet("bench "+command, flag.ContinueOnError)}
+	o.flags.Usage = func() {
+		fmt.Fprint(o.flags.Output(), usage)
+		fmt.Fprintf(o.flags.Output(), "Flags of %s:\n", command)
+		o.flags.PrintDefaults()
+	}
 	o.flags.StringVar(&o.kind, "data", "mixed", corpus.Usage())
 	o.flags.Uint64Var(&o.seed, "seed", 1, "seed of the data")
 	o.flags.StringVar(&o.holdfast, "holdfast", "bin/holdfast", "the holdfast to measure")
@@ -55,6 +70,7 @@ func (o *options) parse(args []string) error {
 }
 
 // start finds the tools and makes a directory to work in, which the caller removes.
+// A place for the result that cannot be had is found out before anything is measured.
 func (o *options) start() (*race, []string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -63,6 +79,11 @@ func (o *options) start() (*race, []string, error) {
 	found, leftOut := installed(tools(self, o.holdfast), o.only)
 	if len(found) == 0 {
 		return nil, nil, fmt.Errorf("nothing to measure:\n%s", strings.Join(leftOut, "\n"))
+	}
+	if o.out != "" {
+		if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
+			return nil, nil, fmt.Errorf("--out: %w", err)
+		}
 	}
 	dir, err := os.MkdirTemp(o.scratch, "holdfast-bench-")
 	if err != nil {

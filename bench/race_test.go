@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -192,6 +194,40 @@ func TestWrongFlagsAreErrors(t *testing.T) {
 		}
 	}
 }
+
+// The place for the result is made, or found wanting, before hours of measuring.
+func TestThePlaceForTheResultIsMadeFirst(t *testing.T) {
+	dir := t.TempDir()
+	o := newOptions("compare", "limit")
+	o.scratch, o.out = dir, filepath.Join(dir, "new", "deep", "x.json")
+	if _, _, err := o.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.save(&report.Comparison{}); err != nil {
+		t.Error(err)
+	}
+	o.out = filepath.Join(dir, "new", "deep", "x.json", "y.json")
+	if _, _, err := o.start(); err == nil || !strings.Contains(err.Error(), "--out") {
+		t.Errorf("a file in the directory's place: %v", err)
+	}
+}
+
+func TestHelpNamesAllCommands(t *testing.T) {
+	for _, command := range []string{"compare", "curve", "days"} {
+		o := newOptions(command, "")
+		var said strings.Builder
+		o.flags.SetOutput(&said)
+		if err := o.parse([]string{"--help"}); !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("%s --help: %v", command, err)
+		}
+		for _, want := range []string{"[compare]", "curve", "days", "render PAGE", "Flags of " + command, "-dir", "-out"} {
+			if !strings.Contains(said.String(), want) {
+				t.Errorf("%s --help does not say %q", command, want)
+			}
+		}
+	}
+}
+
 func TestMissingToolsAreSaid(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	found, leftOut := installed(tools(self(t), "no/such/holdfast"), "")

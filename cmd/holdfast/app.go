@@ -83,7 +83,7 @@ func globalFlags() []cli.Flag {
 		text("repo", "the repository, instead of the configuration's", "PATH"),
 		text("password-file", "a file that holds the repository's password", "FILE"),
 		&cli.BoolFlag{Name: "json", Usage: "write the result as one JSON document"},
-		&cli.BoolFlag{Name: "quiet", Usage: "no progress and no remarks; warnings and errors remain"},
+		&cli.BoolFlag{Name: "quiet", Usage: "no progress and no remarks; results, warnings and errors remain"},
 		&cli.BoolFlag{Name: "no-color", Usage: "no colours; NO_COLOR does the same"},
 		&cli.BoolFlag{Name: "version", Usage: "say which version this is"},
 		&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "explain the command"},

@@ -172,7 +172,8 @@ on it has run. The data that was replaced becomes a safety snapshot, and the lin
 that undoes the restore is printed.
 
 With --to nothing is replaced: the snapshot's files and dumps are written into a
-directory, for which neither a configuration nor the services are needed.`,
+directory, new or empty, for which neither a configuration nor the services are
+needed. What is in it appears when all is complete, and nothing after a failure.`,
 			`holdfast snapshot restore
 holdfast snapshot restore 2ca4d9 --target staging
 holdfast snapshot restore 2ca4d9 --only database,settings

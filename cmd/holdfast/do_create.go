@@ -49,7 +49,8 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 		return err
 	}
 	app.tellCreated(s)
-	return incomplete(s.Losses(), fmt.Sprintf("the snapshot %s is published", s.Name))
+	losses := s.Losses()
+	return incomplete(losses, fmt.Sprintf("the snapshot %s is published, but %d thing(s) are missing in it", s.Name, len(losses)))
 }
 
 // take runs the creation as an operation on its environment.
@@ -134,16 +135,17 @@ func (app *env) tellCreated(s *repo.Snapshot) {
 	}
 }
 
-// incomplete is the error for losses: each is named, and done is what was done
-// all the same.
-func incomplete(losses []repo.Loss, done string) error {
+// incomplete is the error for losses: text says what was done all the same, and
+// the first losses are named.
+func incomplete(losses []repo.Loss, text string) error {
 	if len(losses) == 0 {
 		return nil
 	}
-	return &incompleteError{fmt.Sprintf("%s, but %d thing(s) are missing in it%s", done, len(losses), lossLines(losses))}
+	return &incompleteError{text + lossLines(losses)}
 }
 
-// lossLines names the first losses, each after a line's end.
+// lossLines names the first losses, each after a line's end. One that concerns no
+// single path has none.
 func lossLines(losses []repo.Loss) string {
 	const shown = 20
 	text := ""
@@ -152,7 +154,11 @@ func lossLines(losses []repo.Loss) string {
 			text += fmt.Sprintf("\nand %d more", len(losses)-shown)
 			break
 		}
-		text += fmt.Sprintf("\n%s: %s", l.Path, l.Reason)
+		text += "\n"
+		if l.Path != "" {
+			text += l.Path + ": "
+		}
+		text += l.Reason
 	}
 	return text
 }

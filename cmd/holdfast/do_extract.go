@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"holdfast/engines"
 	"holdfast/engines/files"
 	"holdfast/internal/snapshot"
@@ -21,8 +19,8 @@ import (
 )
 
 // extract is "snapshot restore --to DIR": plain files, for which neither an
-// environment nor its services are needed. The directory appears whole, or not
-// at all.
+// environment nor its services are needed. A new directory appears whole, or not
+// at all; what goes into an empty one that is there appears when all is complete.
 func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o RestoreOptions) error {
 	entries, err := chosen(ctx, r, s, o)
 	if err != nil {
@@ -32,7 +30,8 @@ func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o Restore
 	if err != nil {
 		return err
 	}
-	if err := mustBeFree(into); err != nil {
+	exists, err := isFree(into)
+	if err != nil {
 		return err
 	}
 	bytes := uint64(0)
@@ -50,7 +49,11 @@ func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o Restore
 	progress.Expect(bytes)
 	stop := app.show(progress)
 	defer stop()
-	staged, err := extractInto(ctx, snapshot.Counted(r, progress), entries, into)
+	extract := extractNew
+	if exists {
+		extract = files.Extract
+	}
+	staged, err := extract(ctx, snapshot.Counted(r, progress), entries, into)
 	stop()
 	if err != nil {
 		return err
@@ -66,7 +69,7 @@ func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o Restore
 	for _, n := range staged.Notes {
 		app.console.say("%s", n)
 	}
-	return incomplete(losses, fmt.Sprintf("%s is restored to %s", s.Name, into))
+	return incomplete(losses, fmt.Sprintf("%s is restored to %s, but not all is as it was", s.Name, into))
 }
 
 // chosen returns the entries that --only and --path choose, all of them by default.
@@ -114,22 +117,33 @@ func missingFor(s repo.Listed, o RestoreOptions) []repo.Loss {
 	return missing
 }
 
-// mustBeFree refuses a directory that holds anything.
-func mustBeFree(dir string) error {
+// isFree reports whether dir exists, and refuses one that holds anything but a
+// fresh disk's lost+found.
+func isFree(dir string) (exists bool, err error) {
 	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("--to: %w", err)
-	case len(entries) > 0:
-		return usageError("--to %s: the directory is not empty; expected a new or an empty one", dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("--to: %w", err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "lost+found":
+		case ".holdfast":
+			return true, &withHint{usageError("--to %s: another restore into this directory is at work or was killed", dir),
+				"if none is at work, remove all that is in it and try again"}
+		default:
+			return true, usageError("--to %s: the directory is not empty; expected a new or an empty one", dir)
+		}
+	}
+	return true, nil
 }
 
-// extractInto writes into a directory beside dir and gives it the name at the end.
-func extractInto(ctx context.Context, content engines.Content, entries []tree.Entry, dir string) (staged engines.Staged, err error) {
+// extractNew writes into a directory beside dir, of which there is none, and gives
+// it the name at the end. (An empty one that is there may be a mount, or stand
+// where nothing can be made beside it.)
+func extractNew(ctx context.Context, content engines.Content, entries []tree.Entry, dir string) (staged engines.Staged, err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return staged, fmt.Errorf("--to: %w", err)
 	}
@@ -148,8 +162,7 @@ func extractInto(ctx context.Context, content engines.Content, entries []tree.En
 	if err = os.Chmod(partial, 0o755); err != nil {
 		return staged, err
 	}
-	// Not os.Rename, which refuses to take the place of an empty directory.
-	if err = unix.Rename(partial, dir); err != nil {
+	if err = os.Rename(partial, dir); err != nil {
 		return staged, fmt.Errorf("give %s its name: %w", dir, err)
 	}
 	return staged, nil

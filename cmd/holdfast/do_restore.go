@@ -236,7 +236,8 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 	if err := errors.Join(app.tellRestored(outcome), err); err != nil {
 		return err
 	}
-	return incomplete(slices.Concat(outcome.Missing, outcome.Losses), fmt.Sprintf("%s is restored into %s", outcome.Snapshot, outcome.Target))
+	return incomplete(slices.Concat(outcome.Missing, outcome.Losses),
+		fmt.Sprintf("%s is restored into %s, but not all is as it was", outcome.Snapshot, outcome.Target))
 }
 
 // agree says what is about to be replaced and asks.

@@ -9,6 +9,7 @@ import (
 
 	"holdfast/internal/activity"
 	"holdfast/internal/environment"
+	"holdfast/internal/seal"
 	"holdfast/internal/snapshot"
 	"holdfast/repo"
 )
@@ -73,6 +74,7 @@ var codeRules = []codeRule{
 	{repo.ErrNoRepository, exitNoRepository},
 	{snapshot.ErrLocked, exitBusy},
 	{repo.ErrWrongSecret, exitWrongPassword},
+	{seal.ErrNotToken, exitWrongPassword},
 }
 
 func codeOf(err error) exitCode {

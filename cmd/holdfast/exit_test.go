@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"holdfast/internal/environment"
+	"holdfast/repo"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -50,6 +51,18 @@ func TestEveryExitCodeIsExplained(t *testing.T) {
 		if !explained[r.code] {
 			t.Errorf("--help does not explain exit code %d", r.code)
 		}
+	}
+}
+
+func TestLossesAreNamed(t *testing.T) {
+	losses := []repo.Loss{{Reason: "owner not kept: 2 times, first at a"}, {Path: "uploads/b", Reason: "permission denied"}}
+	err := incomplete(losses, "it is restored, but not all is as it was")
+	want := "it is restored, but not all is as it was\nowner not kept: 2 times, first at a\nuploads/b: permission denied"
+	if err.Error() != want || codeOf(err) != exitIncomplete {
+		t.Errorf("%q, want %q", err, want)
+	}
+	if err := incomplete(nil, "all is well"); err != nil {
+		t.Errorf("without losses: %v", err)
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -13,17 +13,21 @@ import (
 	"holdfast/internal/tree"
 )
 
+// lostAndFound is what a fresh disk holds.
+const lostAndFound = "lost+found"
+
 // Extract writes entries, files and directories of any engine, into dir, which
-// must exist and be empty, as exactly as a restore of a mount does, and makes
-// them durable. They are built in dir/.holdfast and appear in dir when they are
-// complete. Nothing is written if there is too little room.
+// must exist and be empty but for a disk's lost+found, as exactly as a restore of a
+// mount does, and makes them durable. They are built in dir/.holdfast and appear
+// in dir when all are complete; .holdfast goes last. After an error what was
+// written is removed. Nothing is written if there is too little room.
 func Extract(ctx context.Context, content engines.Content, entries []tree.Entry, dir string) (engines.Staged, error) {
 	root, err := openRoot(dir)
 	if err != nil {
 		return engines.Staged{}, err
 	}
 	defer unix.Close(root)
-	if empty, err := isEmpty(root); err != nil || !empty {
+	if empty, err := isEmpty(root, lostAndFound); err != nil || !empty {
 		return engines.Staged{}, errors.Join(err, fmt.Errorf("%s is not empty; restore into a directory that is", dir))
 	}
 	if err := checkRoom(ctx, dir, entries, content); err != nil {
@@ -31,13 +35,25 @@ func Extract(ctx context.Context, content engines.Content, entries []tree.Entry,
 	}
 	staged, err := extract(ctx, &disk{}, root, content, entries)
 	if err != nil {
-		return engines.Staged{}, fmt.Errorf("restore into %s: %w; what was written so far is in %s", dir, err, filepath.Join(dir, hidden))
+		return engines.Staged{}, fmt.Errorf("restore into %s: %w", dir, err)
 	}
 	return staged, nil
 }
 
-func extract(ctx context.Context, d *disk, root int, content engines.Content, entries []tree.Entry) (engines.Staged, error) {
-	home, err := d.makeDirectory(root, hidden)
+func extract(ctx context.Context, d *disk, root int, content engines.Content, entries []tree.Entry) (staged engines.Staged, err error) {
+	if err := d.mkdir(root, hidden); err != nil { // not makeDirectory: another restore's is not ours to remove
+		return engines.Staged{}, fmt.Errorf("make %s: %w", hidden, err)
+	}
+	made := []string{hidden}
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, name := range slices.Backward(made) { // .holdfast last
+			err = errors.Join(err, d.removeTree(root, name))
+		}
+	}()
+	home, err := openDirectory(root, hidden)
 	if err != nil {
 		return engines.Staged{}, err
 	}
@@ -50,7 +66,7 @@ func extract(ctx context.Context, d *disk, root int, content engines.Content, en
 		return engines.Staged{}, err
 	}
 	defer unix.Close(building)
-	staged, err := build(d, home, -1, content, &rules{}, "", func(w *writer) error {
+	staged, err = build(d, home, -1, content, &rules{}, "", func(w *writer) error {
 		_, err := w.run(ctx, building, &place{}, each(entries))
 		return err
 	})
@@ -65,6 +81,7 @@ func extract(ctx context.Context, d *disk, root int, content engines.Content, en
 		if err := d.rename(building, name, root, name); err != nil {
 			return engines.Staged{}, fmt.Errorf("%s: %w", name, err)
 		}
+		made = append(made, name)
 	}
 	return staged, errors.Join(d.rmdir(home, dirBuilding), d.rmdir(root, hidden), d.sync(root))
 }

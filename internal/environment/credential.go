@@ -91,9 +91,13 @@ func (c *Config) configuredFile() (Credential, error) {
 }
 
 func credentialFile(path string, isToken bool) (Credential, error) {
-	secret, warning, err := readSecret(path)
+	what := "password"
+	if isToken {
+		what = "token"
+	}
+	secret, warning, err := readSecret(path, what)
 	if err != nil {
-		return Credential{}, &hinted{kind: ErrNoPassword, text: err.Error(), hint: "the password file must exist, be readable and hold the password in its first line"}
+		return Credential{}, &hinted{kind: ErrNoPassword, text: err.Error(), hint: fmt.Sprintf("the %s file must exist, be readable and hold the %[1]s in its first line", what)}
 	}
 	return Credential{Secret: secret, IsToken: isToken, From: "the file " + path, Warning: warning}, nil
 }
@@ -116,19 +120,20 @@ func askFor(ask Ask, repository string) (Credential, error) {
 	return Credential{Secret: Secret(answer), From: "the terminal"}, nil
 }
 
-// maxSecret bounds a password file, in bytes.
+// maxSecret bounds a secret's file, in bytes.
 const maxSecret = 64 << 10
 
 // ReadPasswordFile reads a file that holds a password; a newline at its end does
 // not count. warning is a sentence, or "". Errors never show the contents.
 func ReadPasswordFile(path string) (password Secret, warning string, err error) {
-	return readSecret(path)
+	return readSecret(path, "password")
 }
 
-func readSecret(path string) (secret Secret, warning string, err error) {
+// readSecret reads a file that holds a secret; what is the secret's name in messages.
+func readSecret(path, what string) (secret Secret, warning string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", "", fmt.Errorf("read the password file %s: %w", path, reason(err))
+		return "", "", fmt.Errorf("read the %s file %s: %w", what, path, reason(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
@@ -143,10 +148,10 @@ func readSecret(path string) (secret Secret, warning string, err error) {
 		err = errors.New("it is empty")
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("read the password file %s: %w", path, reason(err))
+		return "", "", fmt.Errorf("read the %s file %s: %w", what, path, reason(err))
 	}
 	if isPublic(path) {
-		warning = fmt.Sprintf("everybody can read the password file %s: chmod o= %s", path, path)
+		warning = fmt.Sprintf("everybody can read the %s file %s: chmod o= %s", what, path, path)
 	}
 	return Secret(text), warning, nil
 }

@@ -72,6 +72,7 @@ func TestNoCredential(t *testing.T) {
 		{nil, func(string) (string, error) { return "", interrupted }, interrupted, "interrupted"},
 		{[]string{"HOLDFAST_PASSWORD=s3cret", "HOLDFAST_TOKEN=s3cret"}, nil, environment.ErrInvalid, "HOLDFAST_TOKEN and HOLDFAST_PASSWORD are both set; expected one of them"},
 		{[]string{"HOLDFAST_PASSWORD_FILE=missing"}, nil, environment.ErrNoPassword, "read the password file " + directory + "/missing: no such file or directory"},
+		{[]string{"HOLDFAST_TOKEN_FILE=missing"}, nil, environment.ErrNoPassword, "read the token file " + directory + "/missing: no such file or directory"},
 		{[]string{"HOLDFAST_PASSWORD_FILE=empty"}, nil, environment.ErrNoPassword, "read the password file " + directory + "/empty: it is empty"},
 		{[]string{"HOLDFAST_PASSWORD_FILE=large"}, nil, environment.ErrNoPassword, "read the password file " + directory + "/large: more than 64 KiB"},
 		{[]string{"HOLDFAST_PASSWORD_FILE=."}, nil, environment.ErrNoPassword, "read the password file " + directory + ": is a directory"},

@@ -62,7 +62,7 @@ func (c *Config) Select(name string) (Environment, error) {
 		if s.passwordFile == "" {
 			continue
 		}
-		secret, _, err := readSecret(s.passwordFile)
+		secret, _, err := readSecret(s.passwordFile, "password")
 		if err != nil {
 			s.at.Text = err.Error()
 			problems = append(problems, s.at)

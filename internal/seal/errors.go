@@ -9,6 +9,8 @@ var (
 	// ErrWrongKey: the password or token does not open the key slot. A slot whose
 	// sealed part was damaged cannot be told from a wrong password.
 	ErrWrongKey = errors.New("wrong password or token")
+	// ErrNotToken: the text cannot be a token.
+	ErrNotToken = errors.New("not a token")
 	// ErrDamaged: the bytes are not what was sealed under this name.
 	ErrDamaged = errors.New("damaged")
 	// ErrVersion is what every VersionError is.

@@ -236,6 +236,9 @@ func TestTokens(t *testing.T) {
 		if err == nil && wrong != text {
 			t.Errorf("%q is taken for a token", wrong)
 		}
+		if err != nil && !errors.Is(err, seal.ErrNotToken) {
+			t.Errorf("%q: %v does not wrap ErrNotToken", wrong, err)
+		}
 		if err != nil && len(wrong) > 20 && strings.Contains(err.Error(), wrong[10:18]) {
 			t.Errorf("%q repeats the token", err)
 		}

@@ -2,7 +2,6 @@ package seal
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -22,15 +21,16 @@ func NewToken(random io.Reader) (Token, error) {
 	return t, nil
 }
 
-// ParseToken reads what String wrote. Its errors do not repeat the text.
+// ParseToken reads what String wrote. Its errors wrap ErrNotToken and do not
+// repeat the text.
 func ParseToken(s string) (Token, error) {
 	text, ok := strings.CutPrefix(s, tokenPrefix)
 	if !ok || len(text) != tokenEncoding.EncodedLen(len(Token{})) {
-		return Token{}, errors.New("not a token: a token is " + tokenPrefix + " and 43 letters, digits, '-' or '_'")
+		return Token{}, fmt.Errorf("%w: a token is %s and 43 letters, digits, '-' or '_'", ErrNotToken, tokenPrefix)
 	}
 	raw, err := tokenEncoding.DecodeString(text)
 	if err != nil || len(raw) != len(Token{}) {
-		return Token{}, errors.New("not a token: it has a typing error behind " + tokenPrefix)
+		return Token{}, fmt.Errorf("%w: it has a typing error behind %s", ErrNotToken, tokenPrefix)
 	}
 	return Token(raw), nil
 }
