@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"holdfast/bench/corpus"
 	"holdfast/bench/disk"
@@ -153,6 +154,13 @@ func (r *race) timed(ctx context.Context, p *place, at step, into *report.Tool) 
 	m, err := measure(ctx, r.self, p.step(at))
 	if err != nil {
 		return err
+	}
+	if at == restore {
+		started := time.Now()
+		if err := disk.Sync(p.out); err != nil {
+			return err
+		}
+		m.Durable = m.Seconds + time.Since(started).Seconds()
 	}
 	r.say("  %-10s %-10s %8.2f s %8.2f s CPU %5d MB", at, p.tool.name, m.Seconds, m.CPU, m.Peak/1e6)
 	into.Steps[at.String()] = append(into.Steps[at.String()], m)

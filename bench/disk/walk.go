@@ -5,6 +5,7 @@ package disk
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // A Size is that of a directory tree, in file lengths.
@@ -33,6 +35,19 @@ func Measure(dir string) (Size, error) {
 		return nil
 	})
 	return total, err
+}
+
+// Sync returns when all that was written to the file system of dir is on the disk.
+func Sync(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
 }
 
 // Warm reads all files below dir, so that they are in the page cache.

@@ -131,6 +131,10 @@ func (c *Comparison) summary() Table {
 	for _, step := range c.Steps {
 		of := func(t *Tool) []float64 { return seconds(t.Steps[step]) }
 		table.add(c.row(step+", s", of, inSeconds, faster, true)...)
+		if step == StepRestore && c.knowsDurable() {
+			of := func(t *Tool) []float64 { return durable(t.Steps[step]) }
+			table.add(c.row("  until it is on the disk, s", of, inSeconds, faster, true)...)
+		}
 	}
 	table.add(c.row("repository after day 1, MiB", func(t *Tool) []float64 { return floats(t.DayOne) }, inMebibytes, smaller, false)...)
 	if slices.Contains(c.Steps, StepNext) {
@@ -139,6 +143,16 @@ func (c *Comparison) summary() Table {
 	}
 	table.add(c.row("peak memory of all steps, MB", c.highest, inMegabytes, smaller, false)...)
 	return table
+}
+
+// knowsDurable is false of results from before that was measured.
+func (c *Comparison) knowsDurable() bool {
+	for _, t := range c.Tools {
+		if slices.Contains(durable(t.Steps[StepRestore]), 0) {
+			return false
+		}
+	}
+	return true
 }
 
 func growth(t *Tool) []float64 { return differences(floats(t.DayTwo), floats(t.DayOne)) }

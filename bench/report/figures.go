@@ -70,6 +70,10 @@ func seconds(all []Measurement) []float64 {
 	return pick(all, func(m Measurement) float64 { return m.Seconds })
 }
 
+func durable(all []Measurement) []float64 {
+	return pick(all, func(m Measurement) float64 { return m.Durable })
+}
+
 func cpu(all []Measurement) []float64 {
 	return pick(all, func(m Measurement) float64 { return m.CPU })
 }

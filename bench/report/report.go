@@ -22,6 +22,9 @@ type Measurement struct {
 	Seconds float64 `json:"seconds"`
 	CPU     float64 `json:"cpu_seconds"` // user and system
 	Peak    int64   `json:"peak_bytes"`  // of resident memory
+	// Durable, of a restore, is the time until what it wrote was on the disk: where
+	// the tool did not wait for that, the file system was synced after it.
+	Durable float64 `json:"durable_seconds,omitempty"`
 }
 
 // Common is what every result begins with.

@@ -295,3 +295,18 @@ func pictures(t *testing.T, folder string) []string {
 	}
 	return all
 }
+
+// Results from before it was measured have no such row.
+func TestTheTimeUntilARestoreIsOnTheDiskIsShownWhereItWasMeasured(t *testing.T) {
+	const row = "until it is on the disk, s"
+	c := comparison()
+	if text := words(t, c); strings.Contains(text, row) {
+		t.Errorf("%q stands in\n%s", row, text)
+	}
+	for _, tool := range c.Tools {
+		for i := range tool.Steps[StepRestore] {
+			tool.Steps[StepRestore][i].Durable = tool.Steps[StepRestore][i].Seconds + 1
+		}
+	}
+	contains(t, words(t, c), row+" 2.00 3.00 11.00 10.00 ×3.00 as fast")
+}
