@@ -23,17 +23,17 @@ func (w *writer) open(ctx context.Context, at *place, e *tree.Entry) io.ReadClos
 	if !able || w.current < 0 || e.Size < presentFrom {
 		return w.content.Open(ctx, *e)
 	}
-	fd, err := openPresent(w.current, at.beneath(e.Name))
+	fd, err := w.openPresent(at.beneath(e.Name))
 	if err != nil {
 		return w.content.Open(ctx, *e) // for whatever reason: it is not needed
 	}
 	return &overPresent{content.OpenPresent(ctx, *e, newPresent(fd, dataOf(e.Size, e.Holes))), fd}
 }
 
-// openPresent opens the regular file at a path beneath the directory root, with
-// no symlink and no other filesystem on the way.
-func openPresent(root int, path string) (int, error) {
-	handle, err := unix.Openat2(root, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+// openPresent opens the regular file at a path beneath the current mount, with no
+// symlink and no other filesystem on the way, unless it must not be opened.
+func (w *writer) openPresent(path string) (int, error) {
+	handle, err := unix.Openat2(w.current, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV})
 	if err != nil {
 		return -1, err
@@ -43,7 +43,7 @@ func openPresent(root int, path string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if st.kind() != tree.File {
+	if st.kind() != tree.File || w.rules.nodes[st.node] {
 		return -1, unix.EINVAL
 	}
 	return openFile(handle)

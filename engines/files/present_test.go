@@ -86,3 +86,25 @@ func TestRestoreLooksAtWhatIsThere(t *testing.T) {
 		t.Error("what was restored is the file that was there, which others may have open")
 	}
 }
+
+// A database that a service has open must not even be opened, whatever name it has.
+func TestRestoreDoesNotLookAtWhatMustNotBeOpened(t *testing.T) {
+	dir := scratchDir(t)
+	root, database := filepath.Join(dir, "mount"), filepath.Join(dir, "settings.db")
+	large := string(bytes.Repeat([]byte("0123456789abcdef"), 8<<10))
+	check(t, os.Mkdir(root, 0o755))
+	write(t, root, map[string]string{"alias": large, "other": large})
+	sink := enginetest.NewMemory()
+	sent := capture(t, mountService(root), sink)
+
+	check(t, os.WriteFile(database, []byte(large), 0o600))
+	alias := filepath.Join(root, "alias")
+	check(t, os.Remove(alias), os.Link(database, alias))
+	service := mountService(root)
+	service.Avoid = []string{database}
+	content := &looking{Content: sink, t: t, right: map[string]bool{}}
+	restore(t, service, sent.Entries, content)
+	if _, ok := content.right["alias"]; ok || !content.right["other"] {
+		t.Errorf("looked at %v, want at other alone", content.right)
+	}
+}
