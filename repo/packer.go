@@ -7,8 +7,9 @@ import (
 	"holdfast/repo/pack"
 )
 
-// packSize is where a pack is closed, in bytes.
-const packSize = 16 << 20
+// packSize is where a pack is closed, in bytes. A create holds three: one for each
+// class that is filled, and one on its way.
+const packSize = 8 << 20
 
 // packer fills one pack after the other.
 type packer struct {

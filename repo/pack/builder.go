@@ -10,8 +10,8 @@ import (
 )
 
 // firstBuffer is how large a Builder's buffer is at first, in bytes: doubled six
-// times it is 18 MiB, which holds a pack that is closed at 16.
-const firstBuffer = 18 << 20 >> 6
+// times it is 10 MiB, which holds a pack that is closed at 8.
+const firstBuffer = 10 << 20 >> 6
 
 // Builder makes packs, one after the other, in one buffer.
 type Builder struct {

@@ -132,7 +132,7 @@ func BenchmarkAdd(b *testing.B) {
 	}
 }
 
-// A whole pack of 16 MB: filled, named, and its directory read again.
+// A pack of 16 MB: filled, named, and its directory read again.
 func BenchmarkPack(b *testing.B) {
 	const blobs, payloadSize = 512, 32 << 10
 	keys := newKeys(b, "a")
