@@ -22,7 +22,7 @@ import (
 const (
 	// inMemory bounds the segments kept decrypted, in bytes; of more, a filter tells
 	// what is not in them, and the rest is read where it lies, frame by frame.
-	inMemory = 16 << 20
+	inMemory = 8 << 20
 	// The local copy is made anew when so many segments, or a quarter of what it
 	// holds and at least so many entries, are not in it.
 	copySegments = 64

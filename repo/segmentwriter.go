@@ -14,7 +14,7 @@ import (
 
 const (
 	segmentPacks   = 64
-	segmentEntries = 1 << 16
+	segmentEntries = 1 << 15
 	segmentAge     = time.Minute
 )
 
