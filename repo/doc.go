@@ -20,6 +20,8 @@
 //  4. Bytes that a reader yields have been compared with their id.
 //  5. Nothing is sealed twice under one key and nonce: every object and every
 //     pack, each attempt of it, has a salt of its own.
+//  6. A put returns, with an error too, when none of its chunks is on its way any
+//     more: whoever met the same chunk later has left it to that one.
 //
 // Goroutines live inside Session.Write and end with it. All methods of
 // Repository may be called from several goroutines.
