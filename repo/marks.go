@@ -104,27 +104,49 @@ func parseNumbered(folder, object string) (Name, uint64, error) {
 // Mark pins or deletes a snapshot or takes that back. It reports whether
 // anything changed: marking twice is no error.
 func (r *Repository) Mark(ctx context.Context, n Name, action Action, now time.Time) (changed bool, err error) {
-	folder, kind := action.folder()
-	for {
+	all, err := r.MarkAll(ctx, []Name{n}, action, now)
+	return len(all) > 0, err
+}
+
+// MarkAll marks several snapshots and returns those for which that changed
+// anything, also where it ends with an error.
+func (r *Repository) MarkAll(ctx context.Context, names []Name, action Action, now time.Time) (changed []Name, err error) {
+	for len(names) > 0 {
 		all, err := r.marks(ctx)
 		if err != nil {
-			return false, err
+			return changed, err
 		}
-		current := all[markKey{folder, n}]
-		before := current.Action
-		if before == "" {
-			before = map[string]Action{"pins": Unpin, "trash": Undelete}[folder]
+		var again []Name // somebody else marked them meanwhile
+		for _, n := range names {
+			switch err := r.mark(ctx, all, n, action, now); {
+			case err == nil:
+				changed = append(changed, n)
+			case errors.Is(err, errMarked):
+			case errors.Is(err, fs.ErrExist):
+				again = append(again, n)
+			default:
+				return changed, err
+			}
 		}
-		if before == action {
-			return false, nil
-		}
-		object := fmt.Sprintf("%s/%s/%08d", folder, n, current.number+1)
-		err = r.create(ctx, kind, object, mark{At: now.UTC(), Action: action})
-		if errors.Is(err, fs.ErrExist) {
-			continue // somebody else marked it meanwhile: look again
-		}
-		return err == nil, err
+		names = again
 	}
+	return changed, nil
+}
+
+// errMarked says that a mark would change nothing.
+var errMarked = errors.New("is marked so already")
+
+func (r *Repository) mark(ctx context.Context, all marks, n Name, action Action, now time.Time) error {
+	folder, kind := action.folder()
+	current := all[markKey{folder, n}]
+	before := current.Action
+	if before == "" {
+		before = map[string]Action{"pins": Unpin, "trash": Undelete}[folder]
+	}
+	if before == action {
+		return errMarked
+	}
+	return r.create(ctx, kind, fmt.Sprintf("%s/%s/%08d", folder, n, current.number+1), mark{At: now.UTC(), Action: action})
 }
 
 func sortByAge(all []Listed) {

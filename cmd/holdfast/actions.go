@@ -21,6 +21,7 @@ type actions struct {
 	Find         func(context.Context, *env, FindOptions) error
 	Delete       func(context.Context, *env, DeleteOptions) error
 	Undelete     func(context.Context, *env, UndeleteOptions) error
+	Prune        func(context.Context, *env, PruneOptions) error
 	Pin          func(context.Context, *env, PinOptions) error
 	Unpin        func(context.Context, *env, UnpinOptions) error
 	Restore      func(context.Context, *env, RestoreOptions) error
@@ -47,6 +48,7 @@ func allActions() actions {
 		Find:         find,
 		Delete:       remove,
 		Undelete:     undelete,
+		Prune:        prune,
 		Pin:          pin,
 		Unpin:        unpin,
 		Restore:      restore,

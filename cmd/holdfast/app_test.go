@@ -56,6 +56,7 @@ func echoing() actions {
 		Find:         echo[FindOptions]("Find"),
 		Delete:       echo[DeleteOptions]("Delete"),
 		Undelete:     echo[UndeleteOptions]("Undelete"),
+		Prune:        echo[PruneOptions]("Prune"),
 		Pin:          echo[PinOptions]("Pin"),
 		Unpin:        echo[UnpinOptions]("Unpin"),
 		Restore:      echo[RestoreOptions]("Restore"),
@@ -213,7 +214,7 @@ func TestEveryActionHasACommand(t *testing.T) {
 		reached = append(reached, e.Action)
 	}
 	slices.Sort(reached)
-	if got := slices.Compact(reached); len(got) != 21 {
+	if got := slices.Compact(reached); len(got) != 22 {
 		t.Errorf("%d actions were reached: %q", len(got), got)
 	}
 }

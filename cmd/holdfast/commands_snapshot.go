@@ -23,6 +23,7 @@ is 20 hex digits; the first six are enough where no other begins with them, and
 			snapshotRestoreCommand(app, do),
 			snapshotDeleteCommand(app, do),
 			snapshotUndeleteCommand(app, do),
+			snapshotPruneCommand(app, do),
 			snapshotPinCommand(app, do),
 			snapshotUnpinCommand(app, do),
 		},
@@ -226,6 +227,33 @@ func snapshotUndeleteCommand(app *env, do actions) *cli.Command {
 		Action: perform(app, do.Undelete, func(c *cli.Context) (o UndeleteOptions, err error) {
 			o.Snapshot, err = namedSnapshot(c.Args().First(), "")
 			return o, err
+		}),
+	}
+}
+
+func snapshotPruneCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "prune",
+		Usage: "delete the snapshots that the retention policy no longer keeps",
+		Description: describe(`Judges the environment's snapshots by "retention" in holdfast.yaml, says of each why
+it is kept or goes, and deletes what goes. As with "snapshot delete", one that is
+gone can be brought back until "repo gc" has purged it and freed its space.
+
+Without a policy of your own everything is kept for a week, one a week to six
+weeks, one per two weeks to twelve, and one a month to twenty-two. Nothing younger
+than "min" (7 days) goes, by no rule; nothing older than "max" (6 months) stays,
+unless it is pinned.`,
+			`holdfast snapshot prune --dry-run
+holdfast snapshot prune -e master --yes
+holdfast snapshot prune --all --yes --quiet`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all", Usage: "all projects and environments in the repository"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "say what would go and why"},
+			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
+		},
+		Action: perform(app, do.Prune, func(c *cli.Context) (PruneOptions, error) {
+			return PruneOptions{All: c.Bool("all"), DryRun: c.Bool("dry-run"), Yes: c.Bool("yes")}, nil
 		}),
 	}
 }

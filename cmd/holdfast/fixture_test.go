@@ -50,7 +50,33 @@ func twins(ts *testscript.TestScript, negated bool, args []string) {
 	ts.Check(err)
 	defer r.Close()
 	for range 2 {
-		ts.Check(takeOne(r, ts.MkAbs("master/uploads")))
+		ts.Check(takeOne(r, ts.MkAbs("master/uploads"), time.Now))
+	}
+}
+
+// aged takes snapshots of master that are so many hours old, the oldest first,
+// and puts their names into the variables H1, H2 … named after them: aged HOURS…
+func aged(ts *testscript.TestScript, negated bool, args []string) {
+	if negated || len(args) == 0 {
+		ts.Fatalf("usage: aged HOURS…")
+	}
+	store, err := storage.OpenLocal(ts.MkAbs("repo"))
+	ts.Check(err)
+	defer store.Close()
+	r, err := repo.Open(context.Background(), store, siteSecret(), repo.Options{Random: rand.Reader})
+	ts.Check(err)
+	defer r.Close()
+	for _, hours := range args {
+		age, err := time.ParseDuration(hours + "h")
+		ts.Check(err)
+		ts.Check(takeOne(r, ts.MkAbs("master/uploads"), func() time.Time { return time.Now().Add(-age) }))
+		all, err := r.Snapshots(context.Background())
+		ts.Check(err)
+		for _, s := range all {
+			if time.Since(s.Created).Round(time.Hour) == age {
+				ts.Setenv("H"+hours, s.Name.String())
+			}
+		}
 	}
 }
 
@@ -66,8 +92,9 @@ func (r twinNames) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// takeOne takes a snapshot of a directory, as the mount uploads of master.
-func takeOne(r *repo.Repository, directory string) error {
+// takeOne takes a snapshot of a directory, as the mount uploads of master, at a
+// time of the test's choice.
+func takeOne(r *repo.Repository, directory string, now func() time.Time) error {
 	ctx := context.Background()
 	all, err := r.Snapshots(ctx)
 	if err != nil {
@@ -78,12 +105,12 @@ func takeOne(r *repo.Repository, directory string) error {
 	if err != nil {
 		return err
 	}
-	session, err := r.Begin(ctx, repo.Create, time.Now)
+	session, err := r.Begin(ctx, repo.Create, now)
 	if err != nil {
 		return err
 	}
 	c := snapshot.Creation{Repository: r, Project: "shop", Environment: "master", Parts: parts, Barrier: snapshot.NoBarrier{},
-		Program: "test", Host: "here", Now: time.Now, Progress: newTracker(time.Now(), true), Lineage: all}
+		Program: "test", Host: "here", Now: now, Progress: newTracker(now(), true), Lineage: all}
 	_, err = c.Create(ctx, session)
 	return errors.Join(err, session.End(ctx))
 }

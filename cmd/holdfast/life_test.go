@@ -36,6 +36,7 @@ func TestLife(t *testing.T) {
 			"exits":      exits,
 			"repository": repository,
 			"twins":      twins,
+			"aged":       aged,
 			"named":      named,
 			"follow":     follow,
 			"shape":      shape,

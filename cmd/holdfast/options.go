@@ -62,6 +62,13 @@ type DeleteOptions struct {
 	Yes      bool
 }
 
+// PruneOptions are those of "snapshot prune".
+type PruneOptions struct {
+	All    bool // of all projects and environments in the repository
+	DryRun bool
+	Yes    bool
+}
+
 // UndeleteOptions are those of "snapshot undelete".
 type UndeleteOptions struct {
 	Snapshot string // as in DeleteOptions

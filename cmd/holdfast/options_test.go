@@ -46,6 +46,8 @@ func TestOptions(t *testing.T) {
 	same(t, "snapshot diff 2ca4d9 latest", DiffOptions{From: "2ca4d9", To: "latest"})
 	same(t, "snapshot find *.png --all", FindOptions{Pattern: "*.png", All: true})
 	same(t, "snapshot delete 2ca4d9 --yes", DeleteOptions{Snapshot: "2ca4d9", Yes: true})
+	same(t, "snapshot prune", PruneOptions{})
+	same(t, "snapshot prune --all --dry-run --yes", PruneOptions{All: true, DryRun: true, Yes: true})
 	same(t, "snapshot undelete 2ca4d9", UndeleteOptions{Snapshot: "2ca4d9"})
 	same(t, "snapshot pin latest", PinOptions{Snapshot: "latest"})
 	same(t, "snapshot unpin latest", UnpinOptions{Snapshot: "latest"})

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+
+	"holdfast/internal/retention"
 )
 
 // Flags are the global flags; "" where one was not given.
@@ -32,31 +34,31 @@ type Config struct {
 	File       string // absolute path; "" where there is none
 	Project    string // "" only without a file
 	Repository string // absolute path, or a URL
-	Retention  Section
 	// Warnings are sentences about what is allowed but should not be.
 	Warnings []string
 
 	input        Input
 	environments []Environment
-	passwordFile field  // in the file; its node is nil where there is none
-	shown        string // File, as messages name it
+	retention    retention.Policy // of all that define none
+	passwordFile field            // in the file; its node is nil where there is none
+	shown        string           // File, as messages name it
 
 	literalPassword bool // the file itself holds one
 }
 
 // Environment is one environment's definition.
 type Environment struct {
-	Name      string
-	Services  []Service // in order of the file
-	Mounts    []Mount   // in order of the file
-	Exclude   []string  // gitignore patterns on paths that begin with a mount's name
-	Gate      Section
-	Retention Section
-	Timezone  string // as time.LoadLocation takes it; "" for the machine's own
-	Parent    string // the parent environment; "" for none
+	Name     string
+	Services []Service // in order of the file
+	Mounts   []Mount   // in order of the file
+	Exclude  []string  // gitignore patterns on paths that begin with a mount's name
+	Gate     Section
+	Timezone string // as time.LoadLocation takes it; "" for the machine's own
+	Parent   string // the parent environment; "" for none
 
-	unset    []Problem // what Select refuses it for
-	parentAt field
+	retention retention.Policy
+	unset     []Problem // what Select refuses it for
+	parentAt  field
 }
 
 // Service is one database or the like.
@@ -103,7 +105,7 @@ const FileName = "holdfast.yaml"
 // and variables say, if they name a repository, and an error that wraps
 // ErrNoConfig otherwise. Mistakes come as *InvalidError.
 func Load(in Input) (*Config, error) {
-	c := &Config{input: in}
+	c := &Config{input: in, retention: retention.Default()}
 	path, err := find(in)
 	if err != nil {
 		return nil, err

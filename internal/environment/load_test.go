@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"holdfast/internal/environment"
+	"holdfast/internal/retention"
 )
 
 // variables is a Lookup over "NAME=value" pairs.
@@ -89,7 +90,7 @@ func TestExampleLoads(t *testing.T) {
 // What is commented out in the example must be right, too.
 func TestExampleLoadsWithItsCommentedLines(t *testing.T) {
 	text := environment.Example()
-	for _, line := range []string{"#password_file: /etc", "#timezone", "#staging:", "#  parent:", "#  services:", "#    database: mysql", "#    settings", "#  mounts:", "#    uploads"} {
+	for _, line := range []string{"#password_file: /etc", "#timezone", "#retention:", "#  min:", "#  max:", "#  tiers:", "#    - {until", "#staging:", "#  parent:", "#  services:", "#    database: mysql", "#    settings", "#  mounts:", "#    uploads"} {
 		before := text
 		text = strings.ReplaceAll(text, line, line[1:])
 		if text == before {
@@ -97,6 +98,9 @@ func TestExampleLoadsWithItsCommentedLines(t *testing.T) {
 		}
 	}
 	c := load(t, environment.Input{Directory: site(t, text), Lookup: variables("DB_PASSWORD=x", "STAGING_DB_PASSWORD=y")})
+	if got, _ := c.Retention("staging"); !reflect.DeepEqual(got, retention.Default()) {
+		t.Errorf("the example's retention is %+v, which is not the default", got)
+	}
 	e := selected(t, c, "staging")
 	if e.Parent != "master" || len(e.Services) != 2 || len(e.Mounts) != 1 {
 		t.Errorf("staging is %+v", e)
@@ -213,17 +217,50 @@ func TestSectionsAreKeptAsTheyAre(t *testing.T) {
 	c := load(t, environment.Input{Directory: site(t, `
 project: p
 repository: /r
-retention: {daily: 7, keep: [a, "$$b"]}
 environments:
   e:
-    retention: {hourly: 24}
-    gate: {listen: "127.0.0.1:${PORT}"}
+    gate: {listen: "127.0.0.1:${PORT}", keep: [a, "$$b"]}
 `), Lookup: variables("PORT=80")})
-	e := selected(t, c, "e")
-	want := []environment.Section{
-		{"daily": "7", "keep": []any{"a", "$b"}}, {"hourly": "24"}, {"listen": "127.0.0.1:80"},
-	}
-	if got := []environment.Section{c.Retention, e.Retention, e.Gate}; !reflect.DeepEqual(got, want) {
+	want := environment.Section{"listen": "127.0.0.1:80", "keep": []any{"a", "$b"}}
+	if got := selected(t, c, "e").Gate; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestRetentionOfAnEnvironmentStandsOverTheFiles(t *testing.T) {
+	c := load(t, environment.Input{Directory: site(t, `
+project: p
+repository: /r
+retention:
+  last: 3
+  min: 2d
+environments:
+  plain: {}
+  own:
+    timezone: America/New_York
+    retention:
+      min: none
+      max: none
+      tiers:
+        - {until: 1w, every: all}
+        - {until: "3 months", every: 1d}
+        - {until: forever, every: 1mo}
+`), Lookup: variables()})
+
+	policy := retention.Default()
+	policy.Last, policy.Min = 3, retention.Days(2)
+	for _, name := range []string{"plain", "not-in-the-file"} {
+		if got, _ := c.Retention(name); !reflect.DeepEqual(got, policy) {
+			t.Errorf("of %s: %+v, want %+v", name, got, policy)
+		}
+	}
+	want := retention.Policy{Last: 3, Max: retention.Forever, Tiers: []retention.Tier{
+		{Until: retention.Weeks(1)},
+		{Until: retention.Months(3), Every: retention.Days(1)},
+		{Until: retention.Forever, Every: retention.Months(1)},
+	}}
+	got, zone := c.Retention("own")
+	if !reflect.DeepEqual(got, want) || zone.String() != "America/New_York" {
+		t.Errorf("%+v in %v, want %+v", got, zone, want)
 	}
 }

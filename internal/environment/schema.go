@@ -42,7 +42,9 @@ func (d *document) config(c *Config, data []byte) {
 			c.passwordFile = f
 		}
 	}
-	c.Retention = d.section(fields["retention"])
+	if f, ok := fields["retention"]; ok {
+		c.retention = d.retention(f, c.retention)
+	}
 	for _, f := range d.mapping(fields["environments"]) {
 		c.environments = append(c.environments, d.environment(c, f))
 	}
@@ -121,7 +123,10 @@ func (d *document) environment(c *Config, f field) Environment {
 		}
 	}
 	e.Gate = d.section(fields["gate"])
-	e.Retention = d.section(fields["retention"])
+	e.retention = c.retention
+	if f, ok := fields["retention"]; ok {
+		e.retention = d.retention(f, c.retention)
+	}
 	if z, ok := fields["timezone"]; ok {
 		e.Timezone = d.timezone(z)
 	}
