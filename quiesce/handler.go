@@ -1,0 +1,70 @@
+package quiesce
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ServeHTTP holds the request if requests are held, and lets it go on.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := &visit{ResponseWriter: w, gate: g, method: r.Method, path: r.URL.Path, since: time.Now(), safe: isSafe(r)}
+	switch g.enter(r.Context(), v, g.passes(r)) {
+	case refuse:
+		g.answerRefused(w)
+		return
+	case clientGone:
+		panic(http.ErrAbortHandler) // there is nobody to answer
+	}
+	defer g.leave(v)
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
+		// A site may answer before it has read all; that is not ours to prevent.
+		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer can
+	}
+	g.Site.ServeHTTP(v, r)
+}
+
+func (g *Gate) answerRefused(w http.ResponseWriter) {
+	after := g.RetryAfter
+	if after == 0 {
+		after = 5 * time.Second
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(after.Seconds()))))
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "The site is busy for a moment. Please try again.", http.StatusServiceUnavailable)
+}
+
+// passes reports whether a request is of a kind that is never held.
+func (g *Gate) passes(r *http.Request) bool {
+	switch {
+	case isSafe(r) && (isUpgrade(r) || isEventStream(r.Header.Get("Accept")) || isHealthCheck(r)):
+		return true
+	case len(g.Pass) == 0 || strings.Contains(r.URL.Path, ".."):
+		return false // what the site makes of .. is not known
+	}
+	return slices.ContainsFunc(g.Pass, func(pattern string) bool {
+		if all, ok := strings.CutSuffix(pattern, "*"); ok || strings.HasSuffix(pattern, "/") {
+			return strings.HasPrefix(r.URL.Path, all)
+		}
+		return r.URL.Path == pattern
+	})
+}
+
+func isSafe(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+func isUpgrade(r *http.Request) bool {
+	return r.Header.Get("Upgrade") != "" && strings.Contains(strings.ToLower(r.Header.Get("Connection")), "upgrade")
+}
+
+func isEventStream(mediaType string) bool { return strings.HasPrefix(mediaType, "text/event-stream") }
+
+// healthChecks begin the user agents of those who ask whether the site lives, and
+// would take a held one for a dead one.
+var healthChecks = []string{"kube-probe/", "ELB-HealthChecker/", "GoogleHC/", "Consul Health Check", "Amazon-Route53-Health-Check-Service"}
+
+func isHealthCheck(r *http.Request) bool {
+	agent := r.Header.Get("User-Agent")
+	return slices.ContainsFunc(healthChecks, func(prefix string) bool { return strings.HasPrefix(agent, prefix) })
+}

@@ -1,0 +1,124 @@
+package quiesce
+
+import (
+	"context"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// upstreamIdle is how long a connection to the site is kept without use: less than
+// the shortest keep-alive of usual application servers (2 s), so that no request
+// goes into a connection that the site is just closing.
+const upstreamIdle = time.Second
+
+// NewProxy returns a handler that sends requests on to the site: http://host:port,
+// or h2c://host:port for HTTP/2 without TLS. Bodies go through in pieces, as they
+// come. errorLog is told of requests that the site did not answer; nil is the
+// standard one.
+func NewProxy(site *url.URL, errorLog *log.Logger) (http.Handler, error) {
+	protocols := &http.Protocols{}
+	target := *site
+	switch site.Scheme {
+	case "http":
+		protocols.SetHTTP1(true)
+	case "h2c":
+		protocols.SetUnencryptedHTTP2(true)
+		target.Scheme = "http"
+	default:
+		return nil, errors.New("the site's URL must begin with http:// or h2c://")
+	}
+	if site.Host == "" || site.Path != "" && site.Path != "/" || site.RawQuery != "" {
+		return nil, errors.New("the site's URL must be a server alone, such as http://127.0.0.1:9000")
+	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	return &httputil.ReverseProxy{
+		Transport: &http.Transport{
+			Protocols:   protocols,
+			DialContext: dialer.DialContext,
+			// Whether a body is wanted is for the site to say.
+			ExpectContinueTimeout: time.Second,
+			DisableCompression:    true, // the visitor's own wish goes on, and the answer comes back as it is
+			MaxIdleConnsPerHost:   1024,
+			IdleConnTimeout:       upstreamIdle,
+			WriteBufferSize:       4 << 10,
+			ReadBufferSize:        4 << 10,
+		},
+		Rewrite:      func(r *httputil.ProxyRequest) { rewrite(r, target.Scheme, target.Host) },
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { answerFailed(w, r, err, errorLog) },
+		ErrorLog:     errorLog,
+		BufferPool:   &buffers{},
+	}, nil
+}
+
+// rewrite sends the request on as it came, but for what says whence.
+func rewrite(r *httputil.ProxyRequest, scheme, host string) {
+	r.Out.URL.Scheme, r.Out.URL.Host = scheme, host
+	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it is, also where it is odd
+	r.Out.Host = r.In.Host
+	r.Out.Trailer = r.In.Trailer // the map itself: it is filled at the body's end
+	if isFront(r.In.RemoteAddr) {
+		// What the front says of the client stays; SetXForwarded would set it anew.
+		for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+			if said, ok := r.In.Header[name]; ok {
+				r.Out.Header[name] = said
+			}
+		}
+	}
+	said := r.Out.Header
+	proto, named := said["X-Forwarded-Proto"], said["X-Forwarded-Host"]
+	r.SetXForwarded()
+	if proto != nil {
+		said["X-Forwarded-Proto"] = proto
+	}
+	if named != nil {
+		said["X-Forwarded-Host"] = named
+	}
+}
+
+// isFront reports whether what a client says of whom it speaks for is believed: it
+// is on this machine, or in a private network.
+func isFront(remote string) bool {
+	address, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote == "" || remote == "@" // a Unix socket
+	}
+	ip := address.Addr().Unmap()
+	return ip.IsLoopback() || ip.IsPrivate()
+}
+
+// answerFailed answers for a site that does not.
+func answerFailed(w http.ResponseWriter, r *http.Request, err error, errorLog *log.Logger) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the visitor is gone
+	}
+	if errorLog == nil {
+		errorLog = log.Default()
+	}
+	errorLog.Printf("%s %s: the site did not answer: %v", r.Method, r.URL.Path, err)
+	status := http.StatusBadGateway
+	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
+		status = http.StatusGatewayTimeout
+	}
+	http.Error(w, "The site did not answer.", status)
+}
+
+// buffers are those through which bodies go.
+type buffers struct{ free sync.Pool }
+
+const bufferSize = 32 << 10
+
+func (b *buffers) Get() []byte {
+	if p, ok := b.free.Get().(*[bufferSize]byte); ok {
+		return p[:]
+	}
+	return make([]byte, bufferSize)
+}
+
+func (b *buffers) Put(p []byte) { b.free.Put((*[bufferSize]byte)(p)) }

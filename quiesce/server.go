@@ -1,0 +1,72 @@
+package quiesce
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// NewServer returns a server for a gate, that speaks HTTP/1.1 and h2c. It bounds
+// how long a request's head takes to come, and never a body or an answer.
+func NewServer(h http.Handler) *http.Server {
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           h,
+		Protocols:         protocols,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute, // longer than a front's, so that the front closes first
+		MaxHeaderBytes:    256 << 10,
+	}
+}
+
+// lastAnswers is how long a gate that ends goes on answering on open connections,
+// and asks their clients to close them.
+const lastAnswers = time.Second
+
+// Serve answers on all listeners until ctx ends. Then it stops accepting, lets
+// running requests finish for as long as patience, and returns.
+func Serve(ctx context.Context, listeners []net.Listener, h http.Handler, patience time.Duration) error {
+	var ending atomic.Bool
+	server := NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ending.Load() && r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	}))
+	var group errgroup.Group
+	for _, l := range listeners {
+		group.Go(func() error {
+			err := server.Serve(l)
+			if errors.Is(err, http.ErrServerClosed) || ending.Load() {
+				return nil
+			}
+			return err
+		})
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- group.Wait() }()
+	select {
+	case err := <-failed:
+		return errors.Join(err, server.Close())
+	case <-ctx.Done():
+	}
+	ending.Store(true)
+	for _, l := range listeners {
+		_ = l.Close() // of an inherited socket this closes our copy alone
+	}
+	time.Sleep(lastAnswers)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	err := server.Shutdown(last)
+	if err != nil {
+		err = errors.Join(errors.New("some requests were still running when the gate ended"), server.Close())
+	}
+	return errors.Join(err, <-failed)
+}

@@ -1,0 +1,91 @@
+package quiesce
+
+import (
+	"net/http"
+	"time"
+)
+
+// visit is one request and the writer of its answer.
+type visit struct {
+	http.ResponseWriter
+	gate   *Gate
+	method string
+	path   string
+	since  time.Time // when it came
+	safe   bool      // GET or HEAD
+
+	// Under the gate's mu:
+	in         *visits // the list that it is in, or nil
+	prev, next *visit
+	answering  bool
+	decided    chan verdict // of one that waited; has room for the only one
+	wrote      bool         // by the one goroutine that answers
+}
+
+// Unwrap lets http.ResponseController reach flushing and hijacking.
+func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
+
+// WriteHeader notices that the answer begins, and whether it is one without end.
+func (v *visit) WriteHeader(status int) {
+	if status >= 200 && !v.wrote {
+		v.wrote = true
+		v.begins()
+	}
+	v.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (v *visit) Write(p []byte) (int, error) {
+	if !v.wrote {
+		v.WriteHeader(http.StatusOK)
+	}
+	return v.ResponseWriter.Write(p)
+}
+
+func (v *visit) begins() {
+	if isEventStream(v.Header().Get("Content-Type")) {
+		v.gate.pass(v)
+		return
+	}
+	if !v.safe {
+		return
+	}
+	v.gate.mu.Lock()
+	v.answering = true
+	v.gate.mu.Unlock()
+}
+
+// visits is a list in the order in which they were pushed.
+type visits struct {
+	first, last *visit
+	n           int
+}
+
+func (l *visits) push(v *visit) {
+	v.in, v.prev, v.next = l, l.last, nil
+	if l.last == nil {
+		l.first = v
+	} else {
+		l.last.next = v
+	}
+	l.last = v
+	l.n++
+}
+
+func (l *visits) remove(v *visit) {
+	if v.in != l {
+		panic("quiesce: a visit is not in the list that it is taken from")
+	}
+	if v.prev == nil {
+		l.first = v.next
+	} else {
+		v.prev.next = v.next
+	}
+	if v.next == nil {
+		l.last = v.prev
+	} else {
+		v.next.prev = v.prev
+	}
+	v.in, v.prev, v.next = nil, nil, nil
+	l.n--
+}
