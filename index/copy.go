@@ -288,6 +288,28 @@ func (c *Copy) entry(s *shard, raw []byte) (Entry, error) {
 	return e, nil
 }
 
+// Packs returns the packs that hold the entries. An error is ErrNoCopy, or
+// fs.ErrClosed.
+func (c *Copy) Packs() (packs []Pack, err error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	defer recoverFault(debug.SetPanicOnFault(true), &err)
+	if c.db == nil {
+		return nil, fs.ErrClosed
+	}
+	records, err := c.packs.bytes(0, len(c.packs.data))
+	if err != nil {
+		return nil, err
+	}
+	packs = make([]Pack, len(records)/packSize)
+	for i := range packs {
+		if err := packs[i].parse(records[i*packSize:]); err != nil {
+			return nil, wrongRow(err)
+		}
+	}
+	return packs, nil
+}
+
 // All yields every entry, shard by shard, each sorted by id. The copy stays open
 // until the walk ends; after an error nothing follows.
 func (c *Copy) All() iter.Seq2[Entry, error] {

@@ -80,6 +80,19 @@ func ask[T any](x *Index, id blob.ID, question func(*parts, blob.ID) (T, error))
 	}
 }
 
+// Packs returns the packs that the index names. One can come more than once.
+func (x *Index) Packs() ([]Pack, error) {
+	return ask(x, blob.ID{}, func(p *parts, _ blob.ID) (packs []Pack, err error) {
+		if p.copy != nil {
+			packs, err = p.copy.Packs()
+		}
+		for _, s := range p.segments {
+			packs = append(packs, s.packs...)
+		}
+		return packs, err
+	})
+}
+
 func (p *parts) has(id blob.ID) (bool, error) {
 	if p.copy != nil {
 		if has, err := p.copy.Has(id); has || err != nil {

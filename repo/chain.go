@@ -26,21 +26,21 @@ func (c *chain) reset() { *c = chain{deltas: c.deltas[:0]} }
 // add adds what reading id takes and returns the depth of its shallowest copy.
 // It is false, and c is as before, when that were more deltas than there may be
 // or when id is not there.
-func (c *chain) add(r *Repository, id blob.ID) (depth uint8, ok bool) {
+func (c *chain) add(rely reliance, id blob.ID) (depth uint8, ok bool) {
 	deltas, sealed := len(c.deltas), c.sealed
-	if depth, ok = c.follow(r, id); !ok {
+	if depth, ok = c.follow(rely, id); !ok {
 		c.deltas, c.sealed = c.deltas[:deltas], sealed
 	}
 	return depth, ok
 }
 
-func (c *chain) follow(r *Repository, id blob.ID) (depth uint8, ok bool) {
+func (c *chain) follow(rely reliance, id blob.ID) (depth uint8, ok bool) {
 	for i := range c.deltas {
 		if c.deltas[i].id == id {
 			return c.deltas[i].depth, true
 		}
 	}
-	copies, err := r.Copies(id)
+	copies, err := rely.copies(id)
 	if err != nil || len(copies) == 0 {
 		return 0, false
 	}
@@ -57,7 +57,7 @@ func (c *chain) follow(r *Repository, id blob.ID) (depth uint8, ok bool) {
 	c.deltas = append(c.deltas, link{id, e.Depth})
 	c.sealed += int(e.Sealed)
 	for _, base := range e.Bases {
-		if _, ok := c.follow(r, base); !ok {
+		if _, ok := c.follow(rely, base); !ok {
 			return 0, false
 		}
 	}

@@ -19,6 +19,7 @@ const baseCost = 2 * 32
 // compressor it shares.
 type differ struct {
 	repo    *Repository
+	rely    reliance
 	zstd    *zstd.Encoder
 	delta   delta.Encoder
 	ops     []byte // a delta before compression
@@ -104,7 +105,7 @@ func (d *differ) compare(ctx context.Context, from *base, like likeness, data []
 // open adds a base, unless reading it takes too many deltas already or it cannot
 // be read, which check will tell.
 func (d *differ) open(ctx context.Context, id blob.ID) error {
-	depth, ok := d.chain.add(d.repo, id)
+	depth, ok := d.chain.add(d.rely, id)
 	if !ok {
 		return nil
 	}
@@ -132,7 +133,7 @@ func (d *differ) keep(used uint8, b *pack.Blob) {
 	if kept < opened {
 		d.chain.reset()
 		for _, id := range d.ids {
-			d.chain.add(d.repo, id)
+			d.chain.add(d.rely, id)
 		}
 	}
 	b.Bases, b.Depth = d.ids, 1+slices.Max(d.depths)

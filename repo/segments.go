@@ -270,6 +270,25 @@ func (r *Repository) Copies(id blob.ID) ([]index.Entry, error) {
 	return copies, err
 }
 
+// IndexedPacks returns the packs that index segments name.
+func (r *Repository) IndexedPacks(ctx context.Context) (map[[32]byte]index.Pack, error) {
+	if err := r.needIndex(ctx); err != nil {
+		return nil, err
+	}
+	known, err := r.index.Packs()
+	if errors.Is(err, index.ErrNoCopy) {
+		if err := r.withoutCopy(); err != nil {
+			return nil, err
+		}
+		known, err = r.index.Packs()
+	}
+	packs := make(map[[32]byte]index.Pack, len(known))
+	for _, p := range known {
+		packs[p.Name] = p
+	}
+	return packs, err
+}
+
 // withoutCopy goes on with the segments alone, because the local copy turned out
 // to be damaged; it is removed, so that the next load makes another.
 func (r *Repository) withoutCopy() error {
@@ -309,19 +328,4 @@ func (r *Repository) currentSegments(ctx context.Context) (map[index.SegmentName
 		all[n] = s
 	}
 	return index.Current(all), nil
-}
-
-// IndexedPacks returns the packs that index segments name.
-func (r *Repository) IndexedPacks(ctx context.Context) (map[[32]byte]index.Pack, error) {
-	segments, err := r.currentSegments(ctx)
-	if err != nil {
-		return nil, err
-	}
-	packs := map[[32]byte]index.Pack{}
-	for _, s := range segments {
-		for _, p := range s.Packs() {
-			packs[p.Name] = p
-		}
-	}
-	return packs, nil
 }

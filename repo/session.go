@@ -17,6 +17,8 @@ type Session struct {
 	Name Name
 	repo *Repository
 	now  func() time.Time
+	rely reliance
+	lost bool
 }
 
 // The kinds of sessions.
@@ -47,8 +49,11 @@ func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Tim
 	if err := r.create(ctx, seal.Session, "sessions/"+name.String(), record); err != nil {
 		return nil, fmt.Errorf("open a session: %w", err)
 	}
-	s := &Session{Name: name, repo: r, now: now}
+	s := &Session{Name: name, repo: r, now: now, rely: reliance{repo: r}}
 	err = r.Refresh(ctx)
+	if err == nil {
+		err = s.avoidLost(ctx)
+	}
 	if err == nil && kind == Create {
 		for object, bad := range r.BadSegments() {
 			err = &DamagedError{Object: object, Err: fmt.Errorf("%w; \"holdfast repo rebuild-index\" makes the index anew", bad)}
@@ -59,6 +64,32 @@ func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Tim
 	}
 	return s, nil
 }
+
+// avoidLost keeps what the session writes from relying on packs that are lost:
+// what was in them is stored anew where it is met again.
+func (s *Session) avoidLost(ctx context.Context) error {
+	lost, err := s.repo.LostPacks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range lost {
+		s.avoid(p.Name)
+	}
+	s.lost = len(lost) > 0
+	return nil
+}
+
+func (s *Session) avoid(pack [32]byte) {
+	if s.rely.avoid == nil {
+		s.rely.avoid = map[[32]byte]bool{}
+	}
+	s.rely.avoid[pack] = true
+}
+
+// LostPacks reports whether packs were missing when the session began. What is
+// the same as in an older snapshot must be read and put all the same then, or
+// the new one lacks what that one has lost.
+func (s *Session) LostPacks() bool { return s.lost }
 
 // End closes the session, whether it was committed or not.
 func (s *Session) End(ctx context.Context) error {

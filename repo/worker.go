@@ -32,7 +32,7 @@ func newWorker(w *Writer) *worker {
 	if err != nil {
 		panic("repo: zstd options: " + err.Error())
 	}
-	return &worker{w: w, hasher: blob.NewHasher(w.repo.idKey()), zstd: encoder, differ: differ{repo: w.repo, zstd: encoder}}
+	return &worker{w: w, hasher: blob.NewHasher(w.repo.idKey()), zstd: encoder, differ: differ{repo: w.repo, rely: w.rely, zstd: encoder}}
 }
 
 func (k *worker) store(ctx context.Context, j *job) error {

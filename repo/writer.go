@@ -28,6 +28,7 @@ const (
 type Writer struct {
 	repo    *Repository
 	session Name
+	rely    reliance
 	now     func() time.Time
 
 	jobs    chan *job    // chunks of streams that have several
@@ -91,11 +92,11 @@ func (s *Session) Write(ctx context.Context, f func(context.Context, *Writer) er
 
 func newWriter(s *Session) *Writer {
 	r, workers := s.repo, runtime.GOMAXPROCS(0)
-	w := &Writer{repo: r, session: s.Name, now: s.now, jobs: make(chan *job, 2*workers), idle: make(chan *worker, workers)}
+	w := &Writer{repo: r, session: s.Name, now: s.now, rely: s.rely, jobs: make(chan *job, 2*workers), idle: make(chan *worker, workers)}
 	for range workers {
 		w.idle <- newWorker(w)
 	}
-	w.claims.known = r.has
+	w.claims.known = s.rely.has
 	w.pending.w = w
 	for c := range w.packers {
 		w.packers[c].w = w

@@ -53,6 +53,9 @@ func (c *Creation) Create(ctx context.Context, session *repo.Session) (*repo.Sna
 	if err != nil {
 		return nil, err
 	}
+	if session.LostPacks() {
+		s.Parent = repo.Name{} // what it holds may be lost: all is read and put again
+	}
 	parent, err := c.parentEntries(ctx, s.Parent)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,81 @@
+package repo_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"holdfast/internal/storage/storagetest"
+	"holdfast/repo"
+)
+
+// TestWhatIsLostIsStoredAnew: a blob in a pack that has vanished, or that is not
+// as long as it was, is not known any more, nor is what can only be read with it.
+// The next create heals itself and whatever older snapshot has the same content.
+func TestWhatIsLostIsStoredAnew(t *testing.T) {
+	m := twoDays(t)
+	for _, d := range []damage{
+		{"missing", func(s *storagetest.Memory, o string) { _ = s.Delete(context.Background(), o) }},
+		{"cut", func(s *storagetest.Memory, o string) { data, _ := s.Object(o); s.Replace(o, data[:len(data)-1]) }},
+		{"longer", func(s *storagetest.Memory, o string) { data, _ := s.Object(o); s.Replace(o, append(data, 0)) }},
+	} {
+		packs := 0
+		for _, object := range m.store.Names() {
+			if !strings.HasPrefix(object, "packs/") {
+				continue
+			}
+			packs++
+			for _, cache := range []string{"", t.TempDir()} {
+				state := m.store.Clone()
+				mustOpenWith(t, state, cache)
+				d.apply(state, object)
+				session, err := mustOpenWith(t, state, cache).Begin(t.Context(), repo.Create, now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !session.LostPacks() {
+					t.Errorf("%s %s: the session does not know", d.name, object)
+				}
+				first := put(t, mustOpenWith(t, state, cache), m.contents[0], nil)
+				second := put(t, mustOpenWith(t, state, cache), m.contents[1], first)
+				r := mustOpenWith(t, state, cache)
+				for i, s := range []*repo.Snapshot{first, second} {
+					mustHold(t, r, s, m.contents[i])
+					mustHold(t, r, m.snapshots[i], m.contents[i])
+				}
+			}
+		}
+		if packs < 4 {
+			t.Fatalf("%d packs only", packs)
+		}
+	}
+}
+
+// TestNoDeltaOfALostBase: what a delta is made from can be read without the packs
+// that are lost, at the depth that the delta says.
+func TestNoDeltaOfALostBase(t *testing.T) {
+	m := twoDays(t)
+	third := files{"dump.sql": bytes.Replace(m.contents[1]["dump.sql"], []byte("(100,"), []byte("(7777777,"), 1)}
+	for _, object := range m.store.Names() {
+		if !strings.HasPrefix(object, "packs/") {
+			continue
+		}
+		state := m.store.Clone()
+		r := mustOpen(t, state)
+		base := m.snapshots[1].Root.Content // whose listing tells the bases, read before the loss
+		bases := map[string]bool{}
+		for e, err := range r.Children(t.Context(), m.snapshots[1].Root) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			bases[e.Name] = true
+		}
+		_ = state.Delete(t.Context(), object)
+		if len(base.Refs) == 0 || !bases["dump.sql"] {
+			t.Fatal("nothing to make deltas of")
+		}
+		s := put(t, r, third, m.snapshots[1]) // r still has the listing at hand
+		mustHold(t, mustOpen(t, state), s, third)
+	}
+}
