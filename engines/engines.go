@@ -56,6 +56,11 @@ type Service struct {
 	// Exclude holds patterns in gitignore syntax; a mount's paths are matched as
 	// Name/path. What they match is neither read nor, by a restore, touched.
 	Exclude []string
+	// SchemaOnly holds patterns of tables whose rows are worth nothing: caches,
+	// sessions. A snapshot holds the definition of what they match, but none of its
+	// rows, and says so in its Notes; a restore makes such a table empty, and says so
+	// too. Matches says what a pattern is, and decides.
+	SchemaOnly []string
 	// Avoid lists absolute paths that must not even be opened: the repository,
 	// the cache, and SQLite files that belong to a service, with their -wal, -shm
 	// and -journal. (Closing any descriptor of an open SQLite file drops the
@@ -88,6 +93,9 @@ type Engine struct {
 	Name    string   // as recorded in snapshots: "sqlite"
 	Schemes []string // URL schemes it answers to
 	Grain   Grain
+	// Tables is set where data consist of tables, so that Service.SchemaOnly has a
+	// meaning. Other engines never see one.
+	Tables bool
 	// Source and Target do no I/O; they refuse a Service that can never work,
 	// saying what was found and what is expected.
 	Source func(Service) (Source, error)

@@ -66,6 +66,9 @@ type Service struct {
 	Name     string
 	URL      *url.URL // without a password; of a sqlite service the Path is absolute
 	Password Secret
+	// SchemaOnly are patterns of tables whose rows are left out, and names of known
+	// lists of them, as written; TablePatterns has the patterns.
+	SchemaOnly []string
 
 	passwordFile string // absolute; Select reads it
 	at           Problem

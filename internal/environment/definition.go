@@ -14,13 +14,15 @@ type Definition struct {
 type ServiceDefinition struct {
 	Name string `json:"name"`
 	URL  string `json:"url"`
+	// SchemaOnly is as written: with the names of lists.
+	SchemaOnly []string `json:"schema_only,omitempty"`
 }
 
 // Definition returns e as it is sealed into a snapshot.
 func (e Environment) Definition() Definition {
 	d := Definition{Mounts: e.Mounts, Exclude: e.Exclude, Timezone: e.Timezone, Parent: e.Parent}
 	for _, s := range e.Services {
-		d.Services = append(d.Services, ServiceDefinition{Name: s.Name, URL: s.URL.String()})
+		d.Services = append(d.Services, ServiceDefinition{Name: s.Name, URL: s.URL.String(), SchemaOnly: s.SchemaOnly})
 	}
 	return d
 }

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// service reads a URL, or a URL with its password apart.
+// service reads a URL, or a URL with its password apart and more.
 func (d *document) service(c *Config, f field) (Service, bool) {
 	s := Service{Name: f.key, at: Problem{File: d.file, Line: f.line, Path: f.path}}
 	at := f
@@ -17,6 +17,7 @@ func (d *document) service(c *Config, f field) (Service, bool) {
 	if n := d.resolve(f); n != nil && n.Kind == yaml.MappingNode {
 		fields := d.known(f, serviceKeys...)
 		password, passwordFile = fields["password"], fields["password_file"]
+		s.SchemaOnly = d.schemaOnly(fields["schema_only"])
 		var ok bool
 		if at, ok = fields["url"]; !ok {
 			d.problem(f, "has no url; expected a URL, or url with password or password_file")

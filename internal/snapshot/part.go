@@ -26,12 +26,16 @@ func Parts(e environment.Environment, known []engines.Engine, avoid []string, li
 		if err != nil {
 			return fmt.Errorf("service %s: %w", s.Name, err)
 		}
+		if len(s.SchemaOnly) > 0 && !engine.Tables {
+			return fmt.Errorf("service %s: schema_only is for databases with tables; %s: has none that could be left out", s.Name, s.URL.Scheme)
+		}
 		s.Avoid, s.Live = avoid, live
 		parts = append(parts, Part{s, engine, mount})
 		return nil
 	}
 	for _, s := range e.Services {
-		if err := add(engines.Service{Name: s.Name, URL: s.URL, Password: string(s.Password)}, false); err != nil {
+		service := engines.Service{Name: s.Name, URL: s.URL, Password: string(s.Password), SchemaOnly: s.TablePatterns()}
+		if err := add(service, false); err != nil {
 			return nil, err
 		}
 	}
