@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"holdfast/engines"
 )
 
 // table is a base table or a sequence, as it is defined.
@@ -20,6 +22,8 @@ type table struct {
 	snapshots bool
 	// remote is whether the rows are somewhere else and not saved.
 	remote bool
+	// schemaOnly is whether the rows are left out because the user wants it so.
+	schemaOnly bool
 	// versioned is whether the server keeps the table's history, history whether
 	// it is saved: its columns are then among columns.
 	versioned, history bool
@@ -98,6 +102,7 @@ func (s *session) tables(ctx context.Context) ([]table, error) {
 		}
 		t.sequence, t.versioned = kind == "SEQUENCE", kind == "SYSTEM VERSIONED"
 		t.remote = slices.Contains([]string{"MRG_MyISAM", "FEDERATED", "SPIDER", "CONNECT", "OQGRAPH", "BLACKHOLE"}, t.engine)
+		t.schemaOnly = !t.sequence && engines.Matches(s.place.schemaOnly, t.name)
 		tables = append(tables, t)
 		return nil
 	})

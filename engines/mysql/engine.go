@@ -14,6 +14,7 @@ var Engine = engines.Engine{
 	Name:    "mysql",
 	Schemes: []string{"mysql", "mariadb"},
 	Grain:   engines.Fine,
+	Tables:  true,
 	Source: func(s engines.Service) (engines.Source, error) {
 		p, err := placeOf(s)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,6 +35,9 @@ type loading struct {
 	content engines.Content
 	keys    map[string]string // ALTER TABLE … ADD KEY, by table
 	foreign []string          // ALTER TABLE … ADD CONSTRAINT … FOREIGN KEY
+
+	mu   sync.Mutex
+	bare []string // tables whose rows are not in the snapshot, because they were left out
 }
 
 // schema creates the tables and sequences, without foreign keys, which may refer
@@ -194,14 +198,22 @@ func (l *loading) table(ctx context.Context, s *session, name, kind string) erro
 			return err
 		}
 	}
+	if script.comment == saidSchemaOnly {
+		l.mu.Lock()
+		l.bare = append(l.bare, name)
+		l.mu.Unlock()
+	}
 	return s.verify(ctx, name, kind, script.comment)
 }
 
 // verify counts a table's rows and lets the server check its indexes. said is the
 // last line of the stream.
 func (s *session) verify(ctx context.Context, name, kind, said string) error {
-	if said == "no rows" {
+	switch said {
+	case saidRemote:
 		return nil
+	case saidSchemaOnly:
+		said = "0 rows"
 	}
 	count, ok := strings.CutSuffix(said, " rows")
 	want, err := strconv.ParseUint(count, 10, 64)

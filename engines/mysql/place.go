@@ -22,6 +22,8 @@ type place struct {
 	user     string
 	address  string // for messages: host:port, or the socket's path
 	config   *driver.Config
+	// schemaOnly are patterns of tables whose rows are left out.
+	schemaOnly []string
 }
 
 // placeOf reads a service's URL.
@@ -73,7 +75,8 @@ func placeOf(s engines.Service) (place, error) {
 	if u.Hostname() == "" && config.Net == "tcp" {
 		return want("no host in the address")
 	}
-	return place{service: s.Name, database: database, user: config.User, address: config.Addr, config: config}, nil
+	return place{service: s.Name, database: database, user: config.User, address: config.Addr, config: config,
+		schemaOnly: s.SchemaOnly}, nil
 }
 
 // pool returns a pool that opens nothing yet.

@@ -53,6 +53,24 @@ func (t table) begin(counter string) []byte {
 // end is the stream's text after the last row.
 func end(count uint64) []byte { return fmt.Appendf(nil, "COMMIT;\n-- %d rows\n", count) }
 
+// The last lines of streams that hold no rows, for what reason.
+const (
+	saidRemote     = "no rows"
+	saidSchemaOnly = "rows left out"
+)
+
+// rowless reports whether the table's rows are not saved.
+func (t table) rowless() bool { return t.remote || t.schemaOnly }
+
+// withoutRows is the stream of such a table.
+func (t table) withoutRows() []byte {
+	said := saidRemote
+	if t.schemaOnly {
+		said = saidSchemaOnly
+	}
+	return fmt.Appendf(t.begin(""), "COMMIT;\n-- %s\n", said)
+}
+
 // query is the SELECT that reads the table.
 func (t table) query() string {
 	var list []string

@@ -142,10 +142,12 @@ func oneLine(s string) string { return strings.Map(func(r rune) rune { return ma
 
 // remarks tells what is not at the mark's instant, or not there at all.
 func (s *source) remarks(result *engines.Result) {
-	var later []string
+	var later, bare []string
 	for _, t := range s.catalog.tables {
 		path := s.service + "/" + tablesDir + "/" + fileName(t.name)
 		switch {
+		case t.schemaOnly:
+			bare = append(bare, t.name)
 		case t.remote:
 			result.Notes = append(result.Notes, fmt.Sprintf("table %s: engine %s keeps its rows elsewhere; only its definition was saved", t.name, t.engine))
 		case t.versioned && !t.history:
@@ -153,6 +155,9 @@ func (s *source) remarks(result *engines.Result) {
 		case !t.snapshots && !t.sequence && s.pinned[t.name] == nil && s.retired == nil:
 			later = append(later, fmt.Sprintf("%s (%s)", t.name, t.engine))
 		}
+	}
+	if len(bare) > 0 {
+		result.Notes = append(result.Notes, "without rows, as configured (schema_only): "+strings.Join(bare, ", "))
 	}
 	if len(later) > 0 {
 		result.Notes = append(result.Notes, "not at the mark's instant, because their engines have no snapshots: "+strings.Join(later, ", "))
@@ -268,8 +273,11 @@ func (out *output) table(ctx context.Context, reader *session, t table) (e tree.
 	switch text := out.pinned[t.name]; {
 	case text != nil:
 		return out.put(ctx, path, bytes.NewReader(text))
-	case t.remote:
-		return out.put(ctx, path, bytes.NewReader(append(t.begin(""), "COMMIT;\n-- no rows\n"...)))
+	case t.rowless():
+		if _, err := reader.unchanged(ctx, t); err != nil {
+			return e, err
+		}
+		return out.put(ctx, path, bytes.NewReader(t.withoutRows()))
 	}
 	err = reader.read(ctx, t, func(r *rowReader) error {
 		e, err = out.put(ctx, path, r)
@@ -284,8 +292,8 @@ func (s *session) sequence(ctx context.Context, t table) ([]byte, error) {
 	if err := s.one(ctx, "SELECT next_not_cached_value, cycle_count FROM "+quote(t.name), &next, &cycles); err != nil {
 		return nil, lost(t, err)
 	}
-	return fmt.Appendf(nil, "-- Sequence %s\n%sDO SETVAL(%s, %s, 0, %s);\n-- no rows\n",
-		quote(t.name), header(dataMode), quote(t.name), next, cycles), nil
+	return fmt.Appendf(nil, "-- Sequence %s\n%sDO SETVAL(%s, %s, 0, %s);\n-- %s\n",
+		quote(t.name), header(dataMode), quote(t.name), next, cycles, saidRemote), nil
 }
 
 // read reads a table within the session's transaction. The table's definition is
@@ -293,12 +301,9 @@ func (s *session) sequence(ctx context.Context, t table) ([]byte, error) {
 // read and nobody could change it; then it is let go, so that nobody who wants to
 // change it has to wait for the rest.
 func (s *session) read(ctx context.Context, t table, use func(*rowReader) error) error {
-	create, counter, err := s.definition(ctx, t)
+	counter, err := s.unchanged(ctx, t)
 	if err != nil {
-		return lost(t, err)
-	}
-	if !bytes.Equal(create, t.create) {
-		return fmt.Errorf("table %s: its definition changed: %w", t.name, engines.ErrPointLost)
+		return err
 	}
 	if err := s.exec(ctx, "SAVEPOINT holdfast"); err != nil {
 		return err
@@ -317,6 +322,19 @@ func (s *session) read(ctx context.Context, t table, use func(*rowReader) error)
 		return fmt.Errorf("table %s was changed, renamed or truncated after the mark: %w", t.name, engines.ErrPointLost)
 	}
 	return s.exec(ctx, "ROLLBACK TO SAVEPOINT holdfast")
+}
+
+// unchanged returns ErrPointLost unless the table's definition is the one that was
+// read before, and the AUTO_INCREMENT counter as it is now.
+func (s *session) unchanged(ctx context.Context, t table) (counter string, err error) {
+	create, counter, err := s.definition(ctx, t)
+	if err != nil {
+		return "", lost(t, err)
+	}
+	if !bytes.Equal(create, t.create) {
+		return "", fmt.Errorf("table %s: its definition changed: %w", t.name, engines.ErrPointLost)
+	}
+	return counter, nil
 }
 
 // rows lets use read a table's rows, without the detour that database/sql takes

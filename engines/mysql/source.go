@@ -278,7 +278,7 @@ func (s *source) pin(ctx context.Context) error {
 	}
 	left := int64(maxPinned)
 	for _, t := range s.catalog.tables {
-		if t.snapshots || t.remote || t.sequence || t.size > left {
+		if t.snapshots || t.rowless() || t.sequence || t.size > left {
 			continue
 		}
 		left -= t.size

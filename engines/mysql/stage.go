@@ -40,12 +40,16 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 		return engines.Staged{}, err
 	}
 	j = journal{Phase: phaseStaged}
-	if err := t.build(ctx, parts, content, &j); err != nil {
+	bare, err := t.build(ctx, parts, content, &j)
+	if err != nil {
 		return engines.Staged{}, err
 	}
 	staged, err := t.rehearse(ctx, parts, content, &j)
 	if err != nil {
 		return staged, err
+	}
+	if len(bare) > 0 {
+		staged.Notes = append(staged.Notes, "empty from now on, because the snapshot holds none of their rows (schema_only): "+strings.Join(bare, ", "))
 	}
 	return staged, t.writeJournal(ctx, j)
 }
@@ -94,28 +98,29 @@ func partsOf(ctx context.Context, entries []tree.Entry, content engines.Content)
 	return p, nil
 }
 
-// build makes the tables in the staging database and fills them.
-func (t *target) build(ctx context.Context, p parts, content engines.Content, j *journal) error {
+// build makes the tables in the staging database and fills them. It returns those
+// whose rows the snapshot was not to hold.
+func (t *target) build(ctx context.Context, p parts, content engines.Content, j *journal) (bare []string, err error) {
 	l := loading{target: t, parts: p, content: content, keys: map[string]string{}}
 	if err := l.schema(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := l.tables(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := l.foreignKeys(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	c, err := t.control.defaults(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	j.NewCharset, j.NewCollation = c.charset, c.collation
 	if j.Tables, err = t.tablesOf(ctx, t.staging); err != nil {
-		return err
+		return nil, err
 	}
 	j.Defaults, err = t.sequenceDefaults(ctx)
-	return err
+	return slices.Sorted(slices.Values(l.bare)), err
 }
 
 // sequenceDefaults lets defaults of columns that name a sequence name that of the
