@@ -25,7 +25,20 @@ const shardTarget = 1 << 20
 // times, one shard at a time: a 64th of all entries once there are a million.
 // Segments that others supersede count as contained, but their entries do not.
 func Build(ctx context.Context, dir string, segments map[SegmentName]*Segment) error {
-	return buildCopy(ctx, dir, sortedNames(segments), sourcesOf(Current(segments)))
+	return publishCopy(ctx, dir, sortedNames(segments), sourcesOf(Current(segments)))
+}
+
+// Temporary is Build for one use: the file is gone from the directory when
+// Temporary returns, and from the disk when the Copy is closed.
+func Temporary(ctx context.Context, dir string, segments map[SegmentName]*Segment) (c *Copy, err error) {
+	err = buildCopy(ctx, dir, sortedNames(segments), sourcesOf(Current(segments)), func(path string) error {
+		c, err = Open(filepath.Dir(path))
+		return err
+	})
+	if err != nil && c != nil {
+		err = errors.Join(err, c.Close())
+	}
+	return c, err
 }
 
 // Extend is Build for the segments of an open copy and newer ones, and need not
@@ -41,7 +54,7 @@ func Extend(ctx context.Context, dir string, base *Copy, newer map[SegmentName]*
 		}
 	}
 	sources := append(sourcesOf(Current(newer)), source{"the copy before", base.entries, base.All()})
-	return buildCopy(ctx, dir, mergeNames(base.segments, names), sources)
+	return publishCopy(ctx, dir, mergeNames(base.segments, names), sources)
 }
 
 // source is some of the entries that go into a copy.
@@ -60,7 +73,16 @@ func sourcesOf(segments map[SegmentName]*Segment) []source {
 	return sources
 }
 
-func buildCopy(ctx context.Context, dir string, names []SegmentName, sources []source) (err error) {
+// publishCopy builds a copy and puts it into its place in dir.
+func publishCopy(ctx context.Context, dir string, names []SegmentName, sources []source) error {
+	return buildCopy(ctx, dir, names, sources, func(path string) error {
+		return os.Rename(path, filepath.Join(dir, copyFile))
+	})
+}
+
+// buildCopy builds a copy beside dir's and hands its path to take, after which the
+// file is removed.
+func buildCopy(ctx context.Context, dir string, names []SegmentName, sources []source, take func(path string) error) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("build the local copy of the index: %w", err)
@@ -86,7 +108,7 @@ func buildCopy(ctx context.Context, dir string, names []SegmentName, sources []s
 	if err := writeCopy(ctx, path, names, spills); err != nil {
 		return err
 	}
-	return os.Rename(path, filepath.Join(dir, copyFile))
+	return take(path)
 }
 
 func shardBits(sources []source) int {

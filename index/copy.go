@@ -64,6 +64,7 @@ type shard struct {
 	checked
 	length int // rows
 	ids    int // base ids
+	first  int // place of the first row among those of all shards
 }
 
 // Open opens the copy in a directory: ErrNoCopy where it is missing, damaged, of
@@ -153,10 +154,16 @@ func (c *Copy) load() (err error) {
 		c.segments = append(c.segments, SegmentName(names))
 	}
 	c.shards = make([]shard, 1<<c.bits)
+	rows := 0
 	for i := range c.shards {
 		if err := c.loadShard(i); err != nil {
 			return err
 		}
+		c.shards[i].first = rows
+		rows += c.shards[i].length
+	}
+	if uint64(rows) != c.entries {
+		return fmt.Errorf("%w: %d rows, its head says %d", ErrNoCopy, rows, c.entries)
 	}
 	return nil
 }
@@ -248,12 +255,18 @@ func (c *Copy) search(id *blob.ID) ([]byte, *shard, error) {
 	if c.db == nil {
 		return nil, nil, fs.ErrClosed
 	}
+	s, sp := c.spanOf(id)
+	_, raw, err := search(s, sp, id, nil)
+	return raw, s, err
+}
+
+// spanOf returns the shard in which an id can be, and where in it.
+func (c *Copy) spanOf(id *blob.ID) (*shard, span) {
 	prefix := int(id[0]) >> (8 - c.bits)
 	s := &c.shards[prefix]
 	sp := span{hi: s.length}
 	sp.lowKey, sp.highKey = keysOf(prefix, c.bits)
-	raw, err := search(s, sp, id, nil)
-	return raw, s, err
+	return s, sp
 }
 
 // rows implements table.

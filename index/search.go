@@ -34,11 +34,12 @@ type span struct {
 // then it halves.
 const guesses = 4
 
-// search returns the raw rows of id, in their order; none if it is not there.
+// search returns the raw rows of id, in their order, and the place of the first
+// in the table; none if it is not there.
 //
 // Every step reads one window and leaves less than the span before it, so any
 // bytes come to an end.
-func search(t table, s span, id *blob.ID, buf []byte) ([]byte, error) {
+func search(t table, s span, id *blob.ID, buf []byte) (at int, raw []byte, err error) {
 	end, want := s.hi, key(id[:])
 	for step := 0; s.lo < s.hi; step++ {
 		middle := s.lo + (s.hi-s.lo)/2
@@ -49,7 +50,7 @@ func search(t table, s span, id *blob.ID, buf []byte) ([]byte, error) {
 		to := min(s.hi, middle-middle%window+window)
 		raw, err := t.rows(from, to, buf)
 		if err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		below := sort.Search(to-from, func(i int) bool { return bytes.Compare(raw[i*rowSize:][:blob.Size], id[:]) >= 0 })
 		switch {
@@ -60,7 +61,7 @@ func search(t table, s span, id *blob.ID, buf []byte) ([]byte, error) {
 		default:
 			same := leading(raw[below*rowSize:], id)
 			if len(same)+below*rowSize < len(raw) || to == end {
-				return same, nil
+				return from + below, same, nil
 			}
 			return run(t, from+below, end, id, buf) // it may go on behind the window
 		}
@@ -68,14 +69,14 @@ func search(t table, s span, id *blob.ID, buf []byte) ([]byte, error) {
 	return run(t, s.lo, end, id, buf)
 }
 
-// run returns the rows of id that stand from a place on.
-func run(t table, from, end int, id *blob.ID, buf []byte) ([]byte, error) {
+// run returns the rows of id that stand from a place on, and that place.
+func run(t table, from, end int, id *blob.ID, buf []byte) (int, []byte, error) {
 	to := min(end, from+window)
 	if from == to {
-		return nil, nil
+		return from, nil, nil
 	}
 	raw, err := t.rows(from, to, buf)
-	return leading(raw, id), err
+	return from, leading(raw, id), err
 }
 
 // leading returns the rows of id with which raw begins.

@@ -128,7 +128,7 @@ func (s *Segment) Has(id blob.ID) (bool, error) {
 	}
 	buf := s.windows.Get().(*[windowSize]byte)
 	defer s.windows.Put(buf)
-	raw, err := search(s, s.span(&id), &id, buf[:])
+	_, raw, err := search(s, s.span(&id), &id, buf[:])
 	return len(raw) > 0, err
 }
 
@@ -140,7 +140,7 @@ func (s *Segment) Lookup(id blob.ID) ([]Entry, error) {
 	}
 	buf := s.windows.Get().(*[windowSize]byte)
 	defer s.windows.Put(buf)
-	raw, err := search(s, s.span(&id), &id, buf[:])
+	_, raw, err := search(s, s.span(&id), &id, buf[:])
 	if err != nil || len(raw) == 0 {
 		return nil, err
 	}
