@@ -68,6 +68,9 @@ type Service struct {
 	Avoid []string
 	// Subpath narrows a restore to one path beneath Name; "" is all of it.
 	Subpath string
+	// Server is given to a target: what Point.Server was when the snapshot was
+	// taken, or "" where that is not known.
+	Server string
 	// Live says that the user accepts (--live) that reading gets in the way of
 	// those who write: a source then does what it would refuse otherwise, such as
 	// locking writers out for as long as it reads.
@@ -218,6 +221,9 @@ type Plan struct {
 	Replaces string
 	// Creates is set where there is nothing to replace.
 	Creates bool
+	// Warnings are what should be known before it begins, such as data of a newer
+	// server than the one that is to take it: whole sentences.
+	Warnings []string
 }
 
 // Staged tells what Stage could not make exactly as it was.

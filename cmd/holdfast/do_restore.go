@@ -169,6 +169,18 @@ func removedText(n repo.Name, plan []snapshot.Replacement) string {
 	return missingText(n, missing) + "\nwhat the environment has in their place is removed"
 }
 
+// warnBefore says what should be known before a restore, besides what it replaces.
+func (app *env) warnBefore(r *snapshot.Restoration, plan []snapshot.Replacement) {
+	if text := removedText(r.Snapshot.Name, plan); text != "" {
+		app.console.warn("%s", text)
+	}
+	for _, p := range plan {
+		for _, text := range p.Warnings {
+			app.console.warn("%s: %s", p.Name, text)
+		}
+	}
+}
+
 func (app *env) dryRestore(ctx context.Context, r *opened, restoration *snapshot.Restoration) error {
 	defer restoration.Close()
 	if err := r.Refresh(ctx); err != nil {
@@ -191,9 +203,7 @@ func (app *env) dryRestore(ctx context.Context, r *opened, restoration *snapshot
 		if _, err := fmt.Fprintln(w, strings.Join(planText(restoration, plan), "\n")); err != nil {
 			return err
 		}
-		if text := removedText(restoration.Snapshot.Name, plan); text != "" {
-			app.console.warn("%s", text)
-		}
+		app.warnBefore(restoration, plan)
 		return nil
 	})
 }
@@ -249,9 +259,7 @@ func (app *env) agree(ctx context.Context, r *snapshot.Restoration, token string
 	for _, line := range planText(r, plan) {
 		app.console.say("%s", line)
 	}
-	if text := removedText(r.Snapshot.Name, plan); text != "" {
-		app.console.warn("%s", text)
-	}
+	app.warnBefore(r, plan)
 	app.console.say("There is no gate, so requests are not held: visitors may see a mixture while data is swapped")
 	if !r.Safety {
 		app.console.say("What is replaced will not be kept: this cannot be undone")

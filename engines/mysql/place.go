@@ -24,6 +24,8 @@ type place struct {
 	config   *driver.Config
 	// schemaOnly are patterns of tables whose rows are left out.
 	schemaOnly []string
+	// taken is the server that a snapshot comes from, "" where that is not known.
+	taken string
 }
 
 // placeOf reads a service's URL.
@@ -76,7 +78,7 @@ func placeOf(s engines.Service) (place, error) {
 		return want("no host in the address")
 	}
 	return place{service: s.Name, database: database, user: config.User, address: config.Addr, config: config,
-		schemaOnly: s.SchemaOnly}, nil
+		schemaOnly: s.SchemaOnly, taken: s.Server}, nil
 }
 
 // pool returns a pool that opens nothing yet.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -520,7 +521,7 @@ func TestPlanTellsWhatItReplaces(t *testing.T) {
 	s, _, _, _, entries := shopWithSnapshot(t)
 	s.server.Exec("CREATE DATABASE empty")
 	for database, want := range map[string]engines.Plan{"empty": {Creates: true}, "nothing": {Creates: true}} {
-		if plan, err := s.target("root", "", database, testToken).Plan(t.Context(), entries); err != nil || plan != want {
+		if plan, err := s.target("root", "", database, testToken).Plan(t.Context(), entries); err != nil || !reflect.DeepEqual(plan, want) {
 			t.Errorf("%s: %+v, %v", database, plan, err)
 		}
 	}
@@ -538,5 +539,28 @@ func TestSubpathAndTokens(t *testing.T) {
 	service.Subpath = ""
 	if _, err := Engine.Target(service, "`; DROP"); err == nil {
 		t.Error("a token that is none was accepted")
+	}
+}
+
+func TestANewerServersDataAreWarnedOf(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)")
+	_, result, point := s.capture("shop")
+	for server, want := range map[string]string{"MariaDB 99.1.2": "the snapshot is of MariaDB 99.1.2", point.Server: "", "": "", "MariaDB 10.5.1": ""} {
+		service := s.service("root", "", "shop")
+		service.Server = server
+		target, err := newTarget(service, testToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer target.Close()
+		plan, err := target.Plan(t.Context(), result.Entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(plan.Warnings, "\n")
+		if !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("taken from %q: warnings %q", server, got)
+		}
 	}
 }

@@ -46,6 +46,29 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err := t.open(ctx); err != nil {
 		return engines.Plan{}, err
 	}
+	plan, err := t.replaces(ctx)
+	if err != nil {
+		return engines.Plan{}, err
+	}
+	plan.Warnings, err = t.warnings()
+	return plan, err
+}
+
+// warnings says what may not work because the servers differ.
+func (t *target) warnings() ([]string, error) {
+	here, err := serverOf(t.control.version)
+	switch {
+	case err != nil || t.taken == "":
+		return nil, err
+	case engines.Older(here, t.taken, 2):
+		return []string{fmt.Sprintf("the snapshot is of %s, and the server at %s is %s, which is older: what it does not know yet fails the restore before anything is replaced",
+			t.taken, t.address, here)}, nil
+	}
+	return nil, nil
+}
+
+// replaces looks at what is there now, and refuses what could not be replaced.
+func (t *target) replaces(ctx context.Context) (engines.Plan, error) {
 	if err := t.privileges(ctx); err != nil {
 		return engines.Plan{}, err
 	}

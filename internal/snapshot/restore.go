@@ -65,6 +65,8 @@ type Replacement struct {
 	Bytes    uint64 `json:"bytes"`
 	// Missing is what the snapshot lacks of it: the restore removes that.
 	Missing []repo.Loss `json:"missing,omitempty"`
+	// Warnings are the engine's: what should be known before.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Plan finds the targets and asks each whether the restore can work. It changes
@@ -80,7 +82,7 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 	var plan []Replacement
 	for _, p := range r.Parts {
 		t := &replacement{part: p, entries: entries[p.Name]}
-		t.part.Subpath = r.Subpath
+		t.part.Subpath, t.part.Server = r.Subpath, r.serverOf(p.Name)
 		if t.target, err = p.Engine.Target(t.part.Service, token); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
@@ -93,7 +95,7 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 			return nil, fmt.Errorf("snapshot %s: %w", r.Snapshot.Name, err)
 		}
 		plan = append(plan, Replacement{Name: p.Name, Subpath: r.Subpath, Replaces: t.Plan.Replaces, Creates: t.Plan.Creates,
-			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath)})
+			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath), Warnings: t.Plan.Warnings})
 		r.Progress.Expect(e.Size)
 	}
 	return plan, nil
@@ -131,6 +133,16 @@ func (r *Restoration) choose() error {
 	}
 	r.Parts = kept
 	return nil
+}
+
+// serverOf is the server that a service of the snapshot was taken from.
+func (r *Restoration) serverOf(service string) string {
+	for _, s := range r.Snapshot.Services {
+		if s.Name == service {
+			return s.Server
+		}
+	}
+	return ""
 }
 
 func serviceNames(s *repo.Snapshot) []string {
