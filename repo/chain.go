@@ -1,6 +1,9 @@
 package repo
 
-import "holdfast/internal/blob"
+import (
+	"holdfast/index"
+	"holdfast/internal/blob"
+)
 
 // maxChain bounds how many deltas a reader applies to make one blob. What ends
 // most chains is the bytes of their deltas; a lower bound than this would make
@@ -23,45 +26,57 @@ type link struct {
 
 func (c *chain) reset() { *c = chain{deltas: c.deltas[:0]} }
 
-// add adds what reading id takes and returns the depth of its shallowest copy.
-// It is false, and c is as before, when that were more deltas than there may be
-// or when id is not there.
-func (c *chain) add(rely reliance, id blob.ID) (depth uint8, ok bool) {
-	deltas, sealed := len(c.deltas), c.sealed
-	if depth, ok = c.follow(rely, id); !ok {
-		c.deltas, c.sealed = c.deltas[:deltas], sealed
-	}
-	return depth, ok
+// add adds what reading id takes and returns the depth of its shallowest sound
+// copy. It is false, and c is as before, when that were more deltas than there may
+// be or when id has none.
+func (c *chain) add(rely *reliance, id blob.ID) (depth uint8, ok bool) {
+	return c.follow(rely, id, anyDepth)
 }
 
-func (c *chain) follow(rely reliance, id blob.ID) (depth uint8, ok bool) {
-	for i := range c.deltas {
-		if c.deltas[i].id == id {
-			return c.deltas[i].depth, true
+// follow adds what a copy of a depth below the bound takes.
+func (c *chain) follow(rely *reliance, id blob.ID, bound int) (depth uint8, ok bool) {
+	for _, known := range c.deltas {
+		if known.id == id && int(known.depth) < bound {
+			return known.depth, true
 		}
 	}
 	copies, err := rely.copies(id)
-	if err != nil || len(copies) == 0 {
+	if err != nil {
 		return 0, false
 	}
-	e := &copies[0]
+	for i := range copies {
+		e := &copies[i]
+		if int(e.Depth) >= bound {
+			break
+		}
+		deltas, sealed := len(c.deltas), c.sealed
+		if c.through(rely, e) {
+			return e.Depth, true
+		}
+		c.deltas, c.sealed = c.deltas[:deltas], sealed
+	}
+	return 0, false
+}
+
+// through adds what one copy takes.
+func (c *chain) through(rely *reliance, e *index.Entry) bool {
 	if e.Depth == 0 {
 		if c.wholeSealed == 0 {
 			c.wholeSealed, c.wholePlain = int(e.Sealed), int(e.Length)
 		}
-		return 0, true
+		return true
 	}
 	if len(c.deltas) >= maxChain-1 {
-		return 0, false
+		return false
 	}
-	c.deltas = append(c.deltas, link{id, e.Depth})
+	c.deltas = append(c.deltas, link{e.ID, e.Depth})
 	c.sealed += int(e.Sealed)
 	for _, base := range e.Bases {
-		if _, ok := c.follow(rely, base); !ok {
-			return 0, false
+		if _, ok := c.follow(rely, base, int(e.Depth)); !ok {
+			return false
 		}
 	}
-	return e.Depth, true
+	return true
 }
 
 // whole estimates what n bytes like those at the end of the chain take when

@@ -19,7 +19,7 @@ const baseCost = 2 * 32
 // compressor it shares.
 type differ struct {
 	repo    *Repository
-	rely    reliance
+	rely    *reliance
 	zstd    *zstd.Encoder
 	delta   delta.Encoder
 	ops     []byte // a delta before compression

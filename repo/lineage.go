@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,50 +31,111 @@ type lineKey struct{ project, environment string }
 
 func (k lineKey) String() string { return k.project + "/" + k.environment }
 
+// counters are the numbers of the snapshots that are accounted for.
+type counters map[lineKey]map[uint64]bool
+
+func (c counters) add(project, environment string, first, last uint64) {
+	key := lineKey{project, environment}
+	if c[key] == nil {
+		c[key] = map[uint64]bool{}
+	}
+	for n := first; n <= last; n++ {
+		c[key][n] = true
+	}
+}
+
+func (c counters) highest(key lineKey) uint64 {
+	highest := uint64(0)
+	for n := range c[key] {
+		highest = max(highest, n)
+	}
+	return highest
+}
+
 // Vanished compares the environments' counters with the snapshots that are
-// there, which come oldest first, and with what this machine saw last; then it
-// remembers what it saw.
-func (r *Repository) Vanished(all []Listed) []error {
-	counters := map[lineKey]map[uint64]bool{}
+// there, with what was purged, and with what this machine saw last; then it
+// remembers what it saw. all is what Snapshots returned.
+func (r *Repository) Vanished(ctx context.Context, all []Listed) (vanished []error, err error) {
+	present := counters{}
 	for _, s := range all {
-		key := lineKey{s.Project, s.Environment}
-		if counters[key] == nil {
-			counters[key] = map[uint64]bool{}
-		}
-		counters[key][s.Counter] = true
+		present.add(s.Project, s.Environment, s.Counter, s.Counter)
 	}
 	seen := r.seen()
-	var vanished []error
-	for key, present := range counters {
-		highest := uint64(0)
-		for n := range present {
-			highest = max(highest, n)
+	if vanished = present.vanished(seen); len(vanished) > 0 {
+		if err := r.addPurged(ctx, present); err != nil {
+			return nil, err
 		}
-		if gap := highest - uint64(len(present)); gap > 0 {
+		vanished = present.vanished(seen)
+	}
+	for key := range present {
+		seen[key.String()] = max(seen[key.String()], present.highest(key))
+	}
+	r.remember(seen)
+	return vanished, nil
+}
+
+func (c counters) vanished(seen map[string]uint64) (vanished []error) {
+	for key, numbers := range c {
+		highest := c.highest(key)
+		if gap := highest - uint64(len(numbers)); gap > 0 {
 			vanished = append(vanished, &VanishedError{Project: key.project, Environment: key.environment, Missing: gap})
 		}
 		if last := seen[key.String()]; last > highest {
 			vanished = append(vanished, &VanishedError{Project: key.project, Environment: key.environment, Missing: last - highest, Newest: true})
-		} else {
-			seen[key.String()] = highest
 		}
 	}
 	for name, last := range seen {
-		if !hasLine(counters, name) && last > 0 {
+		if !c.has(name) && last > 0 {
 			vanished = append(vanished, fmt.Errorf("all %d snapshots of %s have vanished from the repository without having been deleted", last, name))
 		}
 	}
-	r.remember(seen)
 	return vanished
 }
 
-func hasLine(counters map[lineKey]map[uint64]bool, name string) bool {
-	for key := range counters {
+func (c counters) has(name string) bool {
+	for key := range c {
 		if key.String() == name {
 			return true
 		}
 	}
 	return false
+}
+
+// addPurged adds the snapshots that are rightly gone, or going.
+func (r *Repository) addPurged(ctx context.Context, to counters) error {
+	list, err := r.Condemned(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range list.Purged {
+		to.add(p.Project, p.Environment, p.First, p.Last)
+	}
+	marks, err := r.marks(ctx)
+	if err != nil {
+		return err
+	}
+	for key := range marks {
+		if !marks.purged(key.name) || key.folder != "trash" {
+			continue
+		}
+		s, err := r.Snapshot(ctx, key.name)
+		switch {
+		case errors.Is(err, ErrNoSnapshot):
+		case err != nil:
+			return err
+		default:
+			to.add(s.Project, s.Environment, s.Counter, s.Counter)
+		}
+	}
+	return nil
+}
+
+// LastCounter returns the highest number that an environment's snapshots which
+// are gone have had; 0 if there are none. Counters are never given twice.
+func (r *Repository) LastCounter(ctx context.Context, project, environment string) (uint64, error) {
+	gone := counters{}
+	err := r.addPurged(ctx, gone)
+	return gone.highest(lineKey{project, environment}), err
 }
 
 func (r *Repository) seenFile() string {

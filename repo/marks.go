@@ -31,7 +31,12 @@ const (
 	Unpin    Action = "unpin"
 	Delete   Action = "delete"
 	Undelete Action = "undelete"
+	// Purge takes a deleted snapshot for good: no mark can follow it.
+	Purge Action = "purge"
 )
+
+// ErrPurged: the snapshot was deleted, and a collection has taken it since.
+var ErrPurged = errors.New("it was deleted, and its space is being collected; it cannot be brought back")
 
 func (a Action) folder() (string, seal.Type) {
 	if a == Pin || a == Unpin {
@@ -61,6 +66,8 @@ func (m marks) deleted(n Name) time.Time {
 	return time.Time{}
 }
 
+func (m marks) purged(n Name) bool { return m[markKey{"trash", n}].Action == Purge }
+
 // marks reads the newest mark of every snapshot.
 func (r *Repository) marks(ctx context.Context) (marks, error) {
 	newest := marks{}
@@ -78,7 +85,11 @@ func (r *Repository) marks(ctx context.Context) (marks, error) {
 				continue
 			}
 			entry := numberedMark{number: number}
-			if err := r.read(ctx, kind, info.Name, &entry.mark); err != nil {
+			err = r.read(ctx, kind, info.Name, &entry.mark)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // collected, with its snapshot, since it was listed
+			}
+			if err != nil {
 				return nil, err
 			}
 			newest[key] = entry
@@ -143,8 +154,13 @@ func (r *Repository) mark(ctx context.Context, all marks, n Name, action Action,
 	if before == "" {
 		before = map[string]Action{"pins": Unpin, "trash": Undelete}[folder]
 	}
-	if before == action {
+	switch {
+	case before == action:
 		return errMarked
+	case before == Purge:
+		return fmt.Errorf("snapshot %s: %w", n, ErrPurged)
+	case action == Purge && before != Delete:
+		return errMarked // undeleted meanwhile
 	}
 	return r.create(ctx, kind, fmt.Sprintf("%s/%s/%08d", folder, n, current.number+1), mark{At: now.UTC(), Action: action})
 }

@@ -11,14 +11,16 @@ import (
 )
 
 // Session is announced work: whoever relies on what is in the repository opens
-// one before reading the index, so that a collection running at the same time
-// waits for it. A Session's name becomes that of the snapshot it commits.
+// one before reading anything, so that a collection running at the same time waits
+// for it. A Session's name becomes that of the snapshot it commits.
 type Session struct {
 	Name Name
 	repo *Repository
 	now  func() time.Time
-	rely reliance
+	rely *reliance
 	lost bool
+	// condemned is the newest list when the session began.
+	condemned *Condemned
 }
 
 // The kinds of sessions.
@@ -26,6 +28,7 @@ const (
 	Create       = "create"
 	Restore      = "restore"
 	RebuildIndex = "rebuild-index"
+	Collect      = "gc"
 )
 
 // sessionRecord is the object sessions/NAME.
@@ -36,9 +39,12 @@ type sessionRecord struct {
 	Started time.Time `cbor:"4,keyasint"`
 }
 
-// Begin opens a session of a kind ("create", "restore", …) and brings the index
-// up to date. A create needs all of the index: what a damaged segment told must
-// not be taken over unread.
+func sessionObject(n Name) string { return "sessions/" + n.String() }
+
+// Begin opens a session of a kind ("create", "restore", …), learns what is
+// condemned, and brings the index up to date, in this order (docs/gc.md, W1 to W4).
+// A create needs all of the index: what a damaged segment told must not be taken
+// over unread.
 func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Time) (*Session, error) {
 	name, err := NewName(r.random)
 	if err != nil {
@@ -46,44 +52,37 @@ func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Tim
 	}
 	host, _ := os.Hostname() // only told to people
 	record := sessionRecord{Kind: kind, Host: host, PID: os.Getpid(), Started: now().UTC()}
-	if err := r.create(ctx, seal.Session, "sessions/"+name.String(), record); err != nil {
+	if err := r.create(ctx, seal.Session, sessionObject(name), record); err != nil {
 		return nil, fmt.Errorf("open a session: %w", err)
 	}
-	s := &Session{Name: name, repo: r, now: now, rely: reliance{repo: r}}
-	err = r.Refresh(ctx)
-	if err == nil {
-		err = s.avoidLost(ctx)
-	}
-	if err == nil && kind == Create {
-		for object, bad := range r.BadSegments() {
-			err = &DamagedError{Object: object, Err: fmt.Errorf("%w; \"holdfast repo rebuild-index\" makes the index anew", bad)}
-		}
-	}
-	if err != nil {
+	s := &Session{Name: name, repo: r, now: now, rely: &reliance{repo: r, session: name}}
+	if err := s.learn(ctx, kind); err != nil {
 		return nil, errors.Join(err, s.End(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
 
-// avoidLost keeps what the session writes from relying on packs that are lost:
-// what was in them is stored anew where it is met again.
-func (s *Session) avoidLost(ctx context.Context) error {
-	lost, err := s.repo.LostPacks(ctx)
+// learn finds out what the session may rely on. What was in packs that are lost or
+// condemned is stored anew where it is met again.
+func (s *Session) learn(ctx context.Context, kind string) (err error) {
+	r := s.repo
+	if s.condemned, err = r.Condemned(ctx); err != nil {
+		return err
+	}
+	if err := r.Refresh(ctx); err != nil {
+		return err
+	}
+	lost, good, err := r.comparePacks(ctx, s.condemned.Packs())
 	if err != nil {
 		return err
 	}
-	for _, p := range lost {
-		s.avoid(p.Name)
+	s.lost, s.rely.packs = len(lost) > 0, good
+	if kind == Create {
+		for object, bad := range r.BadSegments() {
+			return &DamagedError{Object: object, Err: fmt.Errorf("%w; \"holdfast repo rebuild-index\" makes the index anew", bad)}
+		}
 	}
-	s.lost = len(lost) > 0
 	return nil
-}
-
-func (s *Session) avoid(pack [32]byte) {
-	if s.rely.avoid == nil {
-		s.rely.avoid = map[[32]byte]bool{}
-	}
-	s.rely.avoid[pack] = true
 }
 
 // LostPacks reports whether packs were missing when the session began. What is
@@ -93,7 +92,7 @@ func (s *Session) LostPacks() bool { return s.lost }
 
 // End closes the session, whether it was committed or not.
 func (s *Session) End(ctx context.Context) error {
-	if err := s.repo.store.Delete(ctx, "sessions/"+s.Name.String()); err != nil {
+	if err := s.repo.store.Delete(ctx, sessionObject(s.Name)); err != nil {
 		return fmt.Errorf("end session %s: %w", s.Name, err)
 	}
 	return nil

@@ -207,9 +207,9 @@ type Listed struct {
 	Deleted time.Time `json:"deleted,omitzero"` // when it was put into the trash
 }
 
-// Snapshots reads all snapshots that were committed, oldest first. Damaged ones
-// do not hide the others: they are joined into the error, and what could be
-// read is returned beside it.
+// Snapshots reads all snapshots that were committed and not purged, oldest first.
+// Damaged ones do not hide the others: they are joined into the error, and what
+// could be read is returned beside it.
 func (r *Repository) Snapshots(ctx context.Context) ([]Listed, error) {
 	names, bad, err := r.snapshotNames(ctx)
 	if err != nil {
@@ -219,11 +219,18 @@ func (r *Repository) Snapshots(ctx context.Context) ([]Listed, error) {
 	if err != nil {
 		return nil, err
 	}
+	condemned, err := r.Condemned(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var all []Listed
 	for _, n := range names {
+		if marks.purged(n) || condemned.Dead(n) {
+			continue
+		}
 		s, err := r.Snapshot(ctx, n)
 		switch {
-		case errors.Is(err, ErrNoSnapshot): // a tombstone, or purged meanwhile
+		case errors.Is(err, ErrNoSnapshot): // a tombstone, or collected meanwhile
 		case err != nil:
 			bad = append(bad, err)
 		default:

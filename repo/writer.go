@@ -28,7 +28,7 @@ const (
 type Writer struct {
 	repo    *Repository
 	session Name
-	rely    reliance
+	rely    *reliance
 	now     func() time.Time
 
 	jobs    chan *job    // chunks of streams that have several

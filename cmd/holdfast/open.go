@@ -176,7 +176,8 @@ func (app *env) snapshots(ctx context.Context, o *opened) (all []repo.Listed, va
 		app.console.warn("some snapshots cannot be read: %v", err)
 		return all, nil, nil
 	}
-	return all, o.Vanished(all), nil
+	vanished, err = o.Vanished(ctx, all)
+	return all, vanished, err
 }
 
 // resolve finds the snapshot that somebody means.

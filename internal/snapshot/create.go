@@ -47,7 +47,12 @@ func (c *Creation) Create(ctx context.Context, session *repo.Session) (*repo.Sna
 		return nil, fmt.Errorf("the environment %s has neither services nor mounts", c.Environment)
 	}
 	started := c.Now()
+	gone, err := c.Repository.LastCounter(ctx, c.Project, c.Environment)
+	if err != nil {
+		return nil, err
+	}
 	s := c.draft(started)
+	s.Counter = max(s.Counter, gone+1)
 	captures, err := c.open()
 	defer closeAll(captures)
 	if err != nil {

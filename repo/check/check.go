@@ -220,7 +220,11 @@ func (c *checker) snapshots(ctx context.Context) error {
 	}
 	c.report.Snapshots = len(all)
 	if err == nil { // with some unreadable, it cannot be told whether others have vanished
-		for _, err := range c.repo.Vanished(all) {
+		vanished, err := c.repo.Vanished(ctx, all)
+		if err != nil {
+			return err
+		}
+		for _, err := range vanished {
 			c.problem("snapshots", err)
 		}
 	}

@@ -1,0 +1,87 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"holdfast/internal/seal"
+)
+
+// Announced is a session that somebody has opened and nobody has ended.
+type Announced struct {
+	Name    Name      `json:"name"`
+	Kind    string    `json:"kind"` // "" where its record cannot be read
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+}
+
+// Sessions returns the sessions that are open, in order of their names.
+func (r *Repository) Sessions(ctx context.Context) ([]Announced, error) {
+	var all []Announced
+	for info, err := range r.store.List(ctx, "sessions") {
+		if err != nil {
+			return nil, fmt.Errorf("list sessions: %w", err)
+		}
+		n, err := ParseName(strings.TrimPrefix(info.Name, "sessions/"))
+		if err != nil {
+			continue // nobody's
+		}
+		a, open, err := r.Announced(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		if open {
+			all = append(all, a)
+		}
+	}
+	return all, nil
+}
+
+// Announced returns a session, unless it has ended. One whose record is damaged
+// is open all the same.
+func (r *Repository) Announced(ctx context.Context, n Name) (a Announced, open bool, err error) {
+	var record sessionRecord
+	err = r.read(ctx, seal.Session, sessionObject(n), &record)
+	var damaged *DamagedError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return a, false, nil
+	case errors.As(err, &damaged):
+		return Announced{Name: n}, true, nil
+	}
+	return Announced{n, record.Kind, record.Host, record.PID, record.Started}, true, err
+}
+
+// EndSession ends a session that somebody else has opened: it can no longer
+// commit, unless it has done so already.
+func (r *Repository) EndSession(ctx context.Context, n Name) error {
+	err := r.create(ctx, seal.Snapshot, snapshotObject(n), tombstone{Ended: true})
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("end session %s: %w", n, err)
+	}
+	return r.store.Delete(ctx, sessionObject(n))
+}
+
+// ErrOverwrites: the storage lets an object be put where there is one. What a
+// collection relies upon does not hold there.
+var ErrOverwrites = errors.New("the storage replaces objects that are there, so nothing is ever deleted from this repository")
+
+// Probe tries to open the session a second time: ErrOverwrites if that succeeds.
+func (s *Session) Probe(ctx context.Context) error {
+	err := s.repo.create(ctx, seal.Session, sessionObject(s.Name), sessionRecord{Kind: "probe", Started: s.now().UTC()})
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err == nil:
+		return ErrOverwrites
+	}
+	return err
+}
+
+// Condemned is the newest list when the session began.
+func (s *Session) Condemned() *Condemned { return s.condemned }
