@@ -56,7 +56,7 @@ type Gate struct {
 	waiting visits        // the queue, oldest first
 	window  int           // while Releasing: how many may be running
 	changed chan struct{} // closed when state or running changed what somebody waits for
-	tally   Tally         // of the hold that is on, or was last
+	tally   *Tally        // of the hold that is on, or was last; nil before the first
 	totals  Totals
 }
 
@@ -227,7 +227,7 @@ func (g *Gate) shut(ctx context.Context) error {
 		if g.state != Open && g.state != "" {
 			return false
 		}
-		g.tally = Tally{Passed: g.passing.n}
+		g.tally = &Tally{Passed: g.passing.n}
 		g.totals.Holds++
 		g.window = max(minWindow, g.running.n)
 		g.set(Draining)
@@ -280,6 +280,9 @@ func (e *RunningError) Error() string {
 func (g *Gate) refuseAll() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.now() == Open {
+		g.tally = &Tally{}
+	}
 	for v := g.waiting.first; v != nil; v = g.waiting.first {
 		g.decide(v, refuse)
 		g.tally.Refused++

@@ -71,8 +71,7 @@ func TestHeldRequestsGoOnInOrderAndNotAllAtOnce(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Second)
-		g.release()
-		tally := g.settle(t.Context())
+		tally := g.settle(t.Context(), g.release())
 		all.Wait()
 		// Requests that go on at one moment reach the site in any order, so those of
 		// one window are compared as a set.
@@ -101,9 +100,8 @@ func TestTheQueueEmptiesThoughNobodyIsAnswered(t *testing.T) {
 			all.Go(func() { get(g, "/") })
 		}
 		synctest.Wait()
-		g.release()
 		start := time.Now()
-		g.settle(t.Context())
+		g.settle(t.Context(), g.release())
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("the queue emptied after %s", took)
 		}
@@ -158,7 +156,7 @@ func TestPastTheBoundIs503(t *testing.T) {
 		}
 		g.release()
 		all.Wait()
-		if tally := g.settle(t.Context()); tally.Refused != 1 || tally.Requests != 3 {
+		if tally := g.settle(t.Context(), g.release()); tally.Refused != 1 || tally.Requests != 3 {
 			t.Errorf("the tally is %+v", tally)
 		}
 	})
@@ -208,7 +206,7 @@ func TestARequestThatNeverEnds(t *testing.T) {
 					t.Errorf("what ran on is %+v", running)
 				}
 				g.release()
-				if tally := g.settle(t.Context()); !ends && tally.Passed != 1 {
+				if tally := g.settle(t.Context(), g.release()); !ends && tally.Passed != 1 {
 					t.Errorf("the tally is %+v, want one that passed", tally)
 				}
 				time.Sleep(2 * time.Hour)

@@ -22,6 +22,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 && r.ProtoMajor == 1 {
 		// A site may answer before it has read all; that is not ours to prevent.
 		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer can
+		// What the site has not read must be found out here: where net/http does it, after
+		// us, it reads the connection twice at once.
+		defer r.Body.Close()
 	}
 	g.Site.ServeHTTP(v, r)
 }

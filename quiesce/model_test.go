@@ -18,7 +18,7 @@ type model struct {
 	t    *testing.T
 	gate *Gate
 
-	mu       sync.Mutex
+	mu     sync.Mutex
 	inside int  // counted requests that the site works on
 	held   bool // the holder was told so, and has not released yet
 	ends   map[string]int
@@ -108,8 +108,7 @@ func (m *model) holder(random *rand.Rand) {
 		m.held = false
 		m.mu.Unlock()
 	}
-	m.gate.release()
-	m.gate.settle(context.Background())
+	m.gate.settle(context.Background(), m.gate.release())
 }
 
 // Whatever visitors and holders do: no request reaches the site while requests are

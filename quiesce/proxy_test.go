@@ -201,7 +201,7 @@ func TestAClientThatHangsUpWhileHeld(t *testing.T) {
 		client.Wait()
 		waiting(t, g, 0)
 		g.release()
-		if tally := g.settle(t.Context()); tally.Left != 1 || seen != 0 {
+		if tally := g.settle(t.Context(), g.release()); tally.Left != 1 || seen != 0 {
 			t.Errorf("%s: the tally is %+v, and the site saw %d requests", name, tally, seen)
 		}
 	}
@@ -241,7 +241,7 @@ func TestUpgradesPass(t *testing.T) {
 		}
 		g.release()
 	}
-	if tally := g.settle(t.Context()); tally.Passed != 1 || tally.Requests != 0 {
+	if tally := g.settle(t.Context(), g.release()); tally.Passed != 1 || tally.Requests != 0 {
 		t.Errorf("the tally is %+v", tally)
 	}
 }

@@ -14,8 +14,9 @@ const (
 	windowDoubles = 50 * time.Millisecond
 )
 
-// release lets the requests go on. It does nothing where nothing is held.
-func (g *Gate) release() {
+// release lets the requests go on and returns the hold's tally, for settle. It does
+// nothing where nothing is held.
+func (g *Gate) release() *Tally {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch g.state {
@@ -24,6 +25,7 @@ func (g *Gate) release() {
 		g.admit()
 		g.widenLater()
 	}
+	return g.tally
 }
 
 // admit lets as many go on as the window allows, and opens the gate once nobody
@@ -57,11 +59,14 @@ func (g *Gate) widen() {
 	g.widenLater()
 }
 
-// settle returns what became of the requests of a hold once all of them have gone
-// on.
-func (g *Gate) settle(ctx context.Context) Tally {
-	_ = g.await(ctx, func() bool { return g.state != Releasing }) // then it is what it is
+// settle returns what became of the requests of a released hold once all of them
+// have gone on.
+func (g *Gate) settle(ctx context.Context, t *Tally) Tally {
+	_ = g.await(ctx, func() bool { return g.state != Releasing || g.tally != t }) // then it is what it is
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.tally
+	if t == nil {
+		return Tally{}
+	}
+	return *t
 }

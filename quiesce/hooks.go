@@ -1,0 +1,80 @@
+package quiesce
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// DefaultHookTime bounds one hook where nothing else is said.
+const DefaultHookTime = 2 * time.Second
+
+// Hooks are commands for /bin/sh, run while requests are held.
+type Hooks struct {
+	Before []string // in this order, before anything is frozen; one that fails ends the hold
+	After  []string // once it is thawed; all of them, whatever happened
+	Time   time.Duration
+}
+
+func (h Hooks) before(ctx context.Context) error {
+	for _, command := range h.Before {
+		if err := h.run(ctx, command); err != nil {
+			return fmt.Errorf("--before %q: %w", command, err)
+		}
+	}
+	return nil
+}
+
+func (h Hooks) after() (trouble []string) {
+	for _, command := range h.After {
+		if err := h.run(context.Background(), command); err != nil {
+			trouble = append(trouble, fmt.Sprintf("--after %q: %v", command, err))
+		}
+	}
+	return trouble
+}
+
+func (h Hooks) run(ctx context.Context, command string) error {
+	limit := h.Time
+	if limit <= 0 {
+		limit = DefaultHookTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return RunCommand(ctx, command)
+}
+
+// errorOutput is how much of what a command writes is told.
+const errorOutput = 4 << 10
+
+// RunCommand runs a command by /bin/sh, and kills it with all that it has started
+// when ctx ends. The error holds the end of what it wrote. An *exec.ExitError says
+// with what it ended.
+func RunCommand(ctx context.Context, command string) error {
+	c := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = time.Second // for those that keep its output open
+	var output bytes.Buffer
+	c.Stdout, c.Stderr = &output, &output
+	err := c.Run()
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = errors.Join(errors.New("it took too long"), ctx.Err())
+	}
+	said := strings.TrimSpace(output.String())
+	if len(said) > errorOutput {
+		said = said[len(said)-errorOutput:]
+	}
+	if said == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, said)
+}
