@@ -138,6 +138,9 @@ type Result struct {
 	Entries []tree.Entry
 	Losses  []Loss   // what should be in the snapshot and is not: exit code 3
 	Notes   []string // what somebody who restores this should know
+	// Apart names what may be of another instant than the point, though requests
+	// were held: the snapshot is then not at one instant.
+	Apart []string
 }
 
 // Loss names a thing that could not be saved or restored as it was.

@@ -25,6 +25,7 @@ func captureWhile(t *testing.T, mount engines.Service, name string, times int, d
 	made, err := Engine.Source(mount)
 	check(t, err)
 	made.(*source).clock = func(int) clock { return everything() } // all is read again under the hold
+	made.(*source).follow = unwatched
 	check(t, made.Prepare(ctx, sink))
 	sink.when[name], sink.runs[name] = do, times
 	_, err = made.Mark(ctx, sink)

@@ -39,6 +39,15 @@ func startClock(root int) clock {
 	}
 }
 
+// filesystemTime is what a local filesystem would stamp a change with now.
+func filesystemTime() tree.Time {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
+		return tree.Time{} // the audit then finds nothing older
+	}
+	return tree.TimeOf(time.Unix(now.Unix()))
+}
+
 func everything() clock {
 	long := tree.Time{Sec: -1 << 62}
 	return clock{since: long, whole: long, until: tree.Time{Sec: 1 << 62}}

@@ -2,8 +2,8 @@
 // files, whatever is in them.
 //
 //	Prepare   clock, syncfs, walk against the parent snapshot    (site runs)
-//	Mark      walk against the tree that Prepare stored          (under the hold)
-//	Send      hands the result over
+//	Mark      what was touched since, else a walk against that   (under the hold)
+//	Send      looks for what Mark missed, hands the result over  (site runs)
 //
 //	Stage     .holdfast/TOKEN/building -> .holdfast/TOKEN/staged (site runs)
 //	Swap      plan; names change places with staged ones; staged -> retired
@@ -16,6 +16,16 @@
 // second walk therefore costs stats, and reading what changed in between. Where
 // nothing is held and the first began less than a second ago there is no second:
 // the point is the first, at the time when it began.
+//
+// Under a hold even stats take too long where there are many files. So on local
+// filesystems Prepare has the kernel tell (inotify) what is touched from the
+// moment each directory is read, and Mark looks at that alone: what it costs
+// depends on what the site did, not on how many files there are. Writes through
+// mappings make no events; files that somebody has mapped are found in /proc as
+// far as it lets us look, and Send, after the release, compares all stats with
+// what was stored: what had changed before the hold and was not noticed is
+// named, and the mount is then not at one instant. Where the kernel loses track
+// Mark walks.
 //
 // Time stamps prove nothing about what happens within one tick of the clock, or
 // to a page that is already dirty in somebody's mapping. So Prepare notes the

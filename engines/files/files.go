@@ -48,6 +48,7 @@ func newSource(s engines.Service) (engines.Source, error) {
 		open:   func() (int, error) { return openRoot(mount) },
 		rules:  func() (*rules, error) { return newRules(s, mount, patterns) },
 		clock:  startClock,
+		follow: startWatch,
 	}, nil
 }
 

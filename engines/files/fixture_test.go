@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -25,6 +26,9 @@ const testToken = "0123456789abcdef0123"
 func mountService(path string) engines.Service {
 	return engines.Service{Name: "uploads", URL: &url.URL{Scheme: "file", Path: path}}
 }
+
+// unwatched is a kernel that tells nothing, so that all is looked at.
+func unwatched(int) (*watch, error) { return nil, errors.New("not watched") }
 
 // scratchDir is a directory on a real filesystem (t.TempDir may be a tmpfs),
 // also for trees that os.RemoveAll cannot remove.

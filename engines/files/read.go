@@ -53,6 +53,7 @@ func (w *walker) subdirectory(ctx context.Context, l *listing, it *item) (err er
 		return w.empty(ctx, it)
 	}
 	defer unix.Close(fd)
+	w.watch.add(fd, at)
 	if it.stat, err = statAt(fd, ""); err != nil {
 		w.giveUp(l, it, err.Error())
 		return nil
@@ -62,7 +63,7 @@ func (w *walker) subdirectory(ctx context.Context, l *listing, it *item) (err er
 		return w.foreign(ctx, at, it)
 	}
 	w.readAttributes(attributesOf(fd), l.at, it)
-	it.entry, err = w.directory(ctx, fd, at, it.entry, it.before)
+	it.entry, err = w.directory(ctx, fd, at, it)
 	return err
 }
 

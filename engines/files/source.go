@@ -23,11 +23,16 @@ type source struct {
 	open   func() (int, error)
 	rules  func() (*rules, error)
 	clock  func(root int) clock
+	follow func(root int) (*watch, error)
 
-	began   time.Time // of Prepare
-	started clock
-	precopy *engines.Result // what Prepare stored
-	result  *engines.Result
+	began    time.Time // of Prepare
+	started  clock
+	watch    *watch          // of what happens after Prepare has looked; nil if nothing is held
+	blind    error           // why that cannot be told
+	precopy  *engines.Result // what Prepare stored
+	byEvents bool            // Mark looked only at what was touched
+	held     tree.Time       // when Mark began, by the filesystem's clock
+	result   *engines.Result
 }
 
 // atOnce is how long ago the pre-copy may have begun for it to be the point by
@@ -46,13 +51,16 @@ func (s *source) Prepare(ctx context.Context, sink engines.Sink) error {
 	}
 	defer unix.Close(root)
 	s.started = s.clock(root)
+	if !s.unheld {
+		s.watch, s.blind = s.follow(root)
+	}
 	var before *tree.Entry
 	if e, ok := sink.Parent(s.name); ok && e.Type == tree.Directory {
 		before = &e
 	}
 	// Nobody knows yet whether there will be another walk. If not, this one has to
 	// take the same care.
-	s.precopy, err = s.walk(ctx, sink, root, before, pass{last: s.unheld})
+	s.precopy, err = s.walk(ctx, sink, root, before, pass{last: s.unheld, touched: wholeTree})
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", s.path, err)
 	}
@@ -71,33 +79,39 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (engines.Point, er
 		s.result = s.precopy
 		return engines.Point{At: s.began.UTC()}, nil
 	}
-	root, err := s.open()
-	if err != nil {
-		return engines.Point{}, err
-	}
-	defer unix.Close(root)
-	s.result, err = s.walk(ctx, sink, root, &s.precopy.Entries[0], pass{last: true, remainder: true})
-	if err != nil {
+	s.held = filesystemTime()
+	var err error
+	if s.result, err = s.remainder(ctx, sink); err != nil {
 		return engines.Point{}, fmt.Errorf("copy the remainder of %s: %w", s.path, err)
 	}
 	return engines.Point{At: now.UTC()}, nil
 }
 
-// Send has nothing left to do: the remainder was stored when it was read.
-func (s *source) Send(context.Context, engines.Sink) (engines.Result, error) {
+// Send looks for what Mark has missed, if it did not look at everything. All else
+// was stored when it was read.
+func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, error) {
 	if s.result == nil {
 		return engines.Result{}, fmt.Errorf("%s: %w", s.path, errNotMarked)
+	}
+	if s.byEvents {
+		if err := s.audit(ctx, sink); err != nil {
+			return engines.Result{}, err
+		}
 	}
 	return *s.result, nil
 }
 
-// Close has nothing to do: no descriptor outlives a call.
-func (s *source) Close() error { return nil }
+// Close ends the watch.
+func (s *source) Close() error { return s.watch.close() }
 
 var (
 	errNotPrepared = errors.New("marked without having been prepared")
 	errNotMarked   = errors.New("sent without having been marked")
 )
+
+// errLinked: a new name of a file makes no event under its old one, whose entry
+// is no longer right either.
+var errLinked = errors.New("a file got another name")
 
 // walk goes through the mount once.
 func (s *source) walk(ctx context.Context, sink engines.Sink, root int, before *tree.Entry, p pass) (*engines.Result, error) {
@@ -106,9 +120,15 @@ func (s *source) walk(ctx context.Context, sink engines.Sink, root int, before *
 		return nil, err
 	}
 	w := &walker{sink: sink, rules: rules, clock: s.started, pass: p, owners: newOwners(), links: newLinks()}
+	if !p.remainder {
+		w.watch = s.watch
+	}
 	e, err := w.walk(ctx, root, s.name, before)
 	if err != nil {
 		return nil, err
+	}
+	if p.touched != wholeTree && w.linked.Load() {
+		return nil, errLinked
 	}
 	slices.SortFunc(w.losses, func(a, b engines.Loss) int { return strings.Compare(a.Path, b.Path) })
 	slices.Sort(w.notes)

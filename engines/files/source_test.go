@@ -242,7 +242,7 @@ func TestRecentlyChangedFilesAreSuspect(t *testing.T) {
 	captureAt := func(sink engines.Sink, c clock) engines.Result {
 		made, err := Engine.Source(mountService(root))
 		check(t, err)
-		made.(*source).clock = func(int) clock { return c }
+		made.(*source).clock, made.(*source).follow = func(int) clock { return c }, unwatched
 		return captureFrom(t, made, sink)
 	}
 	sink := enginetest.NewMemory()

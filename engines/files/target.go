@@ -286,12 +286,13 @@ func (t *target) Retired(context.Context) (engines.Source, error) {
 		return nil, errors.Join(err, fmt.Errorf("%s: nothing was replaced there", t.path))
 	}
 	return &source{
-		name:  t.service.Name,
-		path:  filepath.Join(t.path, hidden, t.token, dirRetired),
-		now:   time.Now,
-		open:  func() (int, error) { return openDirectory(shop.own, dirRetired) },
-		rules: func() (*rules, error) { return newRules(t.service, t.path, t.patterns) },
-		clock: startClock,
+		unheld: true, // no visitor comes here any more
+		name:   t.service.Name,
+		path:   filepath.Join(t.path, hidden, t.token, dirRetired),
+		now:    time.Now,
+		open:   func() (int, error) { return openDirectory(shop.own, dirRetired) },
+		rules:  func() (*rules, error) { return newRules(t.service, t.path, t.patterns) },
+		clock:  startClock,
 	}, nil
 }
 

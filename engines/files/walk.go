@@ -29,6 +29,8 @@ type walker struct {
 	root   stat
 	owners *owners
 	links  *links
+	watch  *watch      // nil, or told of every directory before it is read
+	linked atomic.Bool // a file got another name since the earlier tree
 
 	tasks  *errgroup.Group
 	cancel context.CancelCauseFunc
@@ -42,6 +44,7 @@ type walker struct {
 type pass struct {
 	last      bool // nothing may read this again, so a file that changes is worth several attempts
 	remainder bool // an earlier one has counted already what it found unchanged
+	touched   *touch
 }
 
 // parallel is the number of tasks beside the caller. Reading waits for disks as
@@ -55,16 +58,17 @@ func (w *walker) walk(ctx context.Context, fd int, name string, before *tree.Ent
 	w.cancel, w.tasks = cancel, &errgroup.Group{}
 	w.tasks.SetLimit(parallel())
 
+	at := &place{name: name}
+	w.watch.add(fd, at)
 	st, err := statAt(fd, "")
 	if err != nil {
 		return tree.Entry{}, err
 	}
 	w.root = st
-	it := item{name: name, stat: st, before: before}
-	at := &place{name: name}
+	it := item{name: name, stat: st, before: before, touch: w.pass.touched}
 	it.entry = w.describe(&it)
 	w.readAttributes(attributesOf(fd), at, &it)
-	e, err := w.directory(ctx, fd, at, it.entry, before)
+	e, err := w.directory(ctx, fd, at, &it)
 	if err != nil {
 		cancel(err)
 	}
@@ -80,6 +84,7 @@ type item struct {
 	name   string
 	stat   stat
 	before *tree.Entry // the entry of that name in the earlier tree
+	touch  *touch      // nil if it is known to be what before says
 	entry  tree.Entry
 	ready  bool // entry is final
 	absent bool // there is nothing to record
@@ -99,6 +104,7 @@ type listing struct {
 	at     *place
 	names  []string // not looked at yet
 	before *earlier
+	touch  *touch
 	items  []item // the current window
 	used   int    // how much of items was ever in use
 	owner  lastOwner
@@ -118,12 +124,13 @@ func (l *listing) takeItems() (giveBack func()) {
 
 var itemRooms = sync.Pool{New: func() any { return new([]item) }}
 
-// directory stores the directory fd and all beneath it. e is what its own stat says.
+// directory stores the directory fd, which it is described by, and all beneath it.
 //
 // As long as everything equals the earlier listing, nothing is put: it can be
 // had from there again. PutDirectory is called no sooner than the first window
 // is complete, so that it does not nest where directories are small.
-func (w *walker) directory(ctx context.Context, fd int, at *place, e tree.Entry, before *tree.Entry) (tree.Entry, error) {
+func (w *walker) directory(ctx context.Context, fd int, at *place, it *item) (tree.Entry, error) {
+	e, before := it.entry, it.before
 	if before != nil && before.Type != tree.Directory {
 		before = nil
 	}
@@ -135,7 +142,7 @@ func (w *walker) directory(ctx context.Context, fd int, at *place, e tree.Entry,
 		names = []string{cacheTagName}
 		w.note(at.path("") + ": marked as a cache by " + cacheTagName + "; of what it holds only this mark is stored")
 	}
-	l := &listing{fd: fd, at: at, names: names, before: openEarlier(ctx, w.sink, before), owner: lastOwner{owners: w.owners}}
+	l := &listing{fd: fd, at: at, names: names, before: openEarlier(ctx, w.sink, before), touch: it.touch, owner: lastOwner{owners: w.owners}}
 	defer l.before.close()
 	defer l.takeItems()()
 
@@ -205,7 +212,7 @@ func (w *walker) window(ctx context.Context, l *listing) error {
 	l.items = slices.Grow(l.items[:0], n)
 	l.used = max(l.used, n)
 	for _, name := range l.names[:n] {
-		l.items = append(l.items, item{name: name, before: l.before.find(name)})
+		l.items = append(l.items, item{name: name, before: l.before.find(name), touch: l.touch.child(name)})
 		if !w.look(l, &l.items[len(l.items)-1]) {
 			l.items = l.items[:len(l.items)-1]
 		}
@@ -213,7 +220,23 @@ func (w *walker) window(ctx context.Context, l *listing) error {
 	if l.names = l.names[n:]; len(l.names) == 0 {
 		l.before.finish() // holds nothing open while we are further down
 	}
-	return w.complete(ctx, l)
+	if err := w.complete(ctx, l); err != nil {
+		return err
+	}
+	for i := range l.items {
+		if it := &l.items[i]; it.entry.Link != 0 {
+			w.meetLink(l, it)
+		}
+	}
+	return nil
+}
+
+// meetLink notes a thing that has other names: events may go by those.
+func (w *walker) meetLink(l *listing, it *item) {
+	w.watch.touch(l.at.beneath(it.name))
+	if it.before == nil || it.before.Link == 0 {
+		w.linked.Store(true)
+	}
 }
 
 // complete does for each item what a stat could not. Tasks that find room help
@@ -268,6 +291,10 @@ func (w *walker) complete(ctx context.Context, l *listing) error {
 // look decides by stat alone, where it can; it returns false where there is
 // nothing to record.
 func (w *walker) look(l *listing, it *item) bool {
+	if it.touch == nil && it.before != nil {
+		it.entry, it.ready = *it.before, true
+		return true
+	}
 	if w.rules.stays(l.at, it.name) {
 		return false
 	}
@@ -302,7 +329,13 @@ func (w *walker) look(l *listing, it *item) bool {
 
 // unchanged reports whether the earlier entry stands for the file as it is now.
 func (w *walker) unchanged(e *tree.Entry, st *stat) bool {
-	return e != nil && !e.Suspect && e.Type == st.kind() && e.MTime == st.mtime && e.CTime == st.ctime &&
+	return e != nil && !e.Suspect && fits(e, st)
+}
+
+// fits reports whether the entry says what stat does, as far as that tells of
+// the content.
+func fits(e *tree.Entry, st *stat) bool {
+	return e.Type == st.kind() && e.MTime == st.mtime && e.CTime == st.ctime &&
 		e.Inode == st.ino && (e.Type != tree.File || e.Size == st.size)
 }
 

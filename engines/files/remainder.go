@@ -1,0 +1,89 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/engines"
+)
+
+// remainder stores what changed since Prepare looked. Where the kernel told what
+// was touched only that is looked at, else everything.
+func (s *source) remainder(ctx context.Context, sink engines.Sink) (*engines.Result, error) {
+	if s.watch != nil {
+		var touched *touch
+		if touched, s.blind = s.touched(); s.blind == nil {
+			result, err := s.again(ctx, sink, touched)
+			if !errors.Is(err, errLinked) {
+				s.byEvents = err == nil
+				return result, err
+			}
+			s.blind = err
+		}
+	}
+	return s.again(ctx, sink, wholeTree)
+}
+
+// again looks at what was touched. What was not is as the first walk found it.
+func (s *source) again(ctx context.Context, sink engines.Sink, touched *touch) (*engines.Result, error) {
+	root, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(root)
+	result, err := s.walk(ctx, sink, root, &s.precopy.Entries[0], pass{last: true, remainder: true, touched: touched})
+	if err != nil || touched == wholeTree {
+		return result, err
+	}
+	result.Notes = append(result.Notes, s.precopy.Notes...)
+	slices.Sort(result.Notes)
+	result.Notes = slices.Compact(result.Notes)
+	return result, nil
+}
+
+// touched is all that must be looked at again.
+func (s *source) touched() (*touch, error) {
+	mapped, err := s.mapped()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range s.precopy.Losses { // perhaps it can be read now
+		s.watch.touch(strings.TrimPrefix(strings.TrimPrefix(l.Path, s.name), "/"))
+	}
+	for _, p := range mapped {
+		s.watch.touch(p)
+	}
+	return s.watch.take()
+}
+
+// mapped lists the files of the mount that are mapped by somebody who may write
+// without a system call, counted from the mount.
+func (s *source) mapped() ([]string, error) {
+	root, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(root)
+	st, err := statAt(root, "")
+	if err != nil {
+		return nil, err
+	}
+	all, err := mappedFiles("/proc", unix.Mkdev(unix.Major(st.dev), unix.Minor(st.dev)))
+	if err != nil {
+		return nil, err
+	}
+	var within []string
+	for _, mount := range spellings(s.path) {
+		for _, p := range all {
+			if rest, ok := strings.CutPrefix(p, filepath.Clean(mount)+"/"); ok {
+				within = append(within, rest)
+			}
+		}
+	}
+	return within, nil
+}

@@ -1,0 +1,297 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"holdfast/engines"
+	"holdfast/engines/enginetest"
+	"holdfast/internal/tree"
+)
+
+// prepared is a held mount after Prepare.
+func prepared(t *testing.T, root string, sink engines.Sink) *source {
+	t.Helper()
+	made, err := Engine.Source(mountService(root))
+	check(t, err)
+	t.Cleanup(func() { check(t, made.Close()) })
+	check(t, made.Prepare(t.Context(), sink))
+	s := made.(*source)
+	if s.watch == nil {
+		t.Fatalf("is not watched: %v", s.blind)
+	}
+	return s
+}
+
+// marked marks and sends a prepared mount.
+func marked(t *testing.T, s *source, sink engines.Sink) engines.Result {
+	t.Helper()
+	_, err := s.Mark(t.Context(), sink)
+	check(t, err)
+	result, err := s.Send(t.Context(), sink)
+	check(t, err)
+	return result
+}
+
+// described is what is in a snapshot, without what depends on when it was looked at.
+func described(t *testing.T, content engines.Content, entries []tree.Entry) string {
+	t.Helper()
+	var lines []string
+	for path, e := range list(t, content, entries) {
+		e.Suspect = false
+		if e.Type == tree.Directory {
+			e.Content = tree.Stream{} // of its entries, suspects among them
+		}
+		lines = append(lines, fmt.Sprintf("%s %+v", path, e))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// differing is the lines that only one of them has.
+func differing(got, want string) string {
+	var lines []string
+	for line := range strings.SplitSeq(got, "\n") {
+		if !strings.Contains(want, line) {
+			lines = append(lines, "- "+line)
+		}
+	}
+	for line := range strings.SplitSeq(want, "\n") {
+		if !strings.Contains(got, line) {
+			lines = append(lines, "+ "+line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// scramble does one thing that a site may do to its files.
+func scramble(random *rand.Rand, root string) error {
+	pick := func() string {
+		var parts []string
+		for range 1 + random.IntN(3) {
+			parts = append(parts, string(rune('a'+random.IntN(4))))
+		}
+		return filepath.Join(root, filepath.Join(parts...))
+	}
+	a, b := pick(), pick()
+	var err error
+	switch random.IntN(10) {
+	case 0, 1, 2:
+		err = os.WriteFile(a, fmt.Appendf(nil, "%d", random.Uint64()), 0o644)
+	case 3:
+		err = os.MkdirAll(a, 0o755)
+	case 4, 5:
+		err = os.Rename(a, b)
+	case 6:
+		err = os.RemoveAll(a)
+	case 7:
+		err = os.Chmod(a, 0o700|os.FileMode(random.IntN(64)))
+	case 8:
+		err = os.Link(a, b)
+	default:
+		err = unix.Setxattr(a, "user.n", fmt.Appendf(nil, "%d", random.Uint64()), 0)
+	}
+	if errno, ok := errors.AsType[unix.Errno](err); ok && errno != unix.EIO && errno != unix.ENOSPC {
+		return nil // what the filesystem refuses is part of the game
+	}
+	return err
+}
+
+// TestWhatIsTouchedIsFound: whatever was done since, and while, the mount was
+// walked, a second look at what was touched gives the tree that a whole walk gives.
+func TestWhatIsTouchedIsFound(t *testing.T) {
+	const seeds = 40
+	byEvents := 0
+	for seed := range uint64(seeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			root := scratchDir(t)
+			for range 60 {
+				check(t, scramble(random, root))
+			}
+			sink := enginetest.NewMemory()
+			made, err := Engine.Source(mountService(root))
+			check(t, err)
+			defer made.Close()
+			var visitors errgroup.Group
+			visitors.Go(func() error { // while it is walked
+				random := rand.New(rand.NewPCG(seed, 1))
+				for range random.IntN(60) {
+					if err := scramble(random, root); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			check(t, made.Prepare(t.Context(), sink), visitors.Wait())
+			for range random.IntN(30) {
+				check(t, scramble(random, root))
+			}
+			s := made.(*source)
+			result := marked(t, s, sink)
+			if s.byEvents {
+				byEvents++
+			}
+			if !s.byEvents && s.blind != errLinked || len(result.Apart) > 0 || len(result.Losses) > 0 {
+				t.Fatalf("by events %v (%v); apart %q; losses %v", s.byEvents, s.blind, result.Apart, result.Losses)
+			}
+			fresh := enginetest.NewMemory()
+			whole := capture(t, mountService(root), fresh)
+			if got, want := described(t, sink, result.Entries), described(t, fresh, whole.Entries); got != want {
+				t.Errorf("by events and by a walk:\n%s", differing(got, want))
+			}
+		})
+	}
+	if byEvents < seeds/2 {
+		t.Errorf("%d of %d by events", byEvents, seeds)
+	}
+}
+
+func TestOnlyWhatWasTouchedIsLookedAt(t *testing.T) {
+	root := scratchDir(t)
+	for i := range 50 {
+		write(t, root, map[string]string{fmt.Sprintf("dir%02d/a", i): "a", fmt.Sprintf("dir%02d/b", i): "b"})
+	}
+	sink := enginetest.NewMemory()
+	s := prepared(t, root, sink)
+	sink.Visited = nil
+	write(t, root, map[string]string{"dir07/b": "changed", "new/file": "new"})
+	result := marked(t, s, sink)
+	if !s.byEvents || !slices.Equal(slices.Sorted(slices.Values(sink.Visited)), []string{"b", "file"}) {
+		t.Errorf("by events %v, read %q", s.byEvents, sink.Visited)
+	}
+	got, err := sink.File(t.Context(), result.Entries, "uploads/dir07/b")
+	if err != nil || string(got) != "changed" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// What the kernel does not tell under the name in the mount: a file's other name
+// outside, and a mapping that somebody holds.
+func TestWhatMakesNoEventsIsFoundToo(t *testing.T) {
+	outside, root := scratchDir(t), scratchDir(t)
+	write(t, root, map[string]string{"linked": "before", "mapped": strings.Repeat("m", 8192), "deep/er/other": "x"})
+	check(t, os.Link(filepath.Join(root, "linked"), filepath.Join(outside, "name")))
+	f, err := os.OpenFile(filepath.Join(root, "mapped"), os.O_RDWR, 0)
+	check(t, err)
+	defer f.Close()
+	page, err := unix.Mmap(int(f.Fd()), 0, 8192, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	check(t, err)
+	defer unix.Munmap(page)
+	sink := enginetest.NewMemory()
+	s := prepared(t, root, sink)
+	page[1] = 'M'
+	check(t, os.WriteFile(filepath.Join(outside, "name"), []byte("after"), 0o644))
+	result := marked(t, s, sink)
+	for name, want := range map[string]string{"linked": "after", "mapped": "mMm"} {
+		got, err := sink.File(t.Context(), result.Entries, "uploads/"+name)
+		if err != nil || !strings.HasPrefix(string(got), want) || !s.byEvents {
+			t.Errorf("%s: %.10q, %v, by events %v; want %q", name, got, err, s.byEvents, want)
+		}
+	}
+}
+
+// TestWhatWasMissedIsNamed: the walk after the release finds what neither events
+// nor mappings told of, and tells nothing of what happened after the release.
+func TestWhatWasMissedIsNamed(t *testing.T) {
+	root := scratchDir(t)
+	write(t, root, map[string]string{"a/kept": "1", "a/missed": "1", "b/gone": "1", "b/kept": "1", "c/kept": "1"})
+	sink := enginetest.NewMemory()
+	s := prepared(t, root, sink)
+	write(t, root, map[string]string{"a/missed": "22", "c/new": "1"})
+	check(t, os.Remove(filepath.Join(root, "b/gone")))
+	settle(t)
+	_, err := s.watch.take() // as if nobody had told
+	check(t, err)
+	_, err = s.Mark(t.Context(), sink)
+	check(t, err)
+	settle(t)
+	write(t, root, map[string]string{"a/kept": "later", "later/x": "1"})
+	check(t, os.Remove(filepath.Join(root, "c/kept")))
+	result, err := s.Send(t.Context(), sink)
+	check(t, err)
+	slices.Sort(result.Apart)
+	// c was changed after the release, so its times do not tell of before.
+	if want := []string{"uploads/a/missed", "uploads/b/gone", "uploads/c/new"}; !slices.Equal(result.Apart, want) {
+		t.Errorf("named %q, want %q", result.Apart, want)
+	}
+}
+
+func TestAKernelThatCannotTellCostsAWalk(t *testing.T) {
+	for name, blind := range map[string]func(*watch){
+		"the queue ran over":       func(w *watch) { w.event(-1, unix.IN_Q_OVERFLOW, "") },
+		"too many names":           func(w *watch) { w.names = maxTouched; w.note("a", false) },
+		"a directory is unwatched": func(w *watch) { w.add(-1, &place{name: "uploads"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := scratchDir(t)
+			write(t, root, map[string]string{"dir/file": "before"})
+			sink := enginetest.NewMemory()
+			s := prepared(t, root, sink)
+			s.watch.mu.Lock()
+			unlock := s.watch.mu.Unlock
+			if name == "a directory is unwatched" {
+				unlock()
+				unlock = func() {}
+			}
+			blind(s.watch)
+			unlock()
+			write(t, root, map[string]string{"dir/file": "after"})
+			result := marked(t, s, sink)
+			got, err := sink.File(t.Context(), result.Entries, "uploads/dir/file")
+			if err != nil || string(got) != "after" || s.byEvents || s.blind == nil {
+				t.Errorf("%q, %v, by events %v, blind %v", got, err, s.byEvents, s.blind)
+			}
+		})
+	}
+}
+
+func TestLossesOfTheFirstWalkAreTriedAgain(t *testing.T) {
+	root := scratchDir(t)
+	write(t, root, map[string]string{"busy": strings.Repeat("a", 100_000)})
+	sink := newMeddler()
+	sink.when["busy"] = func() { check(t, overwrite(filepath.Join(root, "busy"), 1)) }
+	s := prepared(t, root, sink)
+	if len(s.precopy.Losses) != 1 {
+		t.Fatalf("the first walk lost %v", s.precopy.Losses)
+	}
+	if result := marked(t, s, sink); len(result.Losses) > 0 || !s.byEvents {
+		t.Errorf("lost %v, by events %v", result.Losses, s.byEvents)
+	}
+}
+
+func TestMappingsAreReadFromProc(t *testing.T) {
+	proc := t.TempDir()
+	write(t, proc, map[string]string{
+		"12/maps": "7f00-7f01 rw-s 00000000 fd:01 77                         /srv/up loads/a\\012b\n" +
+			"7f01-7f02 r--s 00000000 fd:01 78 /srv/read-only\n" +
+			"7f02-7f03 rw-p 00000000 fd:01 79 /srv/private\n" +
+			"7f03-7f04 rw-s 00000000 fd:02 80 /srv/other-device\n" +
+			"7f04-7f05 -w-s 00000000 fd:01 81 /srv/write-only\n" +
+			"7f05-7f06 rw-s 00000000 fd:01 82 /srv/gone (deleted)\n" +
+			"7f06-7f07 rw-p 00000000 00:00 0 \n" + "short line\n",
+		"13/comm": "no maps", "self/maps": "7f00-7f01 rw-s 00000000 fd:01 77 /srv/not-a-process\n",
+	})
+	got, err := mappedFiles(proc, unix.Mkdev(0xfd, 1))
+	check(t, err)
+	slices.Sort(got)
+	if want := []string{"/srv/up loads/a\nb", "/srv/write-only"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestTheWatchEndsWithItsSource(t *testing.T) {
+	made, err := Engine.Source(mountService(scratchDir(t)))
+	check(t, err, made.Prepare(context.Background(), enginetest.NewMemory()))
+	check(t, made.Close(), made.Close())
+}
