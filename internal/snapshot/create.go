@@ -276,6 +276,12 @@ func (c *Creation) describe(s *repo.Snapshot, captures []*capture) {
 				service.Bytes = e.Size
 			}
 		}
+		if apart := k.result.Apart; len(apart) > 0 {
+			service.Notes = append(service.Notes, notAtThisInstant(apart))
+			if s.Consistency == repo.OneInstant {
+				s.Consistency = repo.PerService
+			}
+		}
 		for _, l := range k.result.Losses {
 			service.Losses = append(service.Losses, repo.Loss{Path: l.Path, Reason: l.Reason})
 		}
@@ -284,6 +290,16 @@ func (c *Creation) describe(s *repo.Snapshot, captures []*capture) {
 		s.Stats.Files += service.Count
 		s.Stats.Kept += k.sink.kept.Load()
 	}
+}
+
+// notAtThisInstant names what a service says is of another instant than its point.
+func notAtThisInstant(names []string) string {
+	const most = 20
+	more := ""
+	if n := len(names) - most; n > 0 {
+		names, more = names[:most], fmt.Sprintf(" and %d more", n)
+	}
+	return "not at this instant: " + strings.Join(names, ", ") + more
 }
 
 // parentEntries returns the top-level entries of the parent snapshot, and tells
