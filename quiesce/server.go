@@ -26,12 +26,13 @@ func NewServer(h http.Handler) *http.Server {
 	}
 }
 
-// lastAnswers is how long a gate that ends goes on as usual, but asks clients to
-// close their connections: so that few are open, and idle, when it closes them.
+// lastAnswers is how long a gate that ends goes on answering on open connections,
+// and asks their clients to close them. It must not be shut down while they are in
+// use: net/http then drops requests that it has just read.
 const lastAnswers = time.Second
 
-// Serve answers on all listeners until ctx ends. Then it asks clients to close their
-// connections, stops accepting, lets running requests finish for as long as
+// Serve answers on all listeners until ctx ends. Then it stops accepting, asks
+// clients to close their connections, lets running requests finish for as long as
 // patience, and returns.
 func Serve(ctx context.Context, listeners []net.Listener, h http.Handler, patience time.Duration) error {
 	var ending atomic.Bool
@@ -59,10 +60,13 @@ func Serve(ctx context.Context, listeners []net.Listener, h http.Handler, patien
 	case <-ctx.Done():
 	}
 	ending.Store(true)
+	for _, l := range listeners {
+		_ = l.Close() // of an inherited socket this closes our copy alone
+	}
 	time.Sleep(lastAnswers)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	err := server.Shutdown(last) // of an inherited socket it closes our copy alone
+	err := server.Shutdown(last)
 	if err != nil {
 		err = errors.Join(errors.New("some requests were still running when the gate ended"), server.Close())
 	}
