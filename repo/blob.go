@@ -76,10 +76,8 @@ func (r *Repository) readCopy(ctx context.Context, dst []byte, c *index.Entry) (
 	if err == nil {
 		return out, nil
 	}
-	var deeper *DamagedError
-	var missing *MissingError
-	if errors.As(err, &deeper) || errors.As(err, &missing) {
-		return dst, err // a base's fault, named already
+	if namesAnother(err) {
+		return dst, err // a base's fault
 	}
 	return dst, damagedBlob(c, err)
 }

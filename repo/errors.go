@@ -48,3 +48,11 @@ func (e *AmbiguousError) Error() string {
 func outOfOrder(previous, name string) error {
 	return fmt.Errorf("entry %q was put after %q, out of order", name, previous)
 }
+
+// split returns the errors that were joined.
+func split(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -22,18 +23,26 @@ type Rebuilt struct {
 	Packs    int      `json:"packs"`
 	Segments int      `json:"segments"`
 	Replaced int      `json:"replaced"`          // segments that were removed
-	Skipped  []string `json:"skipped,omitempty"` // packs whose directory cannot be read
+	Skipped  []string `json:"skipped,omitempty"` // packs whose directory cannot be read: kept as the old index has them
 }
 
 // RebuildIndex makes the index anew from the packs, which know what they hold.
 // New segments are durable before the old ones, which they supersede, are
-// removed; interrupted anywhere, the index is complete.
+// removed; interrupted anywhere, the index is complete. Of a pack whose directory
+// cannot be read it keeps what the old index says.
 func (r *Repository) RebuildIndex(ctx context.Context, now func() time.Time, progress func(packs, of int)) (done Rebuilt, err error) {
 	session, err := r.Begin(ctx, RebuildIndex, now)
 	if err != nil {
 		return done, err
 	}
 	defer func() { err = joinEnd(ctx, err, session) }()
+	return session.RebuildIndex(ctx, nil, progress)
+}
+
+// RebuildIndex is Repository.RebuildIndex within a session. It leaves out the
+// packs of these names.
+func (s *Session) RebuildIndex(ctx context.Context, without map[[32]byte]bool, progress func(packs, of int)) (done Rebuilt, err error) {
+	r := s.repo
 	old, err := r.segmentNames(ctx)
 	if err != nil {
 		return done, err
@@ -42,9 +51,12 @@ func (r *Repository) RebuildIndex(ctx context.Context, now func() time.Time, pro
 	if err != nil {
 		return done, err
 	}
-	var b index.Builder
-	inBuilder := 0
+	b := segmentBuilder{repo: r, done: &done}
+	unreadable := map[[32]byte]bool{}
 	for i, name := range sortedNames(stored) {
+		if without[name] {
+			continue
+		}
 		object := pack.ObjectName(name)
 		info, placed, err := pack.ReadDirectory(r.keys, object, stored[name], storage.At(ctx, r.store, object))
 		if ctx.Err() != nil {
@@ -52,26 +64,121 @@ func (r *Repository) RebuildIndex(ctx context.Context, now func() time.Time, pro
 		}
 		if err != nil {
 			done.Skipped = append(done.Skipped, object)
+			unreadable[name] = true
 			continue
 		}
-		b.AddPack(indexPack(info), indexEntries(&pack.Pack{Info: info, Blobs: placed}))
 		done.Packs++
 		progress(i+1, len(stored))
-		if inBuilder += len(placed); inBuilder >= rebuildEntries {
-			if err := r.putSegment(ctx, &b, &done); err != nil {
-				return done, err
-			}
-			b, inBuilder = index.Builder{}, 0
+		if err := b.add(ctx, indexPack(info), indexEntries(&pack.Pack{Info: info, Blobs: placed})); err != nil {
+			return done, err
+		}
+	}
+	kept, err := r.EntriesOf(ctx, unreadable)
+	if err != nil {
+		return done, err
+	}
+	for _, entries := range kept {
+		if err := b.add(ctx, entries[0].Pack, entries); err != nil {
+			return done, err
 		}
 	}
 	// The last segment, even an empty one, supersedes: only now do the old ones go.
 	for n := range old {
-		b.Supersede(n)
+		b.builder.Supersede(n)
 	}
-	if err := r.putSegment(ctx, &b, &done); err != nil {
+	if err := b.put(ctx); err != nil {
 		return done, err
 	}
 	return done, r.dropSegments(ctx, old, &done)
+}
+
+// PretendIndex is RebuildIndex for this Repository's eyes only: nothing is
+// stored. It serves a dry run.
+func (r *Repository) PretendIndex(ctx context.Context) error {
+	stored, err := r.StoredPacks(ctx)
+	if err != nil {
+		return err
+	}
+	segments, err := r.currentSegments(ctx)
+	if err != nil {
+		return err
+	}
+	all := slices.Collect(maps.Values(segments))
+	indexed, err := r.IndexedPacks(ctx)
+	if err != nil {
+		return err
+	}
+	var b index.Builder
+	for name, size := range stored {
+		object := pack.ObjectName(name)
+		if _, ok := indexed[name]; ok {
+			continue
+		}
+		info, placed, err := pack.ReadDirectory(r.keys, object, size, storage.At(ctx, r.store, object))
+		if err == nil {
+			b.AddPack(indexPack(info), indexEntries(&pack.Pack{Info: info, Blobs: placed}))
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	plain, err := b.Encode()
+	if err != nil {
+		return fmt.Errorf("encode an index segment: %w", err)
+	}
+	unindexed, err := index.OpenMemory(plain)
+	if err != nil {
+		return err
+	}
+	r.local.mu.Lock()
+	defer r.local.mu.Unlock()
+	r.local.pretended = true
+	return r.index.Replace(nil, append(all, unindexed)...)
+}
+
+// EntriesOf returns what the index says of some packs.
+func (r *Repository) EntriesOf(ctx context.Context, packs map[[32]byte]bool) (map[[32]byte][]index.Entry, error) {
+	found := map[[32]byte][]index.Entry{}
+	if len(packs) == 0 {
+		return found, nil
+	}
+	segments, err := r.currentSegments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, segment := range segments {
+		for e, err := range segment.All() {
+			if err != nil {
+				return nil, fmt.Errorf("read the index: %w", err)
+			}
+			if packs[e.Pack.Name] {
+				found[e.Pack.Name] = append(found[e.Pack.Name], e)
+			}
+		}
+	}
+	return found, nil
+}
+
+// segmentBuilder fills one segment after the other.
+type segmentBuilder struct {
+	repo    *Repository
+	builder index.Builder
+	entries int // in builder
+	done    *Rebuilt
+}
+
+func (b *segmentBuilder) add(ctx context.Context, p index.Pack, entries []index.Entry) error {
+	b.builder.AddPack(p, entries)
+	if b.entries += len(entries); b.entries < rebuildEntries {
+		return nil
+	}
+	return b.put(ctx)
+}
+
+func (b *segmentBuilder) put(ctx context.Context) error {
+	err := b.repo.putSegment(ctx, &b.builder, b.done)
+	b.builder, b.entries = index.Builder{}, 0
+	return err
 }
 
 // rebuildEntries bounds what one rebuilt segment holds.

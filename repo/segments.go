@@ -35,11 +35,12 @@ type localIndex struct {
 	dir  string // of copies, by repository; "" for none
 	room int    // for segments kept decrypted, in bytes: inMemory
 
-	mu      sync.Mutex
-	loaded  bool
-	copy    *index.Copy
-	overlay map[index.SegmentName]*index.Segment
-	bad     map[string]error // segments that cannot be read, by object
+	mu        sync.Mutex
+	loaded    bool
+	pretended bool // by PretendIndex: nothing is read anew
+	copy      *index.Copy
+	overlay   map[index.SegmentName]*index.Segment
+	bad       map[string]error // segments that cannot be read, by object
 }
 
 // cacheDir is where the local copy of the index is, and nothing else.
@@ -76,6 +77,9 @@ func (r *Repository) refreshIndex(ctx context.Context) (changed bool, err error)
 
 func (r *Repository) loadLocked(ctx context.Context) (changed bool, err error) {
 	l := &r.local
+	if l.pretended {
+		return false, nil
+	}
 	names, err := r.segmentNames(ctx)
 	if err != nil {
 		return false, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"holdfast/internal/seal"
@@ -29,6 +30,7 @@ const (
 	Restore      = "restore"
 	RebuildIndex = "rebuild-index"
 	Collect      = "gc"
+	Repair       = "repair"
 )
 
 // sessionRecord is the object sessions/NAME.
@@ -83,6 +85,12 @@ func (s *Session) learn(ctx context.Context, kind string) (err error) {
 		}
 	}
 	return nil
+}
+
+// Avoid keeps what the session writes from relying on some packs. It is called
+// before Write.
+func (s *Session) Avoid(packs map[[32]byte]bool) {
+	s.rely.packs = slices.DeleteFunc(s.rely.packs, func(p [32]byte) bool { return packs[p] })
 }
 
 // LostPacks reports whether packs were missing when the session began. What is

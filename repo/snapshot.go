@@ -56,6 +56,13 @@ type Snapshot struct {
 	Stats   Stats      `cbor:"17,keyasint" json:"stats"`
 	Program string     `cbor:"18,keyasint" json:"program"`
 	Host    string     `cbor:"19,keyasint" json:"host"`
+
+	// Damage is set when a repair found data of the snapshot lost. Root and
+	// Services are then of what is left; Whole and Saved are what was committed,
+	// else the same.
+	Damage *Damage    `cbor:"-" json:"damage,omitempty"`
+	Whole  tree.Entry `cbor:"-" json:"-"`
+	Saved  []Service  `cbor:"-" json:"-"`
 }
 
 // Service is what a snapshot says about one service or mount.
@@ -131,8 +138,23 @@ func (s *Session) Commit(ctx context.Context, snapshot *Snapshot) error {
 	return err
 }
 
-// Snapshot reads one by its whole name; a deleted one too.
+// Snapshot reads one by its whole name; a deleted one too. Of one that lost data
+// it is what is left.
 func (r *Repository) Snapshot(ctx context.Context, n Name) (*Snapshot, error) {
+	s, err := r.committed(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	known, err := r.damages(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	s.leave(known[n])
+	return s, nil
+}
+
+// committed reads a snapshot as it was committed.
+func (r *Repository) committed(ctx context.Context, n Name) (*Snapshot, error) {
 	object := snapshotObject(n)
 	data, err := r.readSealed(ctx, seal.Snapshot, object)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -223,17 +245,25 @@ func (r *Repository) Snapshots(ctx context.Context) ([]Listed, error) {
 	if err != nil {
 		return nil, err
 	}
+	damages, err := r.damages(ctx, Name{})
+	if damages == nil {
+		return nil, err
+	}
+	if err != nil {
+		bad = append(bad, split(err)...)
+	}
 	var all []Listed
 	for _, n := range names {
 		if marks.purged(n) || condemned.Dead(n) {
 			continue
 		}
-		s, err := r.Snapshot(ctx, n)
+		s, err := r.committed(ctx, n)
 		switch {
 		case errors.Is(err, ErrNoSnapshot): // a tombstone, or collected meanwhile
 		case err != nil:
 			bad = append(bad, err)
 		default:
+			s.leave(damages[n])
 			all = append(all, Listed{s, marks.pinned(n), marks.deleted(n)})
 		}
 	}

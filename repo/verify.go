@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"holdfast/index"
@@ -32,6 +33,9 @@ type BadBlob struct {
 	ID     blob.ID
 	Number uint32 // in its pack
 	Err    error
+	// Base is set where the copy is as it was written, and what it is a difference
+	// from cannot be read. Err names that.
+	Base bool
 }
 
 // VerifyPack reads all of a pack and compares its name, its directory, what the
@@ -67,15 +71,23 @@ func (r *Repository) verifyBlobs(ctx context.Context, object string, data []byte
 		}
 		e := entryOf(info, p)
 		if buffer, err = r.openCopy(ctx, buffer[:0], &e, data[p.Offset:p.Offset+p.Sealed]); err != nil {
-			bad = append(bad, BadBlob{p.ID, p.Number, err})
+			bad = append(bad, BadBlob{ID: p.ID, Number: p.Number, Err: err, Base: namesAnother(err)})
 		} else if err := r.agrees(e); err != nil {
-			bad = append(bad, BadBlob{p.ID, p.Number, err})
+			bad = append(bad, BadBlob{ID: p.ID, Number: p.Number, Err: err})
 		}
 	}
 	if len(bad) == 0 {
 		return nil, whole
 	}
 	return bad, nil
+}
+
+// namesAnother reports whether what opening a copy ran into is the fault of
+// another object.
+func namesAnother(err error) bool {
+	var damaged *DamagedError
+	var missing *MissingError
+	return errors.As(err, &damaged) || errors.As(err, &missing)
 }
 
 // agrees compares a pack's own directory with what the index says.

@@ -28,6 +28,7 @@ type actions struct {
 	Stats        func(context.Context, *env, StatsOptions) error
 	Check        func(context.Context, *env, CheckOptions) error
 	RebuildIndex func(context.Context, *env, RebuildIndexOptions) error
+	Repair       func(context.Context, *env, RepairOptions) error
 	KeyAdd       func(context.Context, *env, KeyAddOptions) error
 	KeyList      func(context.Context, *env, KeyListOptions) error
 	KeyRemove    func(context.Context, *env, KeyRemoveOptions) error
@@ -55,6 +56,7 @@ func allActions() actions {
 		Stats:        stats,
 		Check:        checkRepository,
 		RebuildIndex: rebuildIndex,
+		Repair:       repairRepository,
 		KeyAdd:       keyAdd,
 		KeyList:      keyList,
 		KeyRemove:    keyRemove,

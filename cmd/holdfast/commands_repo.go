@@ -36,6 +36,7 @@ func repoCommand(app *env, do actions) *cli.Command {
 		Subcommands: []*cli.Command{
 			repoStatsCommand(app, do),
 			repoCheckCommand(app, do),
+			repoRepairCommand(app, do),
 			repoRebuildIndexCommand(app, do),
 			repoKeyCommand(app, do),
 		},
@@ -68,6 +69,27 @@ holdfast repo check --read-data`,
 		},
 		Action: perform(app, do.Check, func(c *cli.Context) (CheckOptions, error) {
 			return CheckOptions{ReadData: c.Bool("read-data")}, nil
+		}),
+	}
+}
+
+func repoRepairCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "repair",
+		Usage: "mend what can be mended, and record what is lost",
+		Description: describe(`Reads every pack, saves what can be read of damaged ones, makes the index anew, and
+records beside each snapshot what it has lost: from then on the rest of it can be
+restored, and the next snapshot stores anew what is still there to be saved. What
+could not be mended is kept beneath aside/. The exit code is 3 where something is lost.`,
+			`holdfast repo repair --dry-run
+holdfast repo repair`,
+			exitDone, exitFailed, exitUsage, exitIncomplete, exitNoRepository, exitWrongPassword, exitInterrupted),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be done and what is lost"},
+			&cli.BoolFlag{Name: "structure", Usage: "do not read the packs: find only what is missing or has another length"},
+		},
+		Action: perform(app, do.Repair, func(c *cli.Context) (RepairOptions, error) {
+			return RepairOptions{DryRun: c.Bool("dry-run"), Structure: c.Bool("structure")}, nil
 		}),
 	}
 }

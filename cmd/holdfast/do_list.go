@@ -25,6 +25,7 @@ type listed struct {
 	Stored      uint64           `json:"stored"`
 	Consistency repo.Consistency `json:"consistency,omitempty"`
 	Complete    bool             `json:"complete"`          // nothing is missing in it
+	Damaged     bool             `json:"damaged,omitempty"` // it lost something afterwards
 	Partial     string           `json:"partial,omitempty"` // the one path that a safety snapshot holds, as ls shows it
 	Pinned      bool             `json:"pinned"`
 	Deleted     time.Time        `json:"deleted,omitzero"`
@@ -65,7 +66,7 @@ func (app *env) collect(ctx context.Context, r *opened, all []repo.Listed, o Lis
 		if (o.All || s.Project == project && s.Environment == name) && s.Deleted.IsZero() != o.Deleted {
 			rows = append(rows, listed{Created: s.Created, Percent: 100, Name: s.Name.String(), Project: s.Project,
 				Environment: s.Environment, Bytes: s.Stats.Bytes, Stored: s.Stats.Stored, Consistency: s.Consistency,
-				Complete: len(s.Losses()) == 0, Partial: partialPath(s), Pinned: s.Pinned, Deleted: s.Deleted, Description: s.Description})
+				Complete: len(s.Losses()) == 0, Damaged: s.Damage != nil, Partial: partialPath(s), Pinned: s.Pinned, Deleted: s.Deleted, Description: s.Description})
 		}
 	}
 	for a, err := range activity.All(ctx, r.Activities(), app.now()) {
@@ -106,7 +107,9 @@ func (app *env) listTable(w io.Writer, rows []listed, o ListOptions) error {
 		line := []string{app.localTime(r.Created), fmt.Sprint(r.Percent), r.Name, "", "", string(r.Consistency), ""}
 		if r.Percent == 100 {
 			line[3], line[4] = size(r.Bytes), size(r.Stored)
-			if !r.Complete {
+			if r.Damaged {
+				line[5] += ", damaged"
+			} else if !r.Complete {
 				line[5] += ", incomplete"
 			}
 			if r.Partial != "" {

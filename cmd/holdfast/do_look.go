@@ -60,6 +60,9 @@ func (app *env) showText(w io.Writer, s repo.Listed) error {
 	line("Read", "%s; %s were known to be unchanged", size(s.Stats.Read), size(s.Stats.Kept))
 	line("Stored anew", "%s, for %s of new content in %s blobs, %s of them as differences",
 		size(s.Stats.Stored), size(s.Stats.New), count(s.Stats.Blobs), count(s.Stats.Deltas))
+	if s.Damage != nil {
+		line("Damaged", "%d path(s) are lost, as was found %s; what is left can be restored", s.Damage.Count(), app.localTime(s.Damage.At))
+	}
 	if s.Pinned {
 		line("Pinned", "yes")
 	}

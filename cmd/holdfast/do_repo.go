@@ -88,8 +88,7 @@ func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
 	}
 	if n := len(report.Problems); n > 0 {
 		return &withHint{fmt.Errorf("%d problem(s) found in %s", n, r.config.Repository),
-			"keep the repository as it is; \"holdfast repo rebuild-index\" finds blobs that only the index has lost, and a damaged pack can be " +
-				"put back from a copy of the repository"}
+			"\"holdfast repo repair --dry-run\" says what can be mended and what is lost"}
 	}
 	return nil
 }

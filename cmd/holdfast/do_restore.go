@@ -171,6 +171,9 @@ func removedText(n repo.Name, plan []snapshot.Replacement) string {
 
 // warnBefore says what should be known before a restore, besides what it replaces.
 func (app *env) warnBefore(r *snapshot.Restoration, plan []snapshot.Replacement) {
+	if gone := r.Gone(); len(gone) > 0 {
+		app.console.warn("snapshot %s is damaged:%s", r.Snapshot.Name, lossLines(gone))
+	}
 	if text := removedText(r.Snapshot.Name, plan); text != "" {
 		app.console.warn("%s", text)
 	}

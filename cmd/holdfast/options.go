@@ -107,6 +107,12 @@ type CheckOptions struct {
 // RebuildIndexOptions are those of "repo rebuild-index".
 type RebuildIndexOptions struct{}
 
+// RepairOptions are those of "repo repair".
+type RepairOptions struct {
+	DryRun    bool // say what would be done
+	Structure bool // do not read the packs' bytes
+}
+
 // KeyAddOptions are those of "repo key add".
 type KeyAddOptions struct {
 	Token           bool   // make a token and print it, instead of asking for a password

@@ -117,6 +117,8 @@ func objectVectors(t *testing.T) []vector {
 		seal.Condemned: "condemned/00000001",
 		seal.Lease:     "leases/0123456789abcdef0123/00000001",
 		seal.Activity:  "activities/2ca4d90639f706283fee/00000001",
+		seal.Damage:    "damaged/2ca4d90639f706283fee/00000001",
+		seal.Setting:   "parity/settings/00000001",
 	} {
 		add(strings.ReplaceAll(kind.String(), " ", "-"), "success", root, kind, object, []byte("what a "+kind.String()+" holds"), same)
 	}

@@ -21,10 +21,13 @@ const (
 	Condemned Type = 7
 	Lease     Type = 8
 	Activity  Type = 9
+	Damage    Type = 10
+	Setting   Type = 11
 )
 
 var typeNames = [...]string{Config: "config", Session: "session", Segment: "index segment", Snapshot: "snapshot",
-	Pin: "pin", Trash: "trash record", Condemned: "condemned list", Lease: "lease", Activity: "activity"}
+	Pin: "pin", Trash: "trash record", Condemned: "condemned list", Lease: "lease", Activity: "activity",
+	Damage: "damage record", Setting: "setting"}
 
 // String returns the type's name in words.
 func (t Type) String() string {

@@ -26,7 +26,7 @@ var edges = []int{0, 1, 2, 15, 16, 17, frame - 1, frame, frame + 1, 2*frame - 1,
 func TestObjectsOpenToWhatWasSealed(t *testing.T) {
 	k := newKeys(t, "a", 2)
 	for _, kind := range []seal.Type{seal.Config, seal.Session, seal.Segment, seal.Snapshot, seal.Pin, seal.Trash,
-		seal.Condemned, seal.Lease, seal.Activity} {
+		seal.Condemned, seal.Lease, seal.Activity, seal.Damage, seal.Setting} {
 		for _, size := range edges {
 			plaintext := randomBytes("plaintext", size)
 			object := mustSeal(t, k, kind, "some/name", plaintext)
@@ -282,8 +282,8 @@ func TestSealNeedsRandomnessAndAType(t *testing.T) {
 	if _, err := k.NewPack(); !errors.Is(err, broken) {
 		t.Errorf("pack: %v", err)
 	}
-	if _, err := newKeys(t, "a", 1).Seal(10, "x", nil); err == nil {
-		t.Error("an object of type 10 was sealed")
+	if _, err := newKeys(t, "a", 1).Seal(seal.Setting+1, "x", nil); err == nil {
+		t.Error("an object of no type was sealed")
 	}
 }
 

@@ -96,8 +96,8 @@ func (c *Creation) draft(now time.Time) *repo.Snapshot {
 			s.Counter, s.Predecessor = old.Counter+1, old.Name
 		}
 		// The newest, since they come oldest first; a safety snapshot may hold only
-		// a part.
-		if old.Deleted.IsZero() && (old.Restore.IsZero() || s.Parent.IsZero()) {
+		// a part, and one that lost something would pass that on.
+		if old.Deleted.IsZero() && old.Damage == nil && (old.Restore.IsZero() || s.Parent.IsZero()) {
 			s.Parent = old.Name
 		}
 	}

@@ -29,6 +29,7 @@ type Restoration struct {
 	Safety  bool   // keep what is replaced as a safety snapshot
 
 	targets []*replacement
+	gone    []repo.Loss // services of which the snapshot has nothing left
 	journal *Journal
 	reads   repo.PackReads // until all was staged
 	// CopyJournal, if set, is given the journal once everything is staged, to be
@@ -109,7 +110,12 @@ func (r *Restoration) choose() error {
 	}
 	var kept []Part
 	for _, p := range r.Parts {
-		if has(p.Name) {
+		if lost := r.lost(p.Name); len(lost) > 0 {
+			r.gone = append(r.gone, lost...)
+			if r.Named && len(r.Parts) == 1 {
+				return fmt.Errorf("snapshot %s has lost all of %q: %s", r.Snapshot.Name, p.Name, lost[0].Reason)
+			}
+		} else if has(p.Name) {
 			kept = append(kept, p)
 		} else if r.Named {
 			return fmt.Errorf("snapshot %s has no %q; it has %s", r.Snapshot.Name, p.Name, strings.Join(serviceNames(r.Snapshot), ", "))
@@ -121,6 +127,9 @@ func (r *Restoration) choose() error {
 				return fmt.Errorf("the environment %s has no %q, which the snapshot has; add it to holdfast.yaml, or choose with --only", r.Environment, s.Name)
 			}
 		}
+	}
+	if len(kept) == 0 && len(r.gone) > 0 {
+		return fmt.Errorf("snapshot %s has lost all of %s: %s", r.Snapshot.Name, strings.Join(partNames(r.Parts), ", "), r.gone[len(r.gone)-1].Reason)
 	}
 	if len(kept) == 0 {
 		return fmt.Errorf("snapshot %s and the environment %s have nothing in common", r.Snapshot.Name, r.Environment)
@@ -144,6 +153,19 @@ func (r *Restoration) serverOf(service string) string {
 	}
 	return ""
 }
+
+// lost returns why the snapshot has nothing left of a service; nil if it has.
+func (r *Restoration) lost(name string) []repo.Loss {
+	for _, s := range r.Snapshot.Services {
+		if s.Name == name && r.Snapshot.Damage != nil && len(s.Entries) == 0 {
+			return append([]repo.Loss{{Path: name, Reason: "nothing is left of it, so it is not restored"}}, s.Losses...)
+		}
+	}
+	return nil
+}
+
+// Gone names what the snapshot has lost as a whole, and a restore leaves as it is.
+func (r *Restoration) Gone() []repo.Loss { return r.gone }
 
 func serviceNames(s *repo.Snapshot) []string {
 	names := make([]string, len(s.Services))
@@ -172,7 +194,7 @@ func (r *Restoration) entries(ctx context.Context) (map[string][]tree.Entry, err
 			}
 			all[s.Name] = append(all[s.Name], e)
 		}
-		if len(all[s.Name]) == 0 {
+		if len(all[s.Name]) == 0 && r.Snapshot.Damage == nil {
 			return nil, fmt.Errorf("read snapshot %s: %s has no entries", r.Snapshot.Name, s.Name)
 		}
 	}
@@ -335,7 +357,7 @@ func (r *Restoration) undo(ctx context.Context, cause error) error {
 var errStopped = errors.New("stopped")
 
 func (r *Restoration) outcome() *Outcome {
-	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts),
+	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts), Missing: r.gone,
 		Read: r.reads.Read, Needed: r.reads.Needed, Present: r.reads.Present}
 	for _, t := range r.targets {
 		o.Missing = append(o.Missing, Missing(r.Snapshot, t.part.Name, t.part.Subpath)...)

@@ -6,7 +6,8 @@
 //	            -> every snapshot: listings, lists, and a readable copy of every blob
 //	            -> no snapshot has vanished
 //
-// It only reads. A subtree that was found whole is not walked twice.
+// It only reads, in bounded memory: it remembers what is wrong, the names of the
+// packs, and some of the subtrees that were found whole.
 package check
 
 import (
@@ -17,8 +18,6 @@ import (
 	"strings"
 
 	"holdfast/index"
-	"holdfast/internal/blob"
-	"holdfast/internal/tree"
 	"holdfast/repo"
 	"holdfast/repo/pack"
 )
@@ -69,15 +68,32 @@ type Options struct {
 // Run checks r. The error is about the checking itself, not about what it found.
 func Run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
 	c := &checker{repo: r, options: o, report: &Report{Problems: []*Problem{}}, badPacks: map[[32]byte]*Problem{},
-		badCopies: map[copyKey]*Problem{}, missing: map[blob.ID]*Problem{},
-		unread: map[string]*Problem{}, whole: map[blob.ID]bool{}}
+		badCopies: map[copyKey]*Problem{}, blame: map[string]*Problem{}}
 	for _, step := range []func(context.Context) error{c.keys, c.segments, c.packs, c.snapshots} {
 		if err := step(ctx); err != nil {
 			return c.report, err
 		}
 	}
+	c.excuse()
 	slices.SortFunc(c.report.Problems, func(a, b *Problem) int { return strings.Compare(a.Object, b.Object) })
 	return c.report, nil
+}
+
+// excuse makes notes of the damaged packs that no snapshot needs.
+func (c *checker) excuse() {
+	harmless := map[*Problem]bool{}
+	for _, p := range c.badPacks {
+		harmless[p] = len(p.Snapshots) == 0
+	}
+	for _, p := range c.badCopies {
+		harmless[p] = len(p.Snapshots) == 0
+	}
+	c.report.Problems = slices.DeleteFunc(c.report.Problems, func(p *Problem) bool {
+		if harmless[p] {
+			c.note("%s: %v, and no snapshot needs what was in it; \"holdfast repo repair\" forgets it", p.Object, p.Err)
+		}
+		return harmless[p]
+	})
 }
 
 type copyKey struct {
@@ -92,15 +108,17 @@ type checker struct {
 
 	badPacks  map[[32]byte]*Problem
 	badCopies map[copyKey]*Problem
-	missing   map[blob.ID]*Problem
-	unread    map[string]*Problem
-	whole     map[blob.ID]bool // lists and listings beneath which all is well
+	blame     map[string]*Problem // by object, what the survey found
 }
 
 func (c *checker) problem(object string, err error) *Problem {
 	p := &Problem{Object: object, Err: err}
 	c.report.Problems = append(c.report.Problems, p)
 	return p
+}
+
+func (c *checker) note(format string, args ...any) {
+	c.report.Notes = append(c.report.Notes, fmt.Sprintf(format, args...))
 }
 
 func (c *checker) keys(ctx context.Context) error {
@@ -165,7 +183,7 @@ func (c *checker) packs(ctx context.Context) error {
 		}
 	}
 	if unindexed > 0 {
-		c.report.Notes = append(c.report.Notes, fmt.Sprintf("%d pack(s) of unfinished work, which no index segment names", unindexed))
+		c.note("%d pack(s) of unfinished work, which no index segment names", unindexed)
 	}
 	if !c.options.ReadData {
 		return nil
@@ -204,6 +222,12 @@ func (c *checker) readPack(ctx context.Context, name [32]byte) error {
 		c.badPacks[name] = c.problem(object, err)
 	}
 	for _, b := range bad {
+		if b.Base { // that it is missing matters only to what needs it: the survey tells
+			if _, damaged := errors.AsType[*repo.DamagedError](b.Err); damaged {
+				c.blamed(b.Err)
+			}
+			continue
+		}
 		c.badCopies[copyKey{name, b.Number}] = c.problem(object, fmt.Errorf("blob %s: %w", b.ID.Short(), b.Err))
 	}
 	return nil
@@ -228,9 +252,13 @@ func (c *checker) snapshots(ctx context.Context) error {
 			c.problem("snapshots", err)
 		}
 	}
+	survey := c.repo.NewSurvey(c.unusable)
 	for _, s := range all {
-		w := walk{checker: c, ctx: ctx, snapshot: s.Name}
-		if _, err := w.directory(s.Root, ""); err != nil {
+		if s.Damage != nil {
+			c.note("snapshot %s lost %d path(s), which a repair has recorded; what is left of it is checked", s.Name, s.Damage.Count())
+		}
+		lost := func(path string, why error) { c.hurt(s.Name, path, why) }
+		if _, err := survey.Walk(ctx, s.Root, "", lost); err != nil {
 			return err
 		}
 	}
@@ -245,143 +273,46 @@ func split(err error) []error {
 	return []error{err}
 }
 
-// readable returns a problem that keeps id from being read, or nil: some copy of
-// it is where the index says, and its bases have readable copies of lower depth.
-func (c *checker) readable(id blob.ID, bound int) (*Problem, error) {
-	copies, err := c.repo.Copies(id)
-	if err != nil {
-		return nil, err
-	}
-	var because *Problem
-	for _, copied := range copies {
-		if int(copied.Depth) >= bound {
-			continue
-		}
-		p, err := c.copyProblem(copied)
-		if p == nil || err != nil {
-			return nil, err
-		}
-		because = p
-	}
-	if because == nil {
-		if because = c.missing[id]; because == nil {
-			because = c.problem("blob "+id.Short(), errors.New("is in no pack that the index knows"))
-			c.missing[id] = because
-		}
-	}
-	return because, nil
-}
-
-func (c *checker) copyProblem(e index.Entry) (*Problem, error) {
+// unusable is the copies' part in the survey: why one cannot be read, if it is
+// known.
+func (c *checker) unusable(e *index.Entry) error {
 	if p := c.badPacks[e.Pack.Name]; p != nil {
-		return p, nil
+		return p
 	}
 	if p := c.badCopies[copyKey{e.Pack.Name, e.Number}]; p != nil {
-		return p, nil
+		return p
 	}
-	for _, base := range e.Bases {
-		if p, err := c.readable(base, int(e.Depth)); p != nil || err != nil {
-			return p, err
-		}
-	}
-	return nil, nil
+	return nil
 }
 
-// walk goes through one snapshot.
-type walk struct {
-	*checker
-	ctx      context.Context
-	snapshot repo.Name
-}
-
-func (w *walk) hurt(p *Problem, path string) {
+// hurt files what a snapshot lost under the object that is to blame.
+func (c *checker) hurt(snapshot repo.Name, path string, why error) {
+	p := c.blamed(why)
 	if path == "" {
 		path = "all of it"
 	}
-	if !slices.Contains(p.Snapshots, w.snapshot) {
-		p.Snapshots = append(p.Snapshots, w.snapshot)
+	if !slices.Contains(p.Snapshots, snapshot) {
+		p.Snapshots = append(p.Snapshots, snapshot)
 	}
 	if len(p.Paths) < maxPaths && !slices.Contains(p.Paths, path) {
 		p.Paths = append(p.Paths, path)
 	}
 }
 
-// directory reports whether all beneath e is well.
-func (w *walk) directory(e tree.Entry, path string) (bool, error) {
-	if known := len(e.Content.Refs) == 1 && w.whole[e.Content.Refs[0].ID]; known || len(e.Content.Refs) == 0 {
-		return true, nil
+func (c *checker) blamed(why error) *Problem {
+	if p, ok := errors.AsType[*Problem](why); ok {
+		return p
 	}
-	well, err := w.stream(e.Content, path)
-	if !well || err != nil {
-		return false, err // a listing that cannot be read is not walked
+	object, err := "blob", why
+	if missing, ok := errors.AsType[*repo.MissingError](why); ok {
+		object, err = missing.Object, errors.New("is in no pack that the index knows")
+	} else if damaged, ok := errors.AsType[*repo.DamagedError](why); ok {
+		object, err = damaged.Object, damaged.Err
 	}
-	for child, err := range w.repo.Children(w.ctx, e) {
-		if err != nil {
-			return false, w.unreadable("listing "+e.Content.Refs[0].ID.Short(), path, err)
-		}
-		at := strings.TrimPrefix(path+"/"+child.Name, "/")
-		var good bool
-		if child.Type == tree.Directory {
-			good, err = w.directory(child, at)
-		} else {
-			good, err = w.stream(child.Content, at)
-		}
-		if err != nil {
-			return false, err
-		}
-		well = well && good
-	}
-	if well && len(e.Content.Refs) == 1 {
-		w.whole[e.Content.Refs[0].ID] = true
-	}
-	return well, nil
-}
-
-// stream reports whether every blob of s can be read.
-func (w *walk) stream(s tree.Stream, path string) (bool, error) {
-	well := true
-	for _, ref := range s.Refs {
-		good, err := w.ref(ref, path)
-		if err != nil {
-			return false, err
-		}
-		well = well && good
-	}
-	return well, nil
-}
-
-// ref reports whether the blob of ref, and all that it lists, can be read.
-func (w *walk) ref(ref tree.Ref, path string) (bool, error) {
-	p, err := w.readable(ref.ID, 256)
-	if err != nil {
-		return false, err
-	}
-	if p != nil {
-		w.hurt(p, path)
-		return false, nil
-	}
-	if ref.Level == 0 || w.whole[ref.ID] {
-		return true, nil
-	}
-	list, err := w.repo.List(w.ctx, ref)
-	if err != nil {
-		return false, w.unreadable("list "+ref.ID.Short(), path, err)
-	}
-	well, err := w.stream(tree.Stream{Refs: list}, path)
-	w.whole[ref.ID] = well
-	return well, err
-}
-
-// unreadable files what reading a list or listing ran into.
-func (w *walk) unreadable(object, path string, err error) error {
-	if w.ctx.Err() != nil {
-		return context.Cause(w.ctx)
-	}
-	p := w.unread[object]
+	p := c.blame[object]
 	if p == nil {
-		p = w.problem(object, err)
-		w.unread[object] = p
+		p = c.problem(object, err)
+		c.blame[object] = p
 	}
-	w.hurt(p, path)
-	return nil
+	return p
 }

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+
+	"holdfast/engines/files"
+	"holdfast/repo/repair"
+)
+
+// repairRepository is the action of "repo repair".
+func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var read atomic.Int64
+	stop := app.watch(func() progress { return progress{Step: "repairing", Bytes: uint64(read.Load())} })
+	defer stop()
+	report, err := repair.Run(ctx, r.Repository, repair.Options{DryRun: o.DryRun, Structure: o.Structure, Now: app.now,
+		Divisible: func(engine string) bool { return engine == files.Engine.Name }, Progress: func(n int64) { read.Add(n) }})
+	stop()
+	if err != nil {
+		return err
+	}
+	if err := app.result(report, func(w io.Writer) error {
+		_, err := io.WriteString(w, printableLines(app.repairText(report)))
+		return err
+	}); err != nil {
+		return err
+	}
+	if n := len(report.Unread); n > 0 {
+		return &withHint{fmt.Errorf("%d snapshot(s) or records cannot be read and could not be mended", n),
+			"put the named objects back from a copy of the repository, if there is one"}
+	}
+	if len(report.Lost) > 0 {
+		return &incompleteError{fmt.Sprintf("%d snapshot(s) have lost something; what is left of them can be restored", len(report.Lost))}
+	}
+	return nil
+}
+
+// repairText tells a report in lines.
+func (app *env) repairText(report *repair.Report) []string {
+	would := ""
+	if report.DryRun {
+		would = "would be "
+	}
+	var lines []string
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, p := range report.Salvaged {
+		say("%s: %s: %d blob(s) %ssaved, %d have another copy, %d cannot be read", p.Pack, p.Reason, p.Saved, would, p.Other, p.Lost)
+	}
+	if report.Index != nil {
+		say("the index %smade anew from %d packs", would, report.Index.Packs)
+	}
+	for _, a := range report.SetAside {
+		say("%s: %s: %sset aside", a.Object, a.Reason, would)
+	}
+	for _, s := range report.Lost {
+		say("snapshot %s of %s (%s), taken %s, has lost %d path(s):", s.Snapshot, s.Environment, s.Project, app.localTime(s.Created), s.Count())
+		lines = append(lines, strings.Split(strings.TrimPrefix(lossLines(s.Damage.Lost), "\n"), "\n")...)
+	}
+	for _, n := range report.Whole {
+		say("snapshot %s is whole again", n)
+	}
+	for _, a := range report.Unread {
+		say("%s: %s", a.Object, a.Reason)
+	}
+	if report.Nothing() {
+		say("Nothing to repair in %s packs", count(uint64(report.Packs)))
+	}
+	return lines
+}
+
+func printableLines(lines []string) string {
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(printable(l) + "\n")
+	}
+	return b.String()
+}

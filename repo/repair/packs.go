@@ -1,0 +1,177 @@
+package repair
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"holdfast/index"
+	"holdfast/internal/blob"
+	"holdfast/repo"
+	"holdfast/repo/pack"
+)
+
+// packs is what is known of the packs.
+type packs struct {
+	stored    map[[32]byte]int64
+	damaged   map[[32]byte]*damagedPack
+	unindexed int // stored, and named by no segment
+	bad       map[copyKey]bool
+}
+
+type copyKey struct {
+	pack   [32]byte
+	number uint32
+}
+
+type damagedPack struct {
+	stored bool
+	saved  bool // every blob of it has another copy by now
+	reason error
+}
+
+func (p *packs) inOrder() [][32]byte {
+	names := make([][32]byte, 0, len(p.damaged))
+	for n := range p.damaged {
+		names = append(names, n)
+	}
+	slices.SortFunc(names, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	return names
+}
+
+// examine finds the damaged packs, and the copies in them that cannot be read.
+func (m *mender) examine(ctx context.Context) error {
+	indexed, err := m.repo.IndexedPacks(ctx)
+	if err != nil {
+		return err
+	}
+	stored, err := m.repo.StoredPacks(ctx)
+	if err != nil {
+		return err
+	}
+	if m.options.DryRun {
+		if err := m.repo.PretendIndex(ctx); err != nil {
+			return err
+		}
+	}
+	m.report.Packs = len(stored)
+	m.packs = packs{stored: stored, damaged: map[[32]byte]*damagedPack{}, bad: map[copyKey]bool{}}
+	condemned, err := m.repo.Condemned(ctx)
+	if err != nil {
+		return err
+	}
+	going := condemned.Packs()
+	for name, p := range indexed {
+		size, ok := stored[name]
+		switch {
+		case !ok && going[name]: // collected meanwhile
+		case !ok:
+			m.packs.damaged[name] = &damagedPack{reason: errors.New("is missing")}
+		case size != int64(p.Size):
+			m.packs.damaged[name] = &damagedPack{stored: true, reason: fmt.Errorf("has %d bytes, the index says %d", size, p.Size)}
+		}
+	}
+	for name, size := range stored {
+		if _, ok := indexed[name]; !ok {
+			m.packs.unindexed++
+		}
+		if m.options.Structure || m.packs.damaged[name] != nil {
+			continue
+		}
+		if err := m.read(ctx, name); err != nil {
+			return err
+		}
+		m.report.BytesRead += uint64(size)
+		if m.options.Progress != nil {
+			m.options.Progress(size)
+		}
+	}
+	return nil
+}
+
+// read looks at every byte of a pack.
+func (m *mender) read(ctx context.Context, name [32]byte) error {
+	bad, err := m.repo.VerifyPack(ctx, name)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil && repo.Foreign(err) {
+		return err
+	}
+	for _, b := range bad {
+		if !b.Base && err == nil {
+			err = fmt.Errorf("blob %s: %w", b.ID.Short(), b.Err)
+		}
+	}
+	if err != nil {
+		m.packs.damaged[name] = &damagedPack{stored: true, reason: err}
+	}
+	return nil
+}
+
+// salvage copies what can be read of the damaged packs into new ones.
+func (m *mender) salvage(ctx context.Context) error {
+	if len(m.packs.damaged) == 0 {
+		return nil
+	}
+	names := map[[32]byte]bool{}
+	for name := range m.packs.damaged {
+		names[name] = true
+	}
+	known, err := m.repo.EntriesOf(ctx, names)
+	if err != nil {
+		return err
+	}
+	outside := m.repo.NewSurvey(func(e *index.Entry) error {
+		if p := m.packs.damaged[e.Pack.Name]; p != nil {
+			return fmt.Errorf("%s: %w", pack.ObjectName(e.Pack.Name), p.reason)
+		}
+		return nil
+	})
+	adopt := func(context.Context, *index.Entry, []byte) error { return nil }
+	if m.options.DryRun {
+		return m.salvageAll(ctx, known, outside, adopt)
+	}
+	m.session.Avoid(names)
+	return m.session.Write(ctx, func(ctx context.Context, w *repo.Writer) error {
+		return m.salvageAll(ctx, known, outside, w.Adopt)
+	})
+}
+
+type adopter func(context.Context, *index.Entry, []byte) error
+
+func (m *mender) salvageAll(ctx context.Context, known map[[32]byte][]index.Entry, outside *repo.Survey, adopt adopter) error {
+	adopted := map[blob.ID]bool{}
+	for _, name := range m.packs.inOrder() {
+		s, err := m.repo.ReadPack(ctx, name, known[name])
+		if err != nil {
+			return err
+		}
+		told := Salvaged{Pack: pack.ObjectName(name), Reason: m.packs.damaged[name].reason.Error()}
+		for i := range s.Entries {
+			e := &s.Entries[i]
+			if why, err := outside.Readable(e.ID); err != nil {
+				return err
+			} else if why == nil || adopted[e.ID] {
+				told.Other++
+				continue
+			}
+			payload, err := m.repo.Payload(s, e)
+			if err != nil {
+				told.Lost++
+				m.packs.bad[copyKey{name, e.Number}] = true
+				continue
+			}
+			if err := adopt(ctx, e, payload); err != nil {
+				return err
+			}
+			adopted[e.ID] = true
+			told.Saved++
+		}
+		m.packs.damaged[name].saved = told.Lost == 0 && s.Listed
+		m.report.Salvaged = append(m.report.Salvaged, told)
+	}
+	return nil
+}
