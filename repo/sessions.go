@@ -58,13 +58,17 @@ func (r *Repository) Announced(ctx context.Context, n Name) (a Announced, open b
 }
 
 // EndSession ends a session that somebody else has opened: it can no longer
-// commit, unless it has done so already.
-func (r *Repository) EndSession(ctx context.Context, n Name) error {
-	err := r.create(ctx, seal.Snapshot, snapshotObject(n), tombstone{Ended: true})
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("end session %s: %w", n, err)
+// commit, unless it has done so already. Of those that never commit a snapshot
+// nothing is left; of the others a tombstone, for ever, since nobody can know that
+// their process will not wake up.
+func (r *Repository) EndSession(ctx context.Context, a Announced) error {
+	if a.Kind != Collect && a.Kind != RebuildIndex && a.Kind != Repair {
+		err := r.create(ctx, seal.Snapshot, snapshotObject(a.Name), tombstone{Ended: true})
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("end session %s: %w", a.Name, err)
+		}
 	}
-	return r.store.Delete(ctx, sessionObject(n))
+	return r.store.Delete(ctx, sessionObject(a.Name))
 }
 
 // ErrOverwrites: the storage lets an object be put where there is one. What a
@@ -82,6 +86,3 @@ func (s *Session) Probe(ctx context.Context) error {
 	}
 	return err
 }
-
-// Condemned is the newest list when the session began.
-func (s *Session) Condemned() *Condemned { return s.condemned }

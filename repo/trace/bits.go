@@ -3,6 +3,7 @@ package trace
 import (
 	"iter"
 	"math/bits"
+	"slices"
 )
 
 // Bits is a set of places.
@@ -38,3 +39,6 @@ func (b Bits) All() iter.Seq[int] {
 		}
 	}
 }
+
+// Clone returns a set of its own with the same places.
+func (b Bits) Clone() Bits { return slices.Clone(b) }

@@ -46,6 +46,7 @@ type Walker struct {
 	blobs    Bits // was found well
 	lists    Bits // as a list of refs: all that it lists is well
 	listings Bits // as a whole listing: all beneath is well
+	walking  Bits // is needed to walk: a list, or a part of a listing
 	streams  streams
 }
 
@@ -53,16 +54,21 @@ type Walker struct {
 func New(r *repo.Repository, c *repo.Catalog, v Visitor) *Walker {
 	n := int(c.Len())
 	return &Walker{repo: r, catalog: c, visitor: v, blobs: NewBits(n), lists: NewBits(n), listings: NewBits(n),
-		streams: make(streams, streamSlots)}
+		walking: NewBits(n), streams: make(streams, streamSlots)}
 }
 
-// Snapshot walks what a snapshot needs, and reports whether all of it is well.
-func (w *Walker) Snapshot(ctx context.Context, s *repo.Snapshot) (well bool, err error) {
-	return w.directory(ctx, s.Root, Where{})
+// Walk walks what a snapshot with this root needs, and reports whether all of it is
+// well.
+func (w *Walker) Walk(ctx context.Context, root tree.Entry) (well bool, err error) {
+	return w.directory(ctx, root, Where{})
 }
 
 // Reached are the blobs that were found well, by the place of their first copy.
 func (w *Walker) Reached() Bits { return w.blobs }
+
+// Walking are those among the Reached that are lists, or parts of listings: what is
+// read to walk a snapshot, in contrast to what is read to restore it.
+func (w *Walker) Walking() Bits { return w.walking }
 
 func (w *Walker) directory(ctx context.Context, e tree.Entry, at Where) (well bool, err error) {
 	key := streamKey(e.Content)
@@ -70,7 +76,7 @@ func (w *Walker) directory(ctx context.Context, e tree.Entry, at Where) (well bo
 	if known || err != nil {
 		return known, err
 	}
-	if well, err = w.stream(ctx, e.Content, at); !well || err != nil {
+	if well, err = w.stream(ctx, e.Content, at, true); !well || err != nil {
 		return false, err // a listing that cannot be read is not walked
 	}
 	for child, err := range w.repo.Children(ctx, e) {
@@ -101,7 +107,7 @@ func (w *Walker) child(ctx context.Context, e tree.Entry, at Where) (bool, error
 	if e.Type == tree.Directory {
 		return w.directory(ctx, e, at)
 	}
-	return w.stream(ctx, e.Content, at)
+	return w.stream(ctx, e.Content, at, false)
 }
 
 // walked reports whether all beneath a listing is known to be well. place is where
@@ -121,10 +127,10 @@ func (w *Walker) walked(s tree.Stream, key [32]byte) (place int, known bool, err
 }
 
 // stream reports whether every blob of s is well.
-func (w *Walker) stream(ctx context.Context, s tree.Stream, at Where) (bool, error) {
+func (w *Walker) stream(ctx context.Context, s tree.Stream, at Where, listing bool) (bool, error) {
 	well := true
 	for _, ref := range s.Refs {
-		good, err := w.ref(ctx, ref, at)
+		good, err := w.ref(ctx, ref, at, listing)
 		if err != nil {
 			return false, err
 		}
@@ -134,7 +140,7 @@ func (w *Walker) stream(ctx context.Context, s tree.Stream, at Where) (bool, err
 }
 
 // ref reports whether the blob of ref, and all that it lists, is well.
-func (w *Walker) ref(ctx context.Context, ref tree.Ref, at Where) (well bool, err error) {
+func (w *Walker) ref(ctx context.Context, ref tree.Ref, at Where, listing bool) (well bool, err error) {
 	from, to, err := w.catalog.Find(ref.ID)
 	if err != nil {
 		return false, err
@@ -147,6 +153,9 @@ func (w *Walker) ref(ctx context.Context, ref tree.Ref, at Where) (well bool, er
 			w.blobs.Set(from)
 		}
 	}
+	if from < to && (listing || ref.Level > 0) {
+		w.walking.Set(from)
+	}
 	if ref.Level == 0 || from < to && w.lists.Has(from) {
 		return true, nil
 	}
@@ -157,7 +166,7 @@ func (w *Walker) ref(ctx context.Context, ref tree.Ref, at Where) (well bool, er
 	if err != nil {
 		return false, w.visitor.Unreadable(at, "list "+ref.ID.Short(), err)
 	}
-	if well, err = w.stream(ctx, tree.Stream{Refs: list}, at); well && err == nil && from < to {
+	if well, err = w.stream(ctx, tree.Stream{Refs: list}, at, listing); well && err == nil && from < to {
 		w.lists.Set(from)
 	}
 	return well, err

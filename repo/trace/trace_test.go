@@ -50,7 +50,7 @@ func TestAWalkAsksOnceAboutEachBlobThatSnapshotsShare(t *testing.T) {
 		if !s {
 			snapshot = two
 		}
-		if well, err := w.Snapshot(t.Context(), snapshot); !well || err != nil {
+		if well, err := w.Walk(t.Context(), snapshot.Root); !well || err != nil {
 			t.Fatalf("well %v, %v", well, err)
 		}
 		if n := len(c.asked); after > 0 && n > after+10 {
@@ -89,7 +89,7 @@ func TestDamageIsToldToEverySnapshotThatSharesIt(t *testing.T) {
 	}
 	w := trace.New(r, catalog, c)
 	for i := range 2 {
-		if well, err := w.Snapshot(t.Context(), two); well || err != nil || len(c.paths) != i+1 {
+		if well, err := w.Walk(t.Context(), two.Root); well || err != nil || len(c.paths) != i+1 {
 			t.Fatalf("well %v, %v, told of %q", well, err, c.paths)
 		}
 	}

@@ -1,0 +1,323 @@
+// Package gc gives space back that no snapshot needs, while others write and
+// restore. docs/gc.md is the protocol, whose steps (G1 to G12) are named here, and
+// the argument for it.
+//
+//	Run -> cycle: resume -> announce -> await -> survey -> trace -> evacuate -> publish -> finish
+//
+// Everything that is decided is decided by creating the next list under
+// condemned/; everything else can be done again, by anybody, at any time.
+//
+// Invariants:
+//
+//  1. Only packs in a swept group of the newest list are deleted.
+//  2. What is not understood (a segment or a snapshot that cannot be read, a blob
+//     that nobody has) ends the collection before it decides anything.
+//  3. Memory is some bits for each copy of a blob, and some words for each pack.
+package gc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"holdfast/repo"
+)
+
+// Options of Run.
+type Options struct {
+	// Now is asked for the time, which decides how long to wait, never what is
+	// needed.
+	Now func() time.Time
+	// Grace is how old a deletion must be for the snapshot to be purged, and how long
+	// packs stay condemned at least before they are deleted.
+	Grace time.Duration
+	// Settle is how long others may not see what was created or deleted.
+	Settle time.Duration
+	// Wait bounds the waiting for sessions.
+	Wait time.Duration
+	// Silent reports whether a session, of whatever kind, is to be ended. Nil: none.
+	Silent func(context.Context, repo.Announced) (bool, error)
+	// MaxRepack bounds what of packs to be repacked is copied, in bytes; 0: nothing
+	// bounds it.
+	MaxRepack int64
+	// AcceptLoss collects what only snapshots need that have vanished.
+	AcceptLoss bool
+	// DryRun changes nothing.
+	DryRun bool
+	// Progress is told what is being done, and how many bytes of copying that came
+	// to; may be nil.
+	Progress func(step string, bytes int64)
+}
+
+// DefaultGrace is Options.Grace where nobody says otherwise.
+const DefaultGrace = 24 * time.Hour
+
+// Amount is a number of packs, and bytes: those that are stored, or those that will
+// be free when the rest has been copied to other packs.
+type Amount struct {
+	Packs int    `json:"packs"`
+	Bytes uint64 `json:"bytes"`
+}
+
+func (a *Amount) add(bytes uint64) {
+	a.Packs++
+	a.Bytes += bytes
+}
+
+// Report says what a collection did; after a dry run, what it would have done.
+type Report struct {
+	DryRun    bool        `json:"dry_run"`
+	Purged    []repo.Name `json:"purged"` // snapshots that cannot be undeleted any more
+	Freed     Amount      `json:"freed"`
+	Condemned Amount      `json:"condemned"`
+	Rewritten uint64      `json:"rewritten"` // bytes copied out of condemned packs; in a dry run, to be copied
+	Pending   []Pending   `json:"pending"`   // what is condemned and still there
+	Ended     []repo.Name `json:"ended"`     // silent sessions
+	Stored    Amount      `json:"stored"`    // packs that remain, the pending ones among them
+}
+
+// Pending is a group that waits.
+type Pending struct {
+	Amount
+	Due   time.Time        `json:"due"`   // a collection from then on deletes it
+	Waits []repo.Announced `json:"waits"` // if these have ended by then
+}
+
+// ErrVanished: snapshots are gone that nobody has deleted.
+var ErrVanished = errors.New("nothing was collected, because snapshots were lost whose data may be all that is left of them")
+
+// ErrBusy: another collection decides faster than this one.
+var ErrBusy = errors.New("another collection is at work on this repository")
+
+const (
+	// maxOvertaken is how often a collection starts over.
+	maxOvertaken = 5
+	// maxRounds bounds how often a collection without a grace period goes round.
+	maxRounds = 4
+)
+
+// Run collects.
+func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, err error) {
+	if o.Progress == nil {
+		o.Progress = func(string, int64) {}
+	}
+	session, err := r.Begin(ctx, repo.Collect, o.Now) // G1
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, session.End(context.WithoutCancel(ctx))) }() // G12
+	if err := session.Probe(ctx); err != nil {
+		return nil, err
+	}
+	c := &collection{Options: o, repo: r, session: session, report: &Report{DryRun: o.DryRun,
+		Purged: []repo.Name{}, Pending: []Pending{}, Ended: []repo.Name{}}, finished: map[uint64]bool{}}
+	if err := c.run(ctx); err != nil {
+		return nil, err
+	}
+	return c.report, nil
+}
+
+// collection is one Run.
+type collection struct {
+	Options
+	repo     *repo.Repository
+	session  *repo.Session
+	report   *Report
+	list     *repo.Condemned // the newest, on which all rests
+	finished map[uint64]bool // groups that can be dropped
+}
+
+func (c *collection) run(ctx context.Context) error {
+	overtaken := 0
+	for round := 0; round < maxRounds; {
+		again, err := c.cycle(ctx)
+		switch {
+		case errors.Is(err, repo.ErrOvertaken):
+			if overtaken++; overtaken == maxOvertaken {
+				return ErrBusy
+			}
+			continue
+		case err != nil:
+			return err
+		case !again:
+			return c.sum(ctx)
+		}
+		round++
+	}
+	return c.sum(ctx)
+}
+
+// cycle does all that can be done now, and reports whether more can be done at
+// once.
+func (c *collection) cycle(ctx context.Context) (again bool, err error) {
+	if c.list, err = c.repo.Condemned(ctx); err != nil { // G2
+		return false, err
+	}
+	if !c.DryRun {
+		for _, step := range []func(context.Context) error{c.resume, c.announce, c.await} {
+			if err := step(ctx); err != nil {
+				return false, err
+			}
+		}
+	}
+	settled, err := c.settled(ctx)
+	if err != nil {
+		return false, err
+	}
+	s, err := c.survey(ctx, settled)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, s.catalog.Close()) }()
+	t, err := c.trace(ctx, s)
+	if err != nil {
+		return false, err
+	}
+	chosen, err := c.choose(ctx, s, t)
+	if err != nil {
+		return false, err
+	}
+	if c.DryRun {
+		c.foresee(s, &chosen)
+		return false, nil
+	}
+	if err := c.decide(ctx, s, t, &chosen); err != nil {
+		return false, err
+	}
+	return c.Grace == 0 && !chosen.empty(), c.tidy(ctx, s)
+}
+
+// resume finishes what was decided by this collection or an earlier one.
+func (c *collection) resume(ctx context.Context) error {
+	if !slices.ContainsFunc(c.list.Groups, func(g repo.Group) bool { return g.State == repo.GroupSwept && !c.finished[g.Number] }) {
+		return nil
+	}
+	return c.finish(ctx, nil)
+}
+
+// decide makes the settled groups that are due swept, and what was chosen a new
+// group (G8 to G10).
+func (c *collection) decide(ctx context.Context, s *survey, t *tracing, chosen *selection) error {
+	due := c.due(s.settled)
+	if len(due) == 0 && chosen.empty() {
+		return nil
+	}
+	if err := c.evacuate(ctx, s, t, packsOf(c.list, due), t.kept); err != nil {
+		return err
+	}
+	next := c.next()
+	for i := range next.Groups {
+		if due[next.Groups[i].Number] {
+			next.Groups[i].State = repo.GroupSwept
+		}
+	}
+	if !chosen.empty() {
+		next.Groups = append(next.Groups, chosen.group(next.Number, next.At))
+		for _, d := range chosen.dead {
+			next.AddPurged(d.Snapshot)
+		}
+	}
+	if err := c.publish(ctx, next); err != nil {
+		return err
+	}
+	for i := range chosen.packs {
+		c.report.Condemned.add(chosen.packs[i].gain())
+	}
+	// Nothing needs this; it lets what depends on these packs be relied on soon.
+	return c.evacuate(ctx, s, t, chosen.names(), t.lasting)
+}
+
+// tidy does the rest (G11), and announces what was condemned.
+func (c *collection) tidy(ctx context.Context, s *survey) error {
+	if err := c.finish(ctx, s.absent); err != nil {
+		return err
+	}
+	if err := c.announce(ctx); err != nil {
+		return err
+	}
+	return c.drop(ctx)
+}
+
+// foresee says what would be done.
+func (c *collection) foresee(s *survey, chosen *selection) {
+	due := c.due(s.settled)
+	for _, g := range c.list.Groups {
+		if due[g.Number] || g.State == repo.GroupSwept {
+			c.report.Freed.Packs += len(g.Packs)
+			c.report.Freed.Bytes += g.Bytes
+		}
+	}
+	for i := range chosen.packs {
+		c.report.Condemned.add(chosen.packs[i].gain())
+	}
+	c.report.Rewritten = chosen.rest()
+}
+
+// next is the list that comes after the newest, without the groups that are done.
+func (c *collection) next() *repo.Condemned {
+	next := &repo.Condemned{Number: c.list.Number + 1, At: c.Now().UTC(), By: c.session.Name, Purged: c.list.Purged}
+	for _, g := range c.list.Groups {
+		if !c.finished[g.Number] {
+			next.Groups = append(next.Groups, g)
+		}
+	}
+	return next
+}
+
+func (c *collection) publish(ctx context.Context, next *repo.Condemned) error {
+	if err := c.repo.Publish(ctx, next); err != nil {
+		return err
+	}
+	c.list = next
+	return c.repo.DropCondemned(ctx, next.Number)
+}
+
+// drop publishes a list without the groups that are done, if there are any.
+func (c *collection) drop(ctx context.Context) error {
+	next := c.next()
+	if len(next.Groups) == len(c.list.Groups) {
+		return nil
+	}
+	if err := sleep(ctx, c.Settle); err != nil { // who reads it must not see what is gone
+		return err
+	}
+	return c.publish(ctx, next)
+}
+
+// sum says what remains.
+func (c *collection) sum(ctx context.Context) error {
+	for _, g := range c.list.Groups {
+		if c.finished[g.Number] {
+			continue
+		}
+		waits, err := c.openOnes(ctx, g.Waits)
+		if err != nil {
+			return err
+		}
+		c.report.Pending = append(c.report.Pending, Pending{Amount{len(g.Packs), g.Bytes}, g.At.Add(c.Grace), waits})
+	}
+	stored, err := c.repo.StoredPacks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, size := range stored {
+		c.report.Stored.add(uint64(size))
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("wait: %w", context.Cause(ctx))
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,142 @@
+package gc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"holdfast/repo"
+)
+
+// survey is what a collection sees, in the order of G6.
+type survey struct {
+	settled map[uint64]bool    // groups
+	stored  map[[32]byte]int64 // packs, and their sizes
+	open    map[repo.Name]bool // sessions
+	lasting []*repo.Snapshot   // snapshots that have no purge record
+	going   []*repo.Snapshot   // those that have one, and may still be relied on
+	dead    []repo.Kept        // those of the going that are in no group yet
+	catalog *repo.Catalog
+	absent  map[[32]byte]bool // packs that the index names and that are not there
+}
+
+func (c *collection) survey(ctx context.Context, settled map[uint64]bool) (s *survey, err error) {
+	c.Progress("looking", 0)
+	s = &survey{settled: settled, open: map[repo.Name]bool{}}
+	if s.stored, err = c.repo.StoredPacks(ctx); err != nil {
+		return nil, err
+	}
+	sessions, err := c.repo.Sessions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range sessions {
+		s.open[a.Name] = true
+	}
+	if err := c.purge(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.sortSnapshots(ctx, s); err != nil {
+		return nil, err
+	}
+	if s.catalog, err = c.repo.Catalog(ctx); err != nil {
+		return nil, err
+	}
+	for object, bad := range s.catalog.Bad {
+		_ = s.catalog.Close() // the other error says it all
+		return nil, &repo.DamagedError{Object: object, Err: fmt.Errorf("%w; nothing was collected: \"holdfast repo rebuild-index\" makes the index anew", bad)}
+	}
+	if err := c.findAbsent(ctx, s); err != nil {
+		return nil, errors.Join(err, s.catalog.Close())
+	}
+	return s, nil
+}
+
+// findAbsent asks for the packs that were not listed, one by one: they may have been
+// stored since, with the snapshot that needs them.
+func (c *collection) findAbsent(ctx context.Context, s *survey) error {
+	s.absent = map[[32]byte]bool{}
+	for _, p := range s.catalog.Packs {
+		if _, listed := s.stored[p.Name]; listed {
+			continue
+		}
+		there, err := c.repo.HasPack(ctx, p.Name)
+		if err != nil {
+			return err
+		}
+		if !there {
+			s.absent[p.Name] = true
+		}
+	}
+	return nil
+}
+
+// purge takes the deleted snapshots for good whose grace period is over.
+func (c *collection) purge(ctx context.Context) error {
+	all, err := c.repo.Snapshots(ctx)
+	if err != nil {
+		return fmt.Errorf("nothing was collected, because not all snapshots can be read: %w", err)
+	}
+	if err := c.refuseVanished(ctx, all); err != nil {
+		return err
+	}
+	var names []repo.Name
+	for _, s := range all {
+		if !s.Pinned && !s.Deleted.IsZero() && !c.Now().Before(s.Deleted.Add(c.Grace)) {
+			names = append(names, s.Name)
+		}
+	}
+	if !c.DryRun {
+		names, err = c.repo.MarkAll(ctx, names, repo.Purge, c.Now())
+	}
+	c.report.Purged = append(c.report.Purged, names...)
+	return err
+}
+
+// refuseVanished: what a snapshot needs that was lost, not deleted, is perhaps all
+// that is left of it.
+func (c *collection) refuseVanished(ctx context.Context, all []repo.Listed) error {
+	if c.AcceptLoss {
+		return nil
+	}
+	vanished, err := c.repo.Vanished(ctx, all)
+	if err == nil && len(vanished) > 0 {
+		err = fmt.Errorf("%w: %w", ErrVanished, errors.Join(vanished...))
+	}
+	return err
+}
+
+func (c *collection) sortSnapshots(ctx context.Context, s *survey) error {
+	all, err := c.repo.Everything(ctx)
+	if err != nil {
+		return fmt.Errorf("nothing was collected, because not all snapshots can be read: %w", err)
+	}
+	for _, k := range all {
+		purged := k.Purged || c.DryRun && !k.Pinned && !k.Deleted.IsZero() && !c.Now().Before(k.Deleted.Add(c.Grace))
+		inGroup, gone := c.deadIn(k.Name, s.settled)
+		switch {
+		case gone:
+		case inGroup:
+			s.going = append(s.going, k.Snapshot)
+		case purged:
+			s.going = append(s.going, k.Snapshot)
+			s.dead = append(s.dead, k)
+		default:
+			s.lasting = append(s.lasting, k.Snapshot)
+		}
+	}
+	return nil
+}
+
+// deadIn reports whether a snapshot is dead in a group, and whether nobody can rely
+// on it any more.
+func (c *collection) deadIn(n repo.Name, settled map[uint64]bool) (inGroup, gone bool) {
+	for _, g := range c.list.Groups {
+		one := repo.Condemned{Groups: []repo.Group{g}}
+		if one.Dead(n) {
+			inGroup = true
+			gone = gone || settled[g.Number]
+		}
+	}
+	return inGroup, gone
+}

@@ -1,0 +1,170 @@
+package gc
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+
+	"holdfast/index"
+	"holdfast/repo"
+	"holdfast/repo/trace"
+)
+
+// packsOf returns the packs of some groups.
+func packsOf(list *repo.Condemned, groups map[uint64]bool) map[[32]byte]bool {
+	packs := map[[32]byte]bool{}
+	for _, g := range list.Groups {
+		if groups[g.Number] {
+			for _, p := range g.Packs {
+				packs[p] = true
+			}
+		}
+	}
+	return packs
+}
+
+// evacuate copies what is wanted of packs into new ones, pack by pack, and publishes
+// segments for these (G8, G9).
+func (c *collection) evacuate(ctx context.Context, s *survey, t *tracing, packs map[[32]byte]bool, wanted trace.Bits) error {
+	has, err := s.packsWith(wanted)
+	if err != nil {
+		return err
+	}
+	return c.session.Write(ctx, func(ctx context.Context, w *repo.Writer) error {
+		for _, name := range sortedPacks(packs) {
+			if !has[name] {
+				continue
+			}
+			if err := c.empty(ctx, w, s, t, name, wanted); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// packsWith returns the packs in which some of the copies lie.
+func (s *survey) packsWith(copies trace.Bits) (map[[32]byte]bool, error) {
+	packs := map[[32]byte]bool{}
+	for place := range copies.All() {
+		row, err := s.catalog.RowAt(place)
+		if err != nil {
+			return nil, err
+		}
+		packs[s.catalog.Packs[row.Pack].Name] = true
+	}
+	return packs, nil
+}
+
+// empty copies what is wanted of one pack, in the order in which it lies there.
+func (c *collection) empty(ctx context.Context, w *repo.Writer, s *survey, t *tracing, name [32]byte, wanted trace.Bits) error {
+	_, placed, err := c.repo.PackDirectory(ctx, name, s.stored[name])
+	if err != nil {
+		return err
+	}
+	for i := range placed {
+		from, to, err := s.catalog.Find(placed[i].ID)
+		if err != nil {
+			return err
+		}
+		for place := from; place < to; place++ {
+			if !wanted.Has(place) {
+				continue
+			}
+			e, err := s.catalog.EntryAt(place)
+			if err != nil {
+				return err
+			}
+			if e.Pack.Name != name || e.Number != placed[i].Number {
+				continue
+			}
+			if err := w.Move(ctx, &e, t.walking.Has(from)); err != nil {
+				return err
+			}
+			c.report.Rewritten += uint64(e.Sealed)
+			c.Progress("copying", int64(e.Sealed))
+		}
+	}
+	return nil
+}
+
+// finish removes what belongs to swept groups, and makes few segments of many
+// (G11). absent are packs that the index names and that are not there; nothing
+// needs them.
+func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error {
+	swept := map[uint64]bool{}
+	for _, g := range c.list.Groups {
+		swept[g.Number] = g.State == repo.GroupSwept && !c.finished[g.Number]
+	}
+	packs := packsOf(c.list, swept)
+	old, err := c.reindex(ctx, func(pack [32]byte) bool { return packs[pack] || absent[pack] })
+	if err != nil {
+		return err
+	}
+	for _, g := range c.list.Groups {
+		if swept[g.Number] {
+			if err := c.remove(ctx, &g); err != nil {
+				return err
+			}
+		}
+	}
+	return c.repo.RemoveSegments(ctx, old)
+}
+
+func (c *collection) remove(ctx context.Context, g *repo.Group) error {
+	for _, p := range g.Packs {
+		if err := c.repo.RemovePack(ctx, p); err != nil {
+			return err
+		}
+		c.Progress("deleting", 0)
+	}
+	for _, n := range g.Dead {
+		if err := c.repo.RemoveSnapshot(ctx, n); err != nil {
+			return err
+		}
+	}
+	c.report.Freed.Packs += len(g.Packs)
+	c.report.Freed.Bytes += g.Bytes
+	c.finished[g.Number] = true
+	return nil
+}
+
+const (
+	// Segments with fewer entries are merged when there are as many as manySegments.
+	smallSegment = 1 << 16
+	manySegments = 8
+)
+
+// reindex supersedes the segments that name packs which are gone, and small ones if
+// there are many. It returns the segments that can be removed.
+func (c *collection) reindex(ctx context.Context, gone func(pack [32]byte) bool) (old []index.SegmentName, err error) {
+	current, old, err := c.repo.CurrentSegments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	little, replaced := map[index.SegmentName]*index.Segment{}, map[index.SegmentName]*index.Segment{}
+	for name, s := range current {
+		switch {
+		case slices.ContainsFunc(s.Packs(), func(p index.Pack) bool { return gone(p.Name) }):
+			replaced[name] = s
+		case s.Len() < smallSegment:
+			little[name] = s
+		}
+	}
+	if len(little) >= manySegments || len(replaced) > 0 && len(little) > 1 {
+		maps.Copy(replaced, little)
+	}
+	if len(replaced) == 0 {
+		return old, nil
+	}
+	c.Progress("indexing", 0)
+	if _, err := c.repo.Supersede(ctx, replaced, gone); err != nil {
+		return nil, err
+	}
+	return slices.AppendSeq(old, maps.Keys(replaced)), nil
+}
+
+func sortedPacks(packs map[[32]byte]bool) [][32]byte {
+	return slices.SortedFunc(maps.Keys(packs), func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+}
