@@ -1,0 +1,154 @@
+package testserver
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+// SolrVersion is the version that is run, as in solr/pom.xml.
+const SolrVersion = "9.10.1"
+
+//go:embed solr/Launcher.java solr/home
+var solrFiles embed.FS
+
+// SolrServer is a private, user-managed Solr server with the config set "plain"
+// and no core. Whoever asks it anything is asked for User and Password.
+type SolrServer struct {
+	process        *process
+	Port           int
+	User, Password string
+	// Home is SOLR_HOME, the directory of its cores.
+	Home string
+	// Leader is the one address, host:port, that its allowUrls lets it fetch from.
+	Leader string
+}
+
+// Solr starts a server for the time of the test.
+func Solr(tb testing.TB) *SolrServer {
+	tb.Helper()
+	p := newProcess(tb, "solr")
+	s := &SolrServer{process: p, Port: freePort(tb), User: "site", Password: rand.Text(),
+		Home: filepath.Join(p.dir, "solr", "home"), Leader: fmt.Sprintf("127.0.0.1:%d", freePort(tb))}
+	if err := os.CopyFS(p.dir, solrFiles); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Home, "security.json"), s.security(), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	p.give(p.dir)
+	s.start()
+	return s
+}
+
+// security is the file that makes the server ask for a password.
+func (s *SolrServer) security() []byte {
+	salt := []byte(rand.Text())
+	once := sha256.Sum256(append(salt[:len(salt):len(salt)], s.Password...))
+	twice := sha256.Sum256(once[:])
+	encode := base64.StdEncoding.EncodeToString
+	type object = map[string]any
+	text, err := json.Marshal(object{
+		"authentication": object{"class": "solr.BasicAuthPlugin", "blockUnknown": true,
+			"credentials": object{s.User: encode(twice[:]) + " " + encode(salt)}},
+		"authorization": object{"class": "solr.RuleBasedAuthorizationPlugin",
+			"permissions": []object{{"name": "all", "role": "admin"}}, "user-role": object{s.User: "admin"}},
+	})
+	if err != nil {
+		s.process.tb.Fatal(err)
+	}
+	return text
+}
+
+func (s *SolrServer) start() {
+	tb := s.process.tb
+	tb.Helper()
+	s.process.start(s.ping, "java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.home="+s.process.dir,
+		"-Dlog4j2.level=WARN", "-Dsolr.log.dir="+s.process.dir, "-Dholdfast.leader=http://"+s.Leader+"/solr",
+		"-cp", filepath.Join(solrLibraries(tb), "*"),
+		filepath.Join(s.process.dir, "solr", "Launcher.java"), s.Home, strconv.Itoa(s.Port))
+}
+
+// solrLibraries returns the directory that install has filled.
+func solrLibraries(tb testing.TB) string {
+	tb.Helper()
+	cache := "/var/cache" // the server does not run as root, and must read it
+	if os.Geteuid() != 0 {
+		var err error
+		if cache, err = os.UserCacheDir(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	libraries := filepath.Join(cache, "holdfast", "solr-"+SolrVersion)
+	if _, err := os.Stat(libraries); err != nil {
+		tb.Fatalf("Solr is missing; install it: internal/testserver/install (%v)", err)
+	}
+	return libraries
+}
+
+func (s *SolrServer) ping() error {
+	request, err := http.NewRequest(http.MethodGet, s.Address()+"/admin/info/system?wt=json", nil)
+	if err != nil {
+		return err
+	}
+	request.SetBasicAuth(s.User, s.Password)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", response.Status)
+	}
+	return nil
+}
+
+// Address is where the server is: http://127.0.0.1:PORT/solr.
+func (s *SolrServer) Address() string { return fmt.Sprintf("http://127.0.0.1:%d/solr", s.Port) }
+
+// URL returns the address of a core in the form of holdfast.yaml.
+func (s *SolrServer) URL(core string) *url.URL {
+	return &url.URL{Scheme: "solr", User: url.User(s.User), Host: fmt.Sprintf("127.0.0.1:%d", s.Port), Path: "/solr/" + core,
+		RawQuery: url.Values{"leader": {s.Leader}, "configset": {"plain"}}.Encode()}
+}
+
+// PlainConfig copies the config set "plain" to the directory, as the server's own.
+func (s *SolrServer) PlainConfig(directory string) {
+	tb := s.process.tb
+	tb.Helper()
+	plain, err := fs.Sub(solrFiles, "solr/home/configsets/plain")
+	if err == nil {
+		err = os.CopyFS(directory, plain)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.process.give(directory)
+}
+
+// Kill ends the server at once, as a power failure would.
+func (s *SolrServer) Kill() { s.process.kill() }
+
+// Start starts a killed server again, on the same cores and port.
+func (s *SolrServer) Start() {
+	s.process.tb.Helper()
+	s.start()
+}
+
+// Restart shuts the server down in order and starts it again.
+func (s *SolrServer) Restart() {
+	s.process.tb.Helper()
+	s.process.end(syscall.SIGTERM)
+	s.start()
+}
