@@ -95,9 +95,15 @@ func (p place) shares(q place) (string, bool) {
 // one of them names may be the default.
 func sameServer(a, b *url.URL) bool {
 	samePort := a.Port() == b.Port() || a.Port() == "" || b.Port() == ""
-	return samePort && strings.EqualFold(a.Hostname(), b.Hostname()) &&
-		strings.Trim(a.Path, "/") == strings.Trim(b.Path, "/") &&
+	return samePort && strings.EqualFold(a.Hostname(), b.Hostname()) && sameDatabase(a, b) &&
 		a.Query().Get("socket") == b.Query().Get("socket")
+}
+
+// sameDatabase compares the paths of two URLs. Without one, a Redis is all of its
+// databases.
+func sameDatabase(a, b *url.URL) bool {
+	p, q := strings.Trim(a.Path, "/"), strings.Trim(b.Path, "/")
+	return p == q || strings.HasPrefix(a.Scheme, "redis") && strings.HasPrefix(b.Scheme, "redis") && (p == "" || q == "")
 }
 
 // within reports whether path lies beneath directory.

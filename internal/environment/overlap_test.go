@@ -36,13 +36,13 @@ project: p
 repository: /r
 environments:
   master:
-    services: {db: "mysql://shop:a@127.0.0.1:3306/shop", settings: "sqlite:/srv/s.db"}
+    services: {db: "mysql://shop:a@127.0.0.1:3306/shop", settings: "sqlite:/srv/s.db", cache: "redis://127.0.0.1/1"}
     mounts: {uploads: /srv/uploads}
   copied:
-    services: {db: "mysql://other:b@127.0.0.1/shop/", conf: "sqlite:/srv/./s.db"}
+    services: {db: "mysql://other:b@127.0.0.1/shop/", conf: "sqlite:/srv/./s.db", cache: "redis://127.0.0.1:6379"}
     mounts: {images: /srv/uploads/images}
   apart:
-    services: {db: "mysql://shop:a@127.0.0.1:3306/apart", settings: "sqlite:/srv/uploads/apart.db"}
+    services: {db: "mysql://shop:a@127.0.0.1:3306/apart", settings: "sqlite:/srv/uploads/apart.db", queue: "redis://127.0.0.2/2"}
     mounts: {uploads: /srv/uploads2}
 `)})
 	var got []string
@@ -52,6 +52,7 @@ environments:
 	want := []string{
 		"db is also db of the environment master (mysql://other@127.0.0.1/shop/)",
 		"conf is also settings of the environment master (/srv/s.db)",
+		"cache is also cache of the environment master (redis://127.0.0.1:6379)",
 		"images is also uploads of the environment master (/srv/uploads/images)",
 	}
 	if !reflect.DeepEqual(got, want) {

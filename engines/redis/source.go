@@ -1,0 +1,337 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+// The rungs of the privileges, as recorded in the snapshot.
+const (
+	// rungConfig: the server is told to fork at once, and to write nothing to its disk.
+	rungConfig = "config"
+	// rungSync: it forks when it does by itself, mostly five seconds later.
+	rungSync = "sync"
+)
+
+const (
+	// markWait bounds how long the mark waits for the fork.
+	markWait = 10 * time.Second
+	// childWait bounds how long Prepare waits for somebody else's fork to end.
+	childWait = time.Minute
+	// again is the time after which what may have changed is looked at again.
+	again = 50 * time.Millisecond
+)
+
+const extension = ".rdb"
+
+// source captures one database, or all.
+type source struct {
+	place
+	now     func() time.Time
+	retired *retired // what is captured, if that is what a restore has put aside
+
+	control *conn
+	server  string
+	rung    string
+	before  map[string]string // what settings were, as far as they are to be others
+
+	sync   *conn
+	layout *layout
+	point  engines.Point
+}
+
+// Prepare implements engines.Source.
+func (s *source) Prepare(ctx context.Context, _ engines.Sink) (err error) {
+	if s.control, err = s.connect(ctx); err != nil {
+		return err
+	}
+	i, err := s.control.info(ctx, "server", "replication", "persistence", "cluster")
+	if err != nil {
+		return err
+	}
+	if err := s.suitable(i); err != nil {
+		return err
+	}
+	s.server = i.product()
+	if err := s.exists(ctx, s.control); err != nil {
+		return err
+	}
+	if err := s.privileges(ctx); err != nil {
+		return err
+	}
+	return s.waitForChild(ctx)
+}
+
+// exists refuses a number that the server does not have.
+func (p place) exists(ctx context.Context, c *conn) error {
+	if p.database == allDatabases {
+		return nil
+	}
+	_, err := c.do(ctx, "SELECT", p.database)
+	if code(err) == "ERR" {
+		return fmt.Errorf("the Redis server at %s has no database %d (see databases in its configuration): %w", p.address, p.database, err)
+	}
+	return err
+}
+
+// settings are what makes the server fork at once and keep its disk out of it.
+var settings = map[string]string{"repl-diskless-sync": "yes", "repl-diskless-sync-delay": "0"}
+
+// privileges finds the rung, and refuses a user who may not synchronise.
+func (s *source) privileges(ctx context.Context) error {
+	user := "default"
+	if s.user != "" {
+		user = s.user
+	}
+	// Only since 7.0, and not for everybody; otherwise Mark will find out.
+	if answer, err := s.control.do(ctx, "ACL", "DRYRUN", user, "PSYNC", "?", "-1"); err == nil && answer != "OK" {
+		return fmt.Errorf("user %s of the Redis server at %s may not synchronise: ACL SETUSER %s +psync +replconf +info +select", user, s.address, user)
+	}
+	s.rung, s.before = rungConfig, map[string]string{}
+	for key, want := range settings {
+		answer, err := s.control.do(ctx, "CONFIG", "GET", key)
+		switch code(err) {
+		case "":
+			if err != nil {
+				return err
+			}
+		default: // not allowed, or renamed away
+			s.rung = rungSync
+			return nil
+		}
+		if list, ok := answer.([]any); ok && len(list) == 2 && list[1] != want {
+			s.before[key], _ = list[1].(string)
+		}
+	}
+	return nil
+}
+
+// waitForChild waits until the server neither saves nor rewrites its log: it has
+// one child at a time, and the mark would wait for that.
+func (s *source) waitForChild(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, childWait)
+	defer cancel()
+	for {
+		i, err := s.control.info(ctx, "persistence")
+		if err != nil {
+			return err
+		}
+		if i["rdb_bgsave_in_progress"] != "1" && i["aof_rewrite_in_progress"] != "1" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the Redis server at %s has been saving or rewriting its log for %v, and cannot fork meanwhile: %w", s.address, childWait, context.Cause(ctx))
+		case <-time.After(again):
+		}
+	}
+}
+
+// Mark implements engines.Source.
+func (s *source) Mark(ctx context.Context, _ engines.Sink) (point engines.Point, err error) {
+	if s.control == nil {
+		return point, errors.New("mark before prepare")
+	}
+	s.drop()
+	inside, cancel := context.WithTimeoutCause(ctx, markWait, fmt.Errorf("the Redis server at %s did not fork within %v: "+
+		"it saves, rewrites its log or synchronises with somebody else, or repl-diskless-sync-delay is long and the user may not set it (+config|get +config|set)", s.address, markWait))
+	defer cancel()
+	var excluded map[int]bool
+	if s.database == allDatabases && s.retired == nil {
+		if excluded, err = s.excluded(inside); err != nil {
+			return point, err
+		}
+	}
+	// Also when the context has ended: settings are put back.
+	defer func() { err = errors.Join(err, s.set(context.WithoutCancel(ctx), s.before)) }()
+	hurry := map[string]string{}
+	for key := range s.before {
+		hurry[key] = settings[key]
+	}
+	if err := s.set(inside, hurry); err != nil {
+		return point, err
+	}
+	f, err := s.fork(inside)
+	if err != nil {
+		return point, err
+	}
+	s.point = engines.Point{At: s.now(), Position: f.String(), Server: s.server, Rung: s.rung}
+	if s.retired != nil {
+		s.point.At, s.point.Position, s.point.Rung = s.retired.at, "", ""
+	}
+	s.read(excluded)
+	return s.point, nil
+}
+
+// set sets settings of the server. The connection may have ended with its context.
+func (s *source) set(ctx context.Context, values map[string]string) (err error) {
+	if len(values) == 0 {
+		return nil
+	}
+	c := s.control
+	if c.broken {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		if c, err = s.connect(ctx); err != nil {
+			return fmt.Errorf("put back %v: %w", values, err)
+		}
+		defer c.Close()
+	}
+	for key, value := range values {
+		if _, err := c.do(ctx, "CONFIG", "SET", key, value); err != nil {
+			if code(err) != "NOPERM" {
+				return err
+			}
+			s.rung = rungSync
+		}
+	}
+	return nil
+}
+
+// fork makes the server fork for us. A server that synchronises with another
+// replica through its disk lets us have that older dump; then once more.
+func (s *source) fork(ctx context.Context) (fork, error) {
+	for {
+		i, err := s.control.info(ctx, "replication")
+		if err != nil {
+			return fork{}, err
+		}
+		if s.sync, err = s.connect(ctx); err != nil {
+			return fork{}, err
+		}
+		f, err := s.sync.synchronise(ctx)
+		if err != nil || f.offset >= i.number("master_repl_offset") {
+			return f, err
+		}
+		s.drop()
+		select {
+		case <-ctx.Done():
+			return fork{}, context.Cause(ctx)
+		case <-time.After(again):
+		}
+	}
+}
+
+// read begins to take in what the fork sends, at once: the server keeps a fork, with
+// all that changes meanwhile, until that is done.
+func (s *source) read(excluded map[int]bool) {
+	scope, choose := scopeAll, func(n int) (int, bool) { return n, !excluded[n] }
+	if s.database != allDatabases {
+		scope, choose = strconv.Itoa(s.database), func(n int) (int, bool) { return n, n == s.database }
+	}
+	if s.retired != nil {
+		choose = s.retired.choose
+	}
+	from := &dump{c: s.sync}
+	s.layout = newLayout(from, from.finish, scope, choose)
+	if s.retired != nil || s.database != allDatabases {
+		s.layout.own = true
+	}
+	if s.retired != nil && s.database == allDatabases {
+		s.layout.functions = s.retired.functions
+	}
+	s.layout.readAhead()
+}
+
+// excluded are databases that belong to a restore.
+func (s *source) excluded(ctx context.Context) (map[int]bool, error) {
+	all, err := s.control.restores(ctx)
+	if err != nil {
+		return nil, err
+	}
+	excluded := map[int]bool{}
+	for _, r := range all {
+		excluded[r.at] = true
+	}
+	return excluded, nil
+}
+
+// Send implements engines.Source.
+func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, error) {
+	if s.layout == nil {
+		return engines.Result{}, errors.New("send before mark")
+	}
+	network := s.sync.network
+	stop := context.AfterFunc(ctx, func() { _ = network.Close() }) // reading then ends
+	defer stop()
+	e := tree.Entry{Name: s.service + extension, Type: tree.File, Mode: 0o640}
+	before, _ := sink.Parent(e.Name)
+	e, err := sink.Put(ctx, e, before.Content, s.layout)
+	switch {
+	case ctx.Err() != nil:
+		return engines.Result{}, context.Cause(ctx)
+	case err != nil:
+		return engines.Result{}, fmt.Errorf("%v: send: %w", s.place, s.lost(err))
+	case !s.layout.whole():
+		return engines.Result{}, fmt.Errorf("%v: send: the sink did not read to the end", s.place)
+	}
+	e.MTime = tree.TimeOf(s.point.At)
+	if before.Content.Equal(e.Content) && before.Name != "" {
+		e.MTime = before.MTime
+	}
+	result := engines.Result{Entries: []tree.Entry{e}, Notes: s.notes()}
+	for _, id := range s.layout.modules {
+		result.Losses = append(result.Losses, engines.Loss{Path: e.Name, Reason: "what module " + moduleName(id) + " keeps beside the keys is not in the snapshot"})
+	}
+	return result, nil
+}
+
+// lost says of an error of the connection that the point went with it: the server
+// gave up, was restarted, or thought that we were too slow.
+func (s *source) lost(err error) error {
+	if s.layout.lost && !errors.Is(err, errDump) && !errors.Is(err, errUnknown) {
+		return fmt.Errorf("the connection to the fork was lost (%w): %w", err, engines.ErrPointLost)
+	}
+	return err
+}
+
+func (s *source) notes() []string {
+	var notes []string
+	if s.retired == nil && s.rung == rungSync {
+		notes = append(notes, "the server forked when it did by itself, up to repl-diskless-sync-delay after the mark began: ACL SETUSER … +config|get +config|set lets it fork at once")
+	}
+	if s.database != allDatabases && s.layout.dropped > 0 {
+		notes = append(notes, fmt.Sprintf("%d libraries of functions belong to the whole server and are not in the snapshot: a service without a number of a database has them", s.layout.dropped))
+	}
+	return notes
+}
+
+// moduleName decodes the name in a module's id, nine characters of six bits.
+func moduleName(encoded []byte) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	id, _, _, _ := cutLength(encoded)
+	var name strings.Builder
+	for shift := 58; shift >= 10; shift -= 6 {
+		name.WriteByte(letters[id>>shift&63])
+	}
+	return name.String()
+}
+
+// drop ends what a mark began.
+func (s *source) drop() {
+	if s.sync != nil {
+		_ = s.sync.Close() // the server ends the fork
+	}
+	if s.layout != nil {
+		s.layout.wait()
+	}
+	s.sync, s.layout = nil, nil
+}
+
+// Close implements engines.Source.
+func (s *source) Close() error {
+	s.drop()
+	if s.control == nil {
+		return nil
+	}
+	err := s.control.Close()
+	s.control = nil
+	return err
+}
