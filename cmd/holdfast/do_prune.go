@@ -10,6 +10,7 @@ import (
 
 	"holdfast/internal/retention"
 	"holdfast/repo"
+	"holdfast/repo/gc"
 )
 
 // pruned is the result of "snapshot prune".
@@ -17,6 +18,7 @@ type pruned struct {
 	DryRun    bool     `json:"dry_run"`
 	Kept      int      `json:"kept"`
 	Deleted   int      `json:"deleted"` // in a dry run: would be
+	Frees     uint64   `json:"frees"`   // bytes, once what is deleted has been purged and collected
 	Snapshots []judged `json:"snapshots"`
 }
 
@@ -28,6 +30,8 @@ type judged struct {
 	Environment string    `json:"environment"`
 	Keep        bool      `json:"keep"`
 	Why         string    `json:"why"`
+
+	snapshot *repo.Snapshot
 }
 
 // prune is the action of "snapshot prune".
@@ -37,7 +41,11 @@ func prune(ctx context.Context, app *env, o PruneOptions) error {
 		return err
 	}
 	defer r.Close()
-	all, vanished, err := app.judge(ctx, r, o.All)
+	all, others, vanished, err := app.judge(ctx, r, o.All)
+	if err != nil {
+		return err
+	}
+	frees, err := app.saving(ctx, r, all, others)
 	if err != nil {
 		return err
 	}
@@ -49,23 +57,23 @@ func prune(ctx context.Context, app *env, o PruneOptions) error {
 			return err
 		}
 	}
-	result := pruned{DryRun: o.DryRun, Deleted: len(namesOf(all)), Snapshots: all}
+	result := pruned{DryRun: o.DryRun, Deleted: len(namesOf(all)), Frees: frees, Snapshots: all}
 	result.Kept = len(all) - result.Deleted
 	err = app.result(result, func(w io.Writer) error { return app.pruneTable(w, result, o.All) })
 	return errors.Join(append(vanished, err)...)
 }
 
 // judge says of every snapshot of the acting environment, or of all, what its
-// policy makes of it; newest first.
-func (app *env) judge(ctx context.Context, r *opened, everywhere bool) (verdicts []judged, vanished []error, err error) {
+// policy makes of it, newest first; others are those that it does not concern.
+func (app *env) judge(ctx context.Context, r *opened, everywhere bool) (verdicts []judged, others []*repo.Snapshot, vanished []error, err error) {
 	all, vanished, err := app.snapshots(ctx, r)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var project, name string
 	if !everywhere {
 		if project, name, err = r.scope(all); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
 	type line struct{ project, environment string }
@@ -73,13 +81,31 @@ func (app *env) judge(ctx context.Context, r *opened, everywhere bool) (verdicts
 	for _, s := range all {
 		if s.Deleted.IsZero() && (everywhere || s.Project == project && s.Environment == name) {
 			lines[line{s.Project, s.Environment}] = append(lines[line{s.Project, s.Environment}], s)
+		} else {
+			others = append(others, s.Snapshot)
 		}
 	}
 	for _, snapshots := range lines {
 		verdicts = append(verdicts, app.judgeOne(r, snapshots)...)
 	}
 	slices.SortFunc(verdicts, func(a, b judged) int { return b.Created.Compare(a.Created) })
-	return verdicts, vanished, nil
+	return verdicts, others, vanished, nil
+}
+
+// saving is what the repository becomes smaller by without those that go.
+func (app *env) saving(ctx context.Context, r *opened, all []judged, staying []*repo.Snapshot) (uint64, error) {
+	var going []*repo.Snapshot
+	for _, v := range all {
+		if v.Keep {
+			staying = append(staying, v.snapshot)
+		} else {
+			going = append(going, v.snapshot)
+		}
+	}
+	if len(going) == 0 {
+		return 0, nil
+	}
+	return gc.Saving(ctx, r.Repository, staying, going)
 }
 
 // judgeOne judges the snapshots of one environment.
@@ -93,7 +119,8 @@ func (app *env) judgeOne(r *opened, snapshots []repo.Listed) []judged {
 	verdicts := make([]judged, len(snapshots))
 	for i, v := range policy.Judge(candidates, app.now(), zone) {
 		s := snapshots[i]
-		verdicts[i] = judged{Created: s.Created, Name: s.Name, Project: s.Project, Environment: s.Environment, Keep: v.Keep, Why: v.Why}
+		verdicts[i] = judged{Created: s.Created, Name: s.Name, Project: s.Project, Environment: s.Environment,
+			Keep: v.Keep, Why: v.Why, snapshot: s.Snapshot}
 	}
 	return verdicts
 }
@@ -120,7 +147,7 @@ func pruneQuestion(all []judged, going int) string {
 // pruneThem deletes what goes. It judges anew, because while it was asking
 // somebody may have pinned one of them, or deleted one that stood for another.
 func (app *env) pruneThem(ctx context.Context, r *opened, everywhere bool, agreed map[repo.Name]bool) ([]judged, error) {
-	all, _, err := app.judge(ctx, r, everywhere)
+	all, _, _, err := app.judge(ctx, r, everywhere)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +192,10 @@ func (app *env) pruneTable(w io.Writer, p pruned, everywhere bool) error {
 	if err := app.table(w, columns, cells); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d kept, %d %s\n", p.Kept, p.Deleted, goes)
+	text := fmt.Sprintf("%d kept, %d %s", p.Kept, p.Deleted, goes)
+	if p.Deleted > 0 {
+		text += fmt.Sprintf("; that frees nothing now, and %s once \"holdfast repo gc\" has purged and collected it", size(p.Frees))
+	}
+	_, err := fmt.Fprintln(w, text)
 	return err
 }
