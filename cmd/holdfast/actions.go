@@ -29,6 +29,7 @@ type actions struct {
 	Check        func(context.Context, *env, CheckOptions) error
 	RebuildIndex func(context.Context, *env, RebuildIndexOptions) error
 	Repair       func(context.Context, *env, RepairOptions) error
+	Collect      func(context.Context, *env, CollectOptions) error
 	KeyAdd       func(context.Context, *env, KeyAddOptions) error
 	KeyList      func(context.Context, *env, KeyListOptions) error
 	KeyRemove    func(context.Context, *env, KeyRemoveOptions) error
@@ -57,6 +58,7 @@ func allActions() actions {
 		Check:        checkRepository,
 		RebuildIndex: rebuildIndex,
 		Repair:       repairRepository,
+		Collect:      collect,
 		KeyAdd:       keyAdd,
 		KeyList:      keyList,
 		KeyRemove:    keyRemove,

@@ -63,6 +63,8 @@ func echoing() actions {
 		Stats:        echo[StatsOptions]("Stats"),
 		Check:        echo[CheckOptions]("Check"),
 		RebuildIndex: echo[RebuildIndexOptions]("RebuildIndex"),
+		Repair:       echo[RepairOptions]("Repair"),
+		Collect:      echo[CollectOptions]("Collect"),
 		KeyAdd:       echo[KeyAddOptions]("KeyAdd"),
 		KeyList:      echo[KeyListOptions]("KeyList"),
 		KeyRemove:    echo[KeyRemoveOptions]("KeyRemove"),
@@ -214,7 +216,7 @@ func TestEveryActionHasACommand(t *testing.T) {
 		reached = append(reached, e.Action)
 	}
 	slices.Sort(reached)
-	if got := slices.Compact(reached); len(got) != 22 {
+	if got := slices.Compact(reached); len(got) != 24 {
 		t.Errorf("%d actions were reached: %q", len(got), got)
 	}
 }

@@ -37,6 +37,7 @@ func repoCommand(app *env, do actions) *cli.Command {
 			repoStatsCommand(app, do),
 			repoCheckCommand(app, do),
 			repoRepairCommand(app, do),
+			repoCollectCommand(app, do),
 			repoRebuildIndexCommand(app, do),
 			repoKeyCommand(app, do),
 		},
@@ -91,6 +92,31 @@ holdfast repo repair`,
 		Action: perform(app, do.Repair, func(c *cli.Context) (RepairOptions, error) {
 			return RepairOptions{DryRun: c.Bool("dry-run"), Structure: c.Bool("structure")}, nil
 		}),
+	}
+}
+
+func repoCollectCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "gc",
+		Usage: "give the space of deleted snapshots back",
+		Description: describe(`Purges snapshots whose deletion is older than the grace period, condemns what nobody
+needs any more, and deletes what an earlier run has condemned, once that is older than
+the grace period too. Others go on working meanwhile; two runs at once do no harm.
+Packs of which only a part is needed, and small ones, are put together anew.
+Run it from cron, once a day. It can be interrupted at any time.`,
+			`holdfast repo gc --dry-run
+holdfast repo gc
+holdfast repo gc --grace 0 --wait 10m`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitBusy, exitWrongPassword, exitInterrupted),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be freed and condemned"},
+			&cli.StringFlag{Name: "grace", Value: "24h", Usage: "how long deleted snapshots, and then their data, are kept; 0 frees at once"},
+			text("max-repack", "copy no more than that out of packs that are needed in part; else what pays", "BYTES"),
+			&cli.StringFlag{Name: "wait", Value: "1m", Usage: "how long to wait for others who have begun before something was condemned"},
+			&cli.StringFlag{Name: "settle", Value: "0", Usage: "how long others may not see what is created: 150s on NFS and SMB"},
+			&cli.BoolFlag{Name: "accept-loss", Usage: "go on although snapshots have vanished that nobody deleted"},
+		},
+		Action: perform(app, do.Collect, collectOptions),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"holdfast/internal/seal"
 	"holdfast/internal/snapshot"
 	"holdfast/repo"
+	"holdfast/repo/gc"
 )
 
 // exitCode tells a script how a command ended.
@@ -73,6 +74,7 @@ var codeRules = []codeRule{
 	{errIncomplete, exitIncomplete},
 	{repo.ErrNoRepository, exitNoRepository},
 	{snapshot.ErrLocked, exitBusy},
+	{gc.ErrBusy, exitBusy},
 	{repo.ErrWrongSecret, exitWrongPassword},
 	{seal.ErrNotToken, exitWrongPassword},
 }

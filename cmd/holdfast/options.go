@@ -1,11 +1,15 @@
 package main
 
 import (
+	"math"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 )
 
@@ -111,6 +115,16 @@ type RebuildIndexOptions struct{}
 type RepairOptions struct {
 	DryRun    bool // say what would be done
 	Structure bool // do not read the packs' bytes
+}
+
+// CollectOptions are those of "repo gc".
+type CollectOptions struct {
+	DryRun     bool
+	Grace      time.Duration
+	Settle     time.Duration
+	Wait       time.Duration
+	MaxRepack  int64 // bytes; 0: any
+	AcceptLoss bool
 }
 
 // KeyAddOptions are those of "repo key add".
@@ -270,6 +284,40 @@ func (o *RestoreOptions) narrow(typed string) error {
 		return usageError("--path counts from one name; expected one --only, or none and a path that begins with the name")
 	}
 	return nil
+}
+
+func collectOptions(c *cli.Context) (o CollectOptions, err error) {
+	o.DryRun, o.AcceptLoss = c.Bool("dry-run"), c.Bool("accept-loss")
+	if typed := c.String("max-repack"); typed != "" {
+		bytes, err := humanize.ParseBytes(typed)
+		if err != nil || bytes > math.MaxInt64 {
+			return o, usageError("--max-repack %q is no size; expected one such as 500MB or 10GiB", typed)
+		}
+		o.MaxRepack = int64(max(bytes, 1))
+	}
+	for name, into := range map[string]*time.Duration{"grace": &o.Grace, "settle": &o.Settle, "wait": &o.Wait} {
+		if *into, err = durationOf(c.String(name)); err != nil {
+			return o, usageError("--%s %q is no duration; expected one such as 0, 90s, 12h or 7d", name, c.String(name))
+		}
+	}
+	return o, nil
+}
+
+// durationOf is time.ParseDuration for durations that are not negative, which
+// knows days too.
+func durationOf(typed string) (time.Duration, error) {
+	days, isDays := strings.CutSuffix(typed, "d")
+	if isDays {
+		typed = days + "h"
+	}
+	d, err := time.ParseDuration(typed)
+	if err == nil && (d < 0 || d > 10*365*24*time.Hour) {
+		err = strconv.ErrRange
+	}
+	if isDays {
+		d *= 24
+	}
+	return d, err
 }
 
 func keyAddOptions(c *cli.Context) (KeyAddOptions, error) {

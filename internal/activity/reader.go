@@ -79,3 +79,13 @@ func latest(ctx context.Context, objects Objects, id string, self Process, now t
 	}
 	return r, nil
 }
+
+// Gone reports whether the operation's process has certainly ended, or has said so
+// itself. Only on the machine where it ran can the first be told.
+func (r *Record) Gone() bool {
+	if r.State != InProgress && r.State != Interrupted {
+		return true
+	}
+	self, err := ThisProcess()
+	return err == nil && self.gone(r.Process)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"holdfast/internal/activity"
+	"holdfast/repo"
+	"holdfast/repo/gc"
+)
+
+const (
+	// silentAfter is for how long a session's operation must not have been heard of
+	// for a collection to end it: dozens of its heartbeats.
+	silentAfter = time.Hour
+	// unheardAfter is the same for a session without any record of its operation.
+	unheardAfter = 24 * time.Hour
+	// activitiesFor is how long the record of an operation that has ended is kept.
+	activitiesFor = 90 * 24 * time.Hour
+)
+
+// collect is the action of "repo gc".
+func collect(ctx context.Context, app *env, o CollectOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var copied atomic.Int64
+	var step atomic.Pointer[string]
+	stop := app.watch(func() progress {
+		p := progress{Bytes: uint64(copied.Load())}
+		if s := step.Load(); s != nil {
+			p.Step = *s
+		}
+		return p
+	})
+	defer stop()
+	report, err := gc.Run(ctx, r.Repository, gc.Options{Now: app.now, Grace: o.Grace, Settle: o.Settle, Wait: o.Wait,
+		MaxRepack: o.MaxRepack, AcceptLoss: o.AcceptLoss, DryRun: o.DryRun,
+		Silent: func(ctx context.Context, a repo.Announced) (bool, error) { return app.silent(ctx, r, a) },
+		Progress: func(what string, bytes int64) {
+			step.Store(&what)
+			copied.Add(bytes)
+		}})
+	if err == nil && !o.DryRun {
+		_, err = activity.Forget(ctx, r.Activities(), app.now().Add(-activitiesFor), app.now())
+	}
+	stop()
+	switch {
+	case errors.Is(err, gc.ErrVanished):
+		return &withHint{err, "put the lost objects back from a copy of the repository; or, if they are lost for good, \"holdfast repo gc --accept-loss\""}
+	case errors.Is(err, gc.ErrBusy):
+		return &withHint{err, "wait until it is done"}
+	case err != nil:
+		return err
+	}
+	return app.result(report, func(w io.Writer) error {
+		_, err := io.WriteString(w, printableLines(app.collectText(report)))
+		return err
+	})
+}
+
+// silent decides which session a collection ends, for everybody: one whose
+// operation has ended or was not heard of for long. If that is wrong, because a
+// clock is or because it has slept, its run is lost, and no data.
+func (app *env) silent(ctx context.Context, r *opened, a repo.Announced) (bool, error) {
+	now := app.now()
+	record, err := activity.Latest(ctx, r.Activities(), a.Name.String(), now)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return now.Sub(a.Started) >= unheardAfter, nil
+	case errors.Is(err, activity.ErrInvalid):
+		return now.Sub(a.Started) >= unheardAfter, nil
+	case err != nil:
+		return false, err
+	case record.Gone():
+		return true, nil
+	}
+	return now.Sub(record.Updated) >= silentAfter && now.Sub(a.Started) >= silentAfter, nil
+}
+
+// collectText tells a report in lines.
+func (app *env) collectText(report *gc.Report) []string {
+	var lines []string
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	freed, condemned, purged, copied := "Freed", "Condemned", "Purged", "Copied"
+	if report.DryRun {
+		freed, condemned, purged, copied = "Would free", "Would condemn", "Would purge", "Would copy"
+	}
+	if report.Freed.Packs > 0 {
+		say("%s %s: %s packs", freed, size(report.Freed.Bytes), count(uint64(report.Freed.Packs)))
+	}
+	if n := len(report.Purged); n > 0 {
+		say("%s %d deleted snapshot(s), which cannot be brought back", purged, n)
+	}
+	if report.Condemned.Packs > 0 {
+		say("%s %s packs, which will free %s", condemned, count(uint64(report.Condemned.Packs)), size(report.Condemned.Bytes))
+	}
+	if report.Rewritten > 0 {
+		say("%s %s out of packs that are needed in part", copied, size(report.Rewritten))
+	}
+	for _, n := range report.Ended {
+		say("Ended %s, which has been silent for long", n)
+	}
+	for _, p := range report.Pending {
+		say("The first \"repo gc\" after %s frees %s: %s packs", app.localTime(p.Due), size(p.Bytes), count(uint64(p.Packs)))
+		for _, a := range p.Waits {
+			say("  once %s %s on %s (process %d) has ended, which began before", a.Kind, a.Name, a.Host, a.PID)
+		}
+	}
+	if len(lines) == 0 {
+		say("Nothing to free")
+	}
+	if report.Stored.Packs > 0 {
+		say("Stored now: %s in %s packs", size(report.Stored.Bytes), count(uint64(report.Stored.Packs)))
+	}
+	return lines
+}

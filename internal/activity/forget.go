@@ -1,0 +1,54 @@
+package activity
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+// Forget removes the records of operations that ended before a time, or were last
+// heard of before it, and returns how many there were.
+func Forget(ctx context.Context, objects Objects, before, now time.Time) (forgotten int, err error) {
+	for record, err := range All(ctx, objects, now) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrInvalid) {
+			continue // a record that cannot be read harms nobody
+		}
+		if err != nil {
+			return forgotten, err
+		}
+		ended := record.Finished
+		if record.State == Interrupted {
+			ended = record.Updated
+		}
+		if record.State == InProgress || !ended.Before(before) {
+			continue
+		}
+		if err := removeAll(ctx, objects, "activities/"+record.Activity); err != nil {
+			return forgotten, err
+		}
+		forgotten++
+	}
+	return forgotten, nil
+}
+
+// removeAll removes the numbers of a series, in their order: as long as there are
+// any, the highest is among them.
+func removeAll(ctx context.Context, objects Objects, prefix string) error {
+	var names []string
+	for name, err := range objects.List(ctx, prefix) {
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(name, prefix+"/") {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if err := objects.Remove(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
