@@ -90,18 +90,7 @@ func (s *MariaDBServer) template() string {
 		tb.Fatalf("mariadbd --version: %v", err)
 	}
 	key := regexp.MustCompile(`[^0-9A-Za-z.-]+`).ReplaceAllString(string(version)+strings.Join(sizes, ""), "-")
-	parent := filepath.Join(os.TempDir(), fmt.Sprintf("holdfast-templates-%d", os.Geteuid()))
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		tb.Fatal(err)
-	}
-	info, err := os.Stat(parent)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
-		tb.Fatalf("%s belongs to somebody else: remove it, or set TMPDIR", parent)
-	}
-	finished := filepath.Join(parent, key)
+	finished := filepath.Join(templates(tb), key)
 	if _, err := os.Stat(finished); err == nil {
 		return finished
 	}

@@ -187,3 +187,20 @@ func freePort(tb testing.TB) int {
 	defer listener.Close()
 	return listener.Addr().(*net.TCPAddr).Port
 }
+
+// templates returns the directory in which initialised data directories are kept.
+func templates(tb testing.TB) string {
+	tb.Helper()
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("holdfast-templates-%d", os.Geteuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
+		tb.Fatalf("%s belongs to somebody else: remove it, or set TMPDIR", dir)
+	}
+	return dir
+}
