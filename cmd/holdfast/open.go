@@ -13,6 +13,7 @@ import (
 	"holdfast/engines"
 	"holdfast/engines/files"
 	"holdfast/engines/mysql"
+	"holdfast/engines/postgres"
 	"holdfast/engines/redis"
 	"holdfast/engines/solr"
 	"holdfast/engines/sqlite"
@@ -24,7 +25,7 @@ import (
 )
 
 // knownEngines is the literal list of all engines.
-var knownEngines = []engines.Engine{mysql.Engine, redis.Engine, solr.Engine, sqlite.Engine, files.Engine}
+var knownEngines = []engines.Engine{mysql.Engine, postgres.Engine, redis.Engine, solr.Engine, sqlite.Engine, files.Engine}
 
 // serviceSchemes are the URL schemes that a service may have; a mount is no URL.
 func serviceSchemes() []string {

@@ -1,0 +1,257 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// database is a room of its own: a database beside the current one, for what does
+// not fit into schemas, and where there is no database yet. The swap renames both
+// in one transaction, for which their sessions have to end.
+type database struct {
+	*target
+	locale string // what follows the name in CREATE DATABASE
+}
+
+func (r *database) staging() string { return beside(r.target.database, "_hf_", r.token) }
+func (r *database) aside() string   { return beside(r.target.database, "_hr_", r.token) }
+
+// read returns the journal: the comment on the room, or after the swap on the
+// database that it became. A room without one has only just been created.
+func (r *database) read(ctx context.Context) (journal, bool, error) {
+	if r.server == nil {
+		return journal{}, false, nil
+	}
+	for _, name := range []string{r.staging(), r.target.database} {
+		comment, exists, err := r.comment(ctx, name)
+		if err != nil {
+			return journal{}, false, err
+		}
+		j, ok := parseJournal(comment)
+		switch {
+		case !exists:
+		case ok && (name == r.staging() || j.Token == r.token):
+			return j, true, nil
+		case name == r.staging():
+			return journal{Token: r.token, Phase: phaseStaging}, true, nil
+		}
+	}
+	return journal{}, false, nil
+}
+
+func (r *database) comment(ctx context.Context, name string) (comment string, exists bool, err error) {
+	rows, err := r.server.rows(ctx, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = "+literal(name))
+	if err != nil || len(rows) == 0 {
+		return "", false, err
+	}
+	return rows[0][0], true, nil
+}
+
+// write makes the comment on a database the journal.
+func (r *database) write(ctx context.Context, name string, j journal) error {
+	text, err := j.text()
+	if err != nil {
+		return err
+	}
+	return r.do(ctx, r.server, commentOn(name, text))
+}
+
+func commentOn(database, text string) string {
+	if text == "" {
+		return "COMMENT ON DATABASE " + quote(database) + " IS NULL"
+	}
+	return "COMMENT ON DATABASE " + quote(database) + " IS " + literal(text)
+}
+
+// create creates the database with the snapshot's encoding and locale.
+func (r *database) create(ctx context.Context) error {
+	if err := r.do(ctx, r.server, "CREATE DATABASE "+quote(r.staging())+r.locale); err != nil {
+		return err
+	}
+	return r.write(ctx, r.staging(), journal{Token: r.token, Phase: phaseStaging})
+}
+
+func (r *database) define(ctx context.Context, _ *journal, work func(*session) error) error {
+	s, err := r.load(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	return s.transaction(ctx, func() error { return work(s) })
+}
+
+func (r *database) extension(_ extensionName, statement string) string { return statement }
+
+func (r *database) load(ctx context.Context) (*session, error) {
+	return r.connect(ctx, r.staging(), swapWait)
+}
+
+func (r *database) called(_ journal, schema string) string { return schema }
+
+// finish gives the room what the current database has of its own: owner,
+// privileges and settings belong to the environment, not to the snapshot.
+func (r *database) finish(ctx context.Context, j journal) (notes []string, err error) {
+	comment, exists, err := r.comment(ctx, r.target.database)
+	if err != nil {
+		return nil, err
+	}
+	j.Phase, j.Created, j.Comment = phaseStaged, !exists, comment
+	if exists {
+		if notes, err = r.inherit(ctx); err != nil {
+			return notes, err
+		}
+	}
+	return notes, r.write(ctx, r.staging(), j)
+}
+
+func (r *database) inherit(ctx context.Context) (notes []string, err error) {
+	name, current := quote(r.staging()), literal(r.target.database)
+	settings, err := r.server.databaseSettings(ctx, r.target.database)
+	if err != nil {
+		return nil, err
+	}
+	var statements []string
+	for _, setting := range settings {
+		statements = append(statements, "ALTER DATABASE "+name+" "+setting)
+	}
+	rows, err := r.server.rows(ctx, `SELECT format('GRANT %s ON DATABASE %s TO %s%s', a.privilege_type, `+literal(name)+`,
+			CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+		FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = `+current+`
+		UNION ALL SELECT format('ALTER DATABASE %s CONNECTION LIMIT %s', `+literal(name)+`, datconnlimit) FROM pg_database WHERE datname = `+current+` AND datconnlimit <> -1
+		UNION ALL SELECT format('ALTER DATABASE %s OWNER TO %I', `+literal(name)+`, pg_get_userbyid(datdba)) FROM pg_database WHERE datname = `+current)
+	if err != nil {
+		return nil, err
+	}
+	if rows[0][0] != "" && strings.HasPrefix(rows[0][0], "GRANT ") {
+		statements = append(statements, "REVOKE ALL ON DATABASE "+name+" FROM PUBLIC")
+	}
+	for _, row := range rows {
+		statements = append(statements, row[0])
+	}
+	for _, statement := range statements {
+		err := r.do(ctx, r.server, statement)
+		if code(err) == codePrivilege || code(err) == codeNoObject {
+			notes = append(notes, fmt.Sprintf("the restored database lacks what the current one has: %s: %v", statement, err))
+			err = nil
+		}
+		if err != nil {
+			return notes, err
+		}
+	}
+	sessions, err := r.server.value(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = "+current+" AND application_name <> "+literal(application))
+	if err == nil {
+		notes = append(notes, fmt.Sprintf("the database is swapped as a whole, which ends the sessions in it: %s now", sessions))
+	}
+	return notes, err
+}
+
+// alone executes statements that need databases without sessions, in one
+// transaction. Whoever connects meanwhile waits for it.
+func (r *database) alone(ctx context.Context, databases []string, statements ...string) error {
+	r.inside.end()
+	r.inside = nil
+	killer, err := r.connect(ctx, r.server.place.database, swapWait)
+	if err != nil {
+		return err
+	}
+	defer killer.end()
+	working, done := context.WithCancel(ctx)
+	var group errgroup.Group
+	group.Go(func() error { return endSessions(working, killer, databases) })
+	err = r.server.transaction(ctx, func() error { return r.do(ctx, r.server, statements...) })
+	done()
+	if ending := group.Wait(); err == nil {
+		err = ending
+	}
+	if code(err) == codeInUse {
+		return fmt.Errorf("sessions in the database could not be ended (GRANT pg_signal_backend TO %s lets them): %w", quote(r.user), err)
+	}
+	return err
+}
+
+// endSessions ends all sessions in databases again and again until ctx ends.
+func endSessions(ctx context.Context, s *session, databases []string) error {
+	for {
+		_, err := s.rows(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY (`+list(databases)+`)
+			AND usesysid IS NOT NULL AND (pg_has_role(usesysid, 'MEMBER') OR pg_has_role('pg_signal_backend', 'MEMBER')
+				AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = usesysid))`)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func renameDatabase(from, to string) string {
+	return fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", quote(from), quote(to))
+}
+
+func (r *database) swap(ctx context.Context, j journal) error {
+	j.Phase, j.Swapped = phaseSwapped, r.now()
+	text, err := j.text()
+	if err != nil {
+		return err
+	}
+	current := r.target.database
+	statements := []string{renameDatabase(r.staging(), current), commentOn(current, text)}
+	if !j.Created {
+		statements = append([]string{renameDatabase(current, r.aside())}, statements...)
+	}
+	return r.alone(ctx, []string{current, r.staging()}, statements...)
+}
+
+func (r *database) revert(ctx context.Context, j journal) error {
+	j.Phase = phaseStaged
+	text, err := j.text()
+	if err != nil {
+		return err
+	}
+	current := r.target.database
+	statements := []string{renameDatabase(current, r.staging()), commentOn(r.staging(), text)}
+	if !j.Created {
+		statements = append(statements, renameDatabase(r.aside(), current))
+	}
+	return r.alone(ctx, []string{current, r.aside()}, statements...)
+}
+
+func (r *database) discard(ctx context.Context, j journal) error {
+	if j.Phase == phaseStaging || j.Phase == phaseStaged {
+		return r.drop(ctx, r.staging())
+	}
+	if j.Phase == phaseSwapped {
+		j.Phase = phaseDiscarding
+		if err := r.write(ctx, r.target.database, j); err != nil {
+			return err
+		}
+	}
+	if err := r.drop(ctx, r.aside()); err != nil {
+		return err
+	}
+	return r.do(ctx, r.server, commentOn(r.target.database, j.Comment))
+}
+
+// drop drops a database of this restore, and ends the sessions in it.
+func (r *database) drop(ctx context.Context, name string) error {
+	if r.server.version >= 130000 {
+		return r.do(ctx, r.server, "DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)")
+	}
+	return r.do(ctx, r.server, "DROP DATABASE IF EXISTS "+quote(name))
+}
+
+func (r *database) retired(j journal) *retiredData {
+	if j.Created {
+		return &retiredData{database: r.target.database, schemas: []schemaName{}, at: j.Swapped}
+	}
+	return &retiredData{database: r.aside(), at: j.Swapped}
+}

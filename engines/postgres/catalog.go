@@ -1,0 +1,238 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"holdfast/engines"
+)
+
+// table is one table with rows of its own: also a partition, a child of another
+// table, and those of an extension's tables that hold a site's data.
+type table struct {
+	oid      string
+	schema   string
+	name     string
+	filenode string // changes with every TRUNCATE and rewrite
+	size     int64  // an estimate, in pages
+	where    string // of an extension's table: which rows are the site's
+	columns  []column
+	order    string // " ORDER BY …", or ""
+	bare     bool   // its rows are left out because the user wants it so
+}
+
+type column struct {
+	name      string
+	kind      uint32 // OID of its type; 0 for a domain, which is shown as what it is of
+	generated bool
+}
+
+// sequence is one sequence and where it stands.
+type sequence struct {
+	schema, name string
+	value        string // as the setval() that brings it there
+}
+
+// label names the table in messages, as a user would.
+func (t table) label() string {
+	if t.schema == "public" {
+		return t.name
+	}
+	return t.schema + "." + t.name
+}
+
+func (t table) quoted() string { return quote(t.schema) + "." + quote(t.name) }
+
+// stored are the quoted names of the columns that are read and loaded.
+func (t table) stored() string {
+	var names []string
+	for _, c := range t.columns {
+		if !c.generated {
+			names = append(names, quote(c.name))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// query is the SELECT that reads the table.
+func (t table) query() string {
+	where := ""
+	if t.where != "" {
+		where = " " + t.where
+	}
+	return "SELECT " + t.stored() + " FROM ONLY " + t.quoted() + where + t.order
+}
+
+// litter matches schemas that restores of this package leave when they are killed.
+const litter = `^holdfast_h[fr]_[0-9a-f]{10}(_[0-9]+)?$`
+
+// mine are the schemas whose content is the database's own.
+const mine = `SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND nspname !~ '` + litter + `'`
+
+// within limits mine to some schemas, or to all.
+func within(schemas []string) string {
+	if schemas == nil {
+		return mine
+	}
+	return "SELECT oid FROM pg_namespace WHERE nspname = ANY (" + list(schemas) + ")"
+}
+
+// tables reads, within the session's transaction, what its snapshot says: filenodes
+// too, which is what makes them comparable with what is so later.
+func (s *session) tables(ctx context.Context, schemas []string) ([]table, error) {
+	rows, err := s.rows(ctx, `SELECT c.oid, n.nspname, c.relname, c.relfilenode, c.relpages, e.condition
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		LEFT JOIN (SELECT unnest(extconfig) AS oid, unnest(extcondition) AS condition FROM pg_extension) e ON e.oid = c.oid
+		WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relnamespace IN (`+within(schemas)+`)
+		AND (e.oid IS NOT NULL OR NOT EXISTS (SELECT FROM pg_depend d
+			WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
+		ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`)
+	if err != nil {
+		return nil, err
+	}
+	var list []table
+	at := map[string]int{}
+	for i, row := range rows {
+		size, err := strconv.ParseInt(row[4], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("table %s: size %q: %w", row[2], row[4], err)
+		}
+		list = append(list, table{oid: row[0], schema: row[1], name: row[2], filenode: row[3], size: size, where: row[5]})
+		at[row[0]] = i
+	}
+	rows, err = s.rows(ctx, `SELECT a.attrelid, a.attname, CASE t.typtype WHEN 'd' THEN 0 ELSE t.oid END, a.attgenerated <> ''
+		FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
+		WHERE c.relkind = 'r' AND c.relnamespace IN (`+within(schemas)+`) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum`)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		i, ok := at[row[0]]
+		if !ok {
+			continue
+		}
+		kind, err := strconv.ParseUint(row[2], 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("column %s of table %s: type %q: %w", row[1], list[i].label(), row[2], err)
+		}
+		list[i].columns = append(list[i].columns, column{name: row[1], kind: uint32(kind), generated: row[3] == "t"})
+	}
+	for i, t := range list {
+		list[i].bare = engines.Matches(s.place.schemaOnly, t.name, t.schema+"."+t.name)
+	}
+	return list, s.orders(ctx, list, at)
+}
+
+// referred refuses tables whose rows are left out while others refer to them: a
+// restore could not create that foreign key.
+func (s *session) referred(ctx context.Context, tables []table) error {
+	bare := map[string]table{}
+	for _, t := range tables {
+		if t.bare {
+			bare[t.oid] = t
+		}
+	}
+	if len(bare) == 0 {
+		return nil
+	}
+	rows, err := s.rows(ctx, "SELECT conrelid, confrelid, conrelid::regclass FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 ORDER BY 3")
+	for _, row := range rows {
+		if to, left := bare[row[1]]; left && bare[row[0]].oid == "" {
+			return fmt.Errorf("table %s: its rows cannot be left out (schema_only), because %s refers to them by a foreign key", to.label(), row[2])
+		}
+	}
+	return err
+}
+
+// orders finds the order in which rows are read: by primary key, or else by another
+// key that tells them apart; tables without one are read as they are stored.
+func (s *session) orders(ctx context.Context, tables []table, at map[string]int) error {
+	rows, err := s.rows(ctx, `SELECT DISTINCT ON (i.indrelid) i.indrelid,
+		(SELECT string_agg(quote_ident(a.attname) || CASE WHEN i.indoption[k] & 1 = 1 THEN ' DESC' ELSE '' END, ', ' ORDER BY k)
+			FROM generate_series(0, i.indnkeyatts - 1) k JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k])
+		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+		WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree'
+		AND NOT EXISTS (SELECT FROM generate_series(0, i.indnkeyatts - 1) k JOIN pg_attribute a
+			ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] WHERE NOT a.attnotnull)
+		ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid`)
+	for _, row := range rows {
+		if i, ok := at[row[0]]; ok {
+			tables[i].order = " ORDER BY " + row[1]
+		}
+	}
+	return err
+}
+
+// sequences reads where all sequences stand. That is part of no snapshot.
+func (s *session) sequences(ctx context.Context, schemas []string) ([]sequence, error) {
+	rows, err := s.rows(ctx, `SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND c.relnamespace IN (`+within(schemas)+`)
+		AND (NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+			OR EXISTS (SELECT FROM pg_extension WHERE c.oid = ANY (extconfig)))
+		ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	var list []sequence
+	// One query for many, because this is done at the mark.
+	for some := range slices.Chunk(rows, 200) {
+		var parts []string
+		for i, row := range some {
+			parts = append(parts, fmt.Sprintf("SELECT %d AS i, last_value, is_called FROM %s.%s", i, quote(row[0]), quote(row[1])))
+		}
+		values, err := s.rows(ctx, strings.Join(parts, " UNION ALL ")+" ORDER BY i")
+		if err != nil {
+			return nil, err
+		}
+		for i, value := range values {
+			called := "true"
+			if value[2] != "t" {
+				called = "false"
+			}
+			list = append(list, sequence{some[i][0], some[i][1], value[1] + ", " + called})
+		}
+	}
+	return list, nil
+}
+
+// fingerprint changes whenever a definition does. Read within a snapshot and again
+// later, it tells whether what was read in between belongs together: much of what
+// the server says about definitions is of now, whatever the snapshot. Neither data
+// nor what VACUUM and ANALYZE note are part of it.
+func (s *session) fingerprint(ctx context.Context) (string, error) {
+	return s.value(ctx, `WITH mine AS (`+mine+`), relation AS (SELECT oid FROM pg_class WHERE relnamespace IN (SELECT oid FROM mine))
+		SELECT count(*) || ' ' || coalesce(sum(hashtextextended(thing, 0)::numeric), 0) FROM (
+		SELECT concat_ws(' ', 'n', oid, xmin) FROM pg_namespace WHERE oid IN (SELECT oid FROM mine)
+		UNION ALL SELECT concat_ws(' ', 'c', oid, relname, relnamespace, relkind, relowner, relacl, reloptions, relpersistence, relrowsecurity,
+			relforcerowsecurity, relreplident, relispartition, relpartbound) FROM pg_class WHERE oid IN (SELECT oid FROM relation)
+		UNION ALL SELECT concat_ws(' ', 'a', attrelid, attnum, xmin) FROM pg_attribute WHERE attrelid IN (SELECT oid FROM relation)
+		UNION ALL SELECT concat_ws(' ', 'd', oid, xmin) FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM relation)
+		UNION ALL SELECT concat_ws(' ', 'h', inhrelid, inhparent, inhseqno) FROM pg_inherits WHERE inhrelid IN (SELECT oid FROM relation)
+		UNION ALL SELECT concat_ws(' ', 'i', indexrelid, indisvalid, indisprimary, indisreplident) FROM pg_index WHERE indrelid IN (SELECT oid FROM relation)
+		UNION ALL SELECT concat_ws(' ', 'q', seqrelid, xmin) FROM pg_sequence WHERE seqrelid IN (SELECT oid FROM relation)
+		UNION ALL SELECT concat_ws(' ', 'k', oid, xmin) FROM pg_constraint WHERE connamespace IN (SELECT oid FROM mine)
+		UNION ALL SELECT concat_ws(' ', 'r', oid, xmin) FROM pg_rewrite WHERE ev_class IN (SELECT oid FROM relation)
+		UNION ALL SELECT concat_ws(' ', 't', oid, xmin) FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM relation)
+		UNION ALL SELECT concat_ws(' ', 'y', oid, xmin) FROM pg_type WHERE typnamespace IN (SELECT oid FROM mine)
+		UNION ALL SELECT concat_ws(' ', 'p', oid, xmin) FROM pg_proc WHERE pronamespace IN (SELECT oid FROM mine)
+		UNION ALL SELECT concat_ws(' ', 'o', oid, xmin) FROM pg_operator WHERE oprnamespace IN (SELECT oid FROM mine)
+		UNION ALL SELECT concat_ws(' ', 's', oid, xmin) FROM pg_statistic_ext WHERE stxnamespace IN (SELECT oid FROM mine)
+		UNION ALL SELECT concat_ws(' ', 'l', oid, xmin) FROM pg_policy WHERE polrelid IN (SELECT oid FROM relation)
+		UNION ALL SELECT concat_ws(' ', 'e', oid, xmin) FROM pg_enum
+		UNION ALL SELECT concat_ws(' ', 'x', oid, xmin) FROM pg_extension
+		UNION ALL SELECT concat_ws(' ', 'v', oid, xmin) FROM pg_event_trigger
+		UNION ALL SELECT concat_ws(' ', 'b', oid, xmin) FROM pg_publication
+		UNION ALL SELECT concat_ws(' ', 'f', oid, xmin) FROM pg_foreign_server
+		UNION ALL SELECT concat_ws(' ', 'g', oid, xmin) FROM pg_default_acl
+		UNION ALL SELECT concat_ws(' ', 'z', oid, xmin) FROM pg_cast WHERE oid >= 16384
+		) AS things (thing)`)
+}
+
+// labels tells when a label of an enumeration changes, which changes what every
+// value of it is written as.
+func (s *session) labels(ctx context.Context) (string, error) {
+	return s.value(ctx, "SELECT count(*) || ' ' || coalesce(sum(hashtextextended(concat_ws(' ', oid, xmin), 0)::numeric), 0) FROM pg_enum")
+}

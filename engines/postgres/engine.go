@@ -1,0 +1,48 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"holdfast/engines"
+)
+
+// Engine captures and restores one database of a PostgreSQL server.
+var Engine = engines.Engine{
+	Name:    "postgres",
+	Schemes: []string{"postgres", "postgresql"},
+	Grain:   engines.Fine,
+	Tables:  true,
+	Source: func(s engines.Service) (engines.Source, error) {
+		p, err := placeOf(s)
+		if err != nil {
+			return nil, err
+		}
+		return &source{place: p, now: time.Now}, nil
+	},
+	Target: func(s engines.Service, token string) (engines.Target, error) {
+		t, err := newTarget(s, token)
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	},
+}
+
+var tokenForm = regexp.MustCompile(`^[0-9a-f]{20}$`)
+
+func newTarget(s engines.Service, token string) (*target, error) {
+	p, err := placeOf(s)
+	if err != nil {
+		return nil, err
+	}
+	if !tokenForm.MatchString(token) {
+		return nil, fmt.Errorf("restore token %q: want 20 hex digits", token)
+	}
+	if s.Subpath != "" {
+		return nil, errors.New(s.Name + ": a database can only be restored as a whole; to get at one table, export the snapshot")
+	}
+	return &target{place: p, token: token, now: time.Now}, nil
+}
