@@ -118,10 +118,41 @@ func parseRestored(at int, list []any) restored {
 	return r
 }
 
-// mine are the databases of this restore, by the number that they are for.
+// mine are the databases of this restore, by the number that they are for. Another
+// service on the server may be restored under the same token.
 func (t *target) mine(ctx context.Context) ([]restored, error) {
 	all, err := t.control.restores(ctx)
-	return slices.DeleteFunc(all, func(r restored) bool { return r.token != t.token }), err
+	return slices.DeleteFunc(all, func(r restored) bool { return r.token != t.token || r.scope != t.scope() }), err
+}
+
+// occupy takes a free number, none of taken, by writing mark there, and returns it.
+func (t *target) occupy(ctx context.Context, mark restored, taken []int) (int, error) {
+	for {
+		at, err := t.free(ctx, taken)
+		if err != nil {
+			return 0, err
+		}
+		if err := t.in(ctx, at, []any{"WATCH", markKey}); err != nil {
+			return 0, err
+		}
+		size, err := t.control.do(ctx, "DBSIZE")
+		if err != nil {
+			return 0, err
+		}
+		if size == int64(0) {
+			err = t.atomically(ctx, mark.put())
+		} else {
+			_, err = t.control.do(ctx, "UNWATCH")
+		}
+		switch {
+		case errors.Is(err, errChanged):
+		case err != nil:
+			return 0, err
+		case size == int64(0):
+			return at, nil
+		}
+		taken = append(taken, at) // somebody else was faster
+	}
 }
 
 // retired is what a restore has put aside.

@@ -20,22 +20,14 @@ const (
 	rungSync = "sync"
 )
 
-const (
-	// markWait bounds how long the mark waits for the fork.
-	markWait = 10 * time.Second
-	// childWait bounds how long Prepare waits for somebody else's fork to end.
-	childWait = time.Minute
-	// again is the time after which what may have changed is looked at again.
-	again = 50 * time.Millisecond
-)
-
 const extension = ".rdb"
 
 // source captures one database, or all.
 type source struct {
 	place
 	now     func() time.Time
-	retired *retired // what is captured, if that is what a restore has put aside
+	wait    time.Duration // bounds how long the mark waits for the fork
+	retired *retired      // what is captured, if that is what a restore has put aside
 
 	control *conn
 	server  string
@@ -66,7 +58,10 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) (err error) {
 	if err := s.privileges(ctx); err != nil {
 		return err
 	}
-	return s.waitForChild(ctx)
+	ctx, cancel := context.WithTimeoutCause(ctx, childWait,
+		fmt.Errorf("the Redis server at %s has been saving or rewriting its log for %v, and cannot fork meanwhile", s.address, childWait))
+	defer cancel()
+	return s.idle(ctx)
 }
 
 // exists refuses a number that the server does not have.
@@ -80,9 +75,6 @@ func (p place) exists(ctx context.Context, c *conn) error {
 	}
 	return err
 }
-
-// settings are what makes the server fork at once and keep its disk out of it.
-var settings = map[string]string{"repl-diskless-sync": "yes", "repl-diskless-sync-delay": "0"}
 
 // privileges finds the rung, and refuses a user who may not synchronise.
 func (s *source) privileges(ctx context.Context) error {
@@ -113,112 +105,6 @@ func (s *source) privileges(ctx context.Context) error {
 	return nil
 }
 
-// waitForChild waits until the server neither saves nor rewrites its log: it has
-// one child at a time, and the mark would wait for that.
-func (s *source) waitForChild(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, childWait)
-	defer cancel()
-	for {
-		i, err := s.control.info(ctx, "persistence")
-		if err != nil {
-			return err
-		}
-		if i["rdb_bgsave_in_progress"] != "1" && i["aof_rewrite_in_progress"] != "1" {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the Redis server at %s has been saving or rewriting its log for %v, and cannot fork meanwhile: %w", s.address, childWait, context.Cause(ctx))
-		case <-time.After(again):
-		}
-	}
-}
-
-// Mark implements engines.Source.
-func (s *source) Mark(ctx context.Context, _ engines.Sink) (point engines.Point, err error) {
-	if s.control == nil {
-		return point, errors.New("mark before prepare")
-	}
-	s.drop()
-	inside, cancel := context.WithTimeoutCause(ctx, markWait, fmt.Errorf("the Redis server at %s did not fork within %v: "+
-		"it saves, rewrites its log or synchronises with somebody else, or repl-diskless-sync-delay is long and the user may not set it (+config|get +config|set)", s.address, markWait))
-	defer cancel()
-	var excluded map[int]bool
-	if s.database == allDatabases && s.retired == nil {
-		if excluded, err = s.excluded(inside); err != nil {
-			return point, err
-		}
-	}
-	// Also when the context has ended: settings are put back.
-	defer func() { err = errors.Join(err, s.set(context.WithoutCancel(ctx), s.before)) }()
-	hurry := map[string]string{}
-	for key := range s.before {
-		hurry[key] = settings[key]
-	}
-	if err := s.set(inside, hurry); err != nil {
-		return point, err
-	}
-	f, err := s.fork(inside)
-	if err != nil {
-		return point, err
-	}
-	s.point = engines.Point{At: s.now(), Position: f.String(), Server: s.server, Rung: s.rung}
-	if s.retired != nil {
-		s.point.At, s.point.Position, s.point.Rung = s.retired.at, "", ""
-	}
-	s.read(excluded)
-	return s.point, nil
-}
-
-// set sets settings of the server. The connection may have ended with its context.
-func (s *source) set(ctx context.Context, values map[string]string) (err error) {
-	if len(values) == 0 {
-		return nil
-	}
-	c := s.control
-	if c.broken {
-		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-		defer cancel()
-		if c, err = s.connect(ctx); err != nil {
-			return fmt.Errorf("put back %v: %w", values, err)
-		}
-		defer c.Close()
-	}
-	for key, value := range values {
-		if _, err := c.do(ctx, "CONFIG", "SET", key, value); err != nil {
-			if code(err) != "NOPERM" {
-				return err
-			}
-			s.rung = rungSync
-		}
-	}
-	return nil
-}
-
-// fork makes the server fork for us. A server that synchronises with another
-// replica through its disk lets us have that older dump; then once more.
-func (s *source) fork(ctx context.Context) (fork, error) {
-	for {
-		i, err := s.control.info(ctx, "replication")
-		if err != nil {
-			return fork{}, err
-		}
-		if s.sync, err = s.connect(ctx); err != nil {
-			return fork{}, err
-		}
-		f, err := s.sync.synchronise(ctx)
-		if err != nil || f.offset >= i.number("master_repl_offset") {
-			return f, err
-		}
-		s.drop()
-		select {
-		case <-ctx.Done():
-			return fork{}, context.Cause(ctx)
-		case <-time.After(again):
-		}
-	}
-}
-
 // read begins to take in what the fork sends, at once: the server keeps a fork, with
 // all that changes meanwhile, until that is done.
 func (s *source) read(excluded map[int]bool) {
@@ -238,19 +124,6 @@ func (s *source) read(excluded map[int]bool) {
 		s.layout.functions = s.retired.functions
 	}
 	s.layout.readAhead()
-}
-
-// excluded are databases that belong to a restore.
-func (s *source) excluded(ctx context.Context) (map[int]bool, error) {
-	all, err := s.control.restores(ctx)
-	if err != nil {
-		return nil, err
-	}
-	excluded := map[int]bool{}
-	for _, r := range all {
-		excluded[r.at] = true
-	}
-	return excluded, nil
 }
 
 // Send implements engines.Source.

@@ -87,9 +87,9 @@ func (s *staging) clear(ctx context.Context) error {
 	}
 	for _, r := range all {
 		switch {
+		case r.scope != s.scope():
 		case r.token == s.token && r.phase == phaseSwapped:
 			return fmt.Errorf("%v: restore %s has swapped already", s.place, s.token)
-		case r.scope != s.scope():
 		case r.phase == phaseSwapped:
 			s.notes = append(s.notes, fmt.Sprintf("database %d of the Redis server at %s still holds what restore %s replaced in database %d on %s; if it is not wanted: redis-cli -n %d FLUSHDB",
 				r.at, s.address, r.token, r.current, r.swapped.UTC().Format(time.RFC3339), r.at))
@@ -177,12 +177,9 @@ func (s *staging) claim(ctx context.Context, n int) error {
 			return fmt.Errorf("database %d is needed where database %d is being built: the dump does not name it in front", n, other)
 		}
 	}
-	at, err := s.free(ctx, append(s.named, n))
-	if err != nil {
-		return err
-	}
 	mark := restored{token: s.token, current: n, scope: s.scope(), phase: phaseStaging}
-	if err := s.in(ctx, at, mark.put()); err != nil {
+	at, err := s.occupy(ctx, mark, append(slices.Clone(s.named), n))
+	if err != nil {
 		return err
 	}
 	s.databases[n] = &staged{at: at}

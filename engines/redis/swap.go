@@ -85,12 +85,8 @@ func (t *target) surplus(ctx context.Context, mine []restored) ([]restored, erro
 		for _, r := range mine {
 			taken = append(taken, r.current)
 		}
-		at, err := t.free(ctx, taken)
-		if err != nil {
-			return nil, err
-		}
-		r := restored{at: at, token: t.token, current: n, scope: scopeAll, phase: phaseStaged}
-		if err := t.in(ctx, at, r.put()); err != nil {
+		r := restored{token: t.token, current: n, scope: scopeAll, phase: phaseStaged}
+		if r.at, err = t.occupy(ctx, r, taken); err != nil {
 			return nil, err
 		}
 		mine = append(mine, r)

@@ -137,7 +137,7 @@ func (t *target) open(ctx context.Context) (err error) {
 // needed are the commands of a restore, as ACL DRYRUN takes them.
 var needed = [][]any{
 	{"RESTORE", markKey, "0", "x"}, {"HSET", markKey, "a", "b"}, {"HGETALL", markKey}, {"HGET", markKey, "a"}, {"DUMP", markKey}, {"DEL", markKey},
-	{"SWAPDB", "0", "1"}, {"FLUSHDB", "ASYNC"}, {"SELECT", "0"}, {"MULTI"}, {"EXEC"}, {"WATCH", markKey}, {"UNWATCH"},
+	{"SWAPDB", "0", "1"}, {"FLUSHDB", "ASYNC"}, {"SELECT", "0"}, {"MULTI"}, {"EXEC"}, {"WATCH", markKey}, {"UNWATCH"}, {"DBSIZE"},
 	{"CLIENT", "LIST"}, {"CLIENT", "SETNAME", "x"}, {"CLIENT", "ID"}, {"INFO"},
 }
 
@@ -168,7 +168,7 @@ func (t *target) privileges(ctx context.Context) error {
 		user, t.address, user, strings.Join(missing, " +"))
 }
 
-// lockName is the name of the connection that works on the target. While there is
+// lockPrefix begins the name of the connection that works on the target. While there is
 // one, nobody else begins.
 const lockPrefix = "holdfast:restore:"
 
@@ -303,8 +303,11 @@ func (t *target) atomically(ctx context.Context, commands ...[]any) error {
 		}
 		return nil
 	}
-	return errors.New(t.String() + ": somebody else changed " + markKey + " in a database of this restore")
+	return fmt.Errorf("%v: %w", t.place, errChanged)
 }
+
+// errChanged says that what a transaction rests on was changed by somebody else.
+var errChanged = errors.New("somebody else changed " + markKey + " in a database of a restore")
 
 // Retired implements engines.Target.
 func (t *target) Retired(ctx context.Context) (engines.Source, error) {
@@ -327,7 +330,7 @@ func (t *target) Retired(ctx context.Context) (engines.Source, error) {
 			}
 		}
 	}
-	return &source{place: t.place, now: t.now, retired: r}, nil
+	return &source{place: t.place, now: t.now, wait: markWait, retired: r}, nil
 }
 
 // Close implements engines.Target.
