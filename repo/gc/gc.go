@@ -133,6 +133,9 @@ func (c *collection) run(ctx context.Context) error {
 	overtaken := 0
 	for round := 0; round < maxRounds; {
 		again, err := c.cycle(ctx)
+		if err != nil && c.isOvertaken(ctx) {
+			err = repo.ErrOvertaken // what it missed, somebody else has moved
+		}
 		switch {
 		case errors.Is(err, repo.ErrOvertaken):
 			if overtaken++; overtaken == maxOvertaken {
@@ -147,6 +150,13 @@ func (c *collection) run(ctx context.Context) error {
 		round++
 	}
 	return c.sum(ctx)
+}
+
+// isOvertaken reports whether the list on which this collection rests has been
+// replaced by somebody else.
+func (c *collection) isOvertaken(ctx context.Context) bool {
+	newest, err := c.repo.Condemned(ctx)
+	return err == nil && c.list != nil && newest.Number > c.list.Number && newest.By != c.session.Name
 }
 
 // cycle does all that can be done now, and reports whether more can be done at
@@ -191,6 +201,9 @@ func (c *collection) cycle(ctx context.Context) (again bool, err error) {
 
 // resume finishes what was decided by this collection or an earlier one.
 func (c *collection) resume(ctx context.Context) error {
+	if err := c.repo.DropCondemned(ctx, c.list.Number); err != nil {
+		return err
+	}
 	if !slices.ContainsFunc(c.list.Groups, func(g repo.Group) bool { return g.State == repo.GroupSwept && !c.finished[g.Number] }) {
 		return nil
 	}

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
+	"holdfast/internal/seal"
 	"holdfast/repo"
 )
 
@@ -128,12 +131,13 @@ func (c *collection) choose(ctx context.Context, s *survey, t *tracing) (selecti
 		if indexed[name] || condemned[name] {
 			continue
 		}
-		// Unfinished work that no segment names. What cannot be read is for check to tell.
+		// Unfinished work that no segment names. A damaged one is for check to tell of.
 		info, _, err := c.repo.PackDirectory(ctx, name, size)
-		if ctx.Err() != nil {
-			return chosen, context.Cause(ctx)
-		}
-		if err == nil && !s.open[info.Session] {
+		switch {
+		case errors.Is(err, seal.ErrDamaged) || errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return chosen, err
+		case !s.open[info.Session]:
 			packs = append(packs, candidate{name: name, size: uint64(size)})
 		}
 	}
