@@ -24,14 +24,19 @@ type worker struct {
 	payload []byte
 }
 
-func newWorker(w *Writer) *worker {
-	// Single-segment frames always state their size, which readers rely upon; a
-	// window of one chunk is all that can be used.
+// newEncoder: single-segment frames always state their size, which readers rely
+// upon; a window of one chunk is all that can be used.
+func newEncoder() *zstd.Encoder {
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow),
 		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		panic("repo: zstd options: " + err.Error())
 	}
+	return encoder
+}
+
+func newWorker(w *Writer) *worker {
+	encoder := newEncoder()
 	return &worker{w: w, hasher: blob.NewHasher(w.repo.idKey()), zstd: encoder, differ: differ{repo: w.repo, rely: w.rely, zstd: encoder}}
 }
 
@@ -63,6 +68,9 @@ func (k *worker) encode(ctx context.Context, j *job, b *pack.Blob) ([]byte, erro
 		if payload, ok, err := k.differ.encode(ctx, j.base, j.like, j.data, b); ok || err != nil {
 			return payload, err
 		}
+	}
+	if dense(j.data) {
+		return j.data, nil
 	}
 	k.payload = k.zstd.EncodeAll(j.data, k.payload[:0])
 	if worthwhile(len(k.payload), len(j.data)) {
