@@ -19,7 +19,7 @@ import (
 
 // Repository is an open repository.
 type Repository struct {
-	store  storage.Storage
+	store  *withdrawing
 	root   *seal.Root
 	keys   *seal.Keys
 	config Config
@@ -118,7 +118,7 @@ func Open(ctx context.Context, store storage.Storage, secret Secret, o Options) 
 }
 
 func newRepository(store storage.Storage, root *seal.Root, o Options) *Repository {
-	r := &Repository{store: store, root: root, keys: seal.NewKeys(root, o.Random), random: o.Random}
+	r := &Repository{store: &withdrawing{Storage: store}, root: root, keys: seal.NewKeys(root, o.Random), random: o.Random}
 	r.local.dir, r.local.room, r.index = o.CacheDir, inMemory, index.New(nil)
 	r.ahead.left.Store(aheadBytes)
 	r.hashers.New = func() any { return blob.NewHasher(r.idKey()) }

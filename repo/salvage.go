@@ -79,11 +79,6 @@ func (r *Repository) SetAside(ctx context.Context, object string) error {
 	return r.store.Delete(ctx, object)
 }
 
-// DropPack removes a damaged pack of which every blob has been copied.
-func (r *Repository) DropPack(ctx context.Context, name [32]byte) error {
-	return r.store.Delete(ctx, pack.ObjectName(name))
-}
-
 // Foreign reports whether what could not be read is of a newer format, or sealed
 // under keys that the slot in use does not have: no damage, and nothing to mend.
 func Foreign(err error) bool {

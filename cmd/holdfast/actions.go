@@ -30,6 +30,9 @@ type actions struct {
 	RebuildIndex func(context.Context, *env, RebuildIndexOptions) error
 	Repair       func(context.Context, *env, RepairOptions) error
 	Collect      func(context.Context, *env, CollectOptions) error
+	ParityOn     func(context.Context, *env, ParityOnOptions) error
+	ParityOff    func(context.Context, *env, ParityOffOptions) error
+	ParityStatus func(context.Context, *env, ParityStatusOptions) error
 	KeyAdd       func(context.Context, *env, KeyAddOptions) error
 	KeyList      func(context.Context, *env, KeyListOptions) error
 	KeyRemove    func(context.Context, *env, KeyRemoveOptions) error
@@ -59,6 +62,9 @@ func allActions() actions {
 		RebuildIndex: rebuildIndex,
 		Repair:       repairRepository,
 		Collect:      collect,
+		ParityOn:     parityOn,
+		ParityOff:    parityOff,
+		ParityStatus: parityStatus,
 		KeyAdd:       keyAdd,
 		KeyList:      keyList,
 		KeyRemove:    keyRemove,

@@ -39,6 +39,7 @@ func repoCommand(app *env, do actions) *cli.Command {
 			repoRepairCommand(app, do),
 			repoCollectCommand(app, do),
 			repoRebuildIndexCommand(app, do),
+			repoParityCommand(app, do),
 			repoKeyCommand(app, do),
 		},
 	}
@@ -129,6 +130,45 @@ says so.`,
 			`holdfast repo rebuild-index`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword, exitInterrupted),
 		Action: perform(app, do.RebuildIndex, nothing[RebuildIndexOptions]),
+	}
+}
+
+func repoParityCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "parity",
+		Usage: "keep what mends damaged objects",
+		Description: describe(`Parity is computed from what is stored, data and records alike, and takes some percent
+of its space. From it "repo repair" computes again what a disk has damaged or lost, as
+long as that is not more than there is parity. It is no copy of the repository: keep
+one elsewhere all the same.`, ""),
+		Subcommands: []*cli.Command{
+			{
+				Name:  "on",
+				Usage: "compute parity of what is there, and from now on of what comes",
+				Description: describe(`Reads all that is stored and not covered yet, and stores parity of it. Each snapshot
+covers what it has stored. Can be switched on at any time, and run again
+with another strength.`,
+					`holdfast repo parity on
+holdfast repo parity on --percent 10`,
+					exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword, exitInterrupted),
+				Flags: []cli.Flag{
+					&cli.IntFlag{Name: "percent", Usage: "how much, of what is stored", Value: 5, DefaultText: "5"},
+				},
+				Action: perform(app, do.ParityOn, parityOnOptions),
+			},
+			{
+				Name:        "off",
+				Usage:       "remove it",
+				Description: describe(`Removes all parity, and computes none from now on.`, `holdfast repo parity off`, exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
+				Action:      perform(app, do.ParityOff, nothing[ParityOffOptions]),
+			},
+			{
+				Name:        "status",
+				Usage:       "show what is covered",
+				Description: describe(`Shows how much there is, of how many objects, and what is not covered yet.`, `holdfast repo parity status`, exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
+				Action:      perform(app, do.ParityStatus, nothing[ParityStatusOptions]),
+			},
+		},
 	}
 }
 

@@ -49,6 +49,7 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 		return err
 	}
 	app.tellCreated(s)
+	app.keepParity(ctx, r)
 	losses := s.Losses()
 	return incomplete(losses, fmt.Sprintf("the snapshot %s is published, but %d thing(s) are missing in it", s.Name, len(losses)))
 }

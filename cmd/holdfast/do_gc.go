@@ -60,10 +60,16 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 	case err != nil:
 		return err
 	}
-	return app.result(report, func(w io.Writer) error {
+	if err := app.result(report, func(w io.Writer) error {
 		_, err := io.WriteString(w, printableLines(app.collectText(report)))
 		return err
-	})
+	}); err != nil {
+		return err
+	}
+	if !o.DryRun {
+		app.keepParity(ctx, r)
+	}
+	return nil
 }
 
 // silent decides which session a collection ends, for everybody: one whose

@@ -40,6 +40,7 @@ func keyAdd(ctx context.Context, app *env, o KeyAddOptions) error {
 	if doc.Slot, err = r.AddKey(ctx, secret, repo.Slot{Label: labelOr(o.Label), Now: app.now()}); err != nil {
 		return err
 	}
+	app.keepParity(ctx, r)
 	app.console.say("Key slot: %s", doc.Slot)
 	if o.Token {
 		app.console.say("The token is printed this once; give it to HOLDFAST_TOKEN or HOLDFAST_TOKEN_FILE")
@@ -119,6 +120,7 @@ func keyRemove(ctx context.Context, app *env, o KeyRemoveOptions) error {
 	if err := r.RemoveKey(ctx, found[0].Slot); err != nil {
 		return err
 	}
+	app.keepParity(ctx, r)
 	app.console.say("Who had it may have kept what it opened: a new repository is the only way to be safe from them")
 	return app.result(struct {
 		Removed string `json:"removed"`

@@ -2,19 +2,29 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"sync/atomic"
 
 	"holdfast/engines/files"
+	"holdfast/internal/storage"
 	"holdfast/repo/repair"
 )
 
 // repairRepository is the action of "repo repair".
 func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
+	opened, err := app.mendLocked(ctx, o.DryRun)
+	if err != nil {
+		return err
+	}
 	r, err := app.open(ctx)
 	if err != nil {
+		if o.DryRun && len(opened) > 0 {
+			return &withHint{err, fmt.Sprintf("without --dry-run, parity mends %s first", opened[0].Object)}
+		}
 		return err
 	}
 	defer r.Close()
@@ -27,6 +37,7 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 	if err != nil {
 		return err
 	}
+	report.Mended = append(opened, report.Mended...)
 	if err := app.result(report, func(w io.Writer) error {
 		_, err := io.WriteString(w, printableLines(app.repairText(report)))
 		return err
@@ -43,6 +54,26 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 	return nil
 }
 
+// mendLocked mends by parity what it takes to open the repository.
+func (app *env) mendLocked(ctx context.Context, dryRun bool) ([]repair.Mended, error) {
+	config, err := app.configuration()
+	if err != nil {
+		return nil, err
+	}
+	if err := isDirectory(config.Repository); err != nil {
+		return nil, err
+	}
+	store, err := storage.OpenLocal(config.Repository)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, noRepository(config.Repository)
+	}
+	if err != nil {
+		return nil, err
+	}
+	mended, err := repair.Locked(ctx, store, dryRun)
+	return mended, errors.Join(err, store.Close())
+}
+
 // repairText tells a report in lines.
 func (app *env) repairText(report *repair.Report) []string {
 	would := ""
@@ -51,6 +82,16 @@ func (app *env) repairText(report *repair.Report) []string {
 	}
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, m := range report.Mended {
+		what := fmt.Sprintf("%d damaged block(s) of it", m.Blocks)
+		if m.Gone {
+			what = "it was gone, and"
+		}
+		say("%s: %s %smended by parity", m.Object, what, would)
+	}
+	for _, object := range report.Worn {
+		say("%s: was damaged, and %smade anew", object, would)
+	}
 	for _, p := range report.Salvaged {
 		say("%s: %s: %d blob(s) %ssaved, %d have another copy, %d cannot be read", p.Pack, p.Reason, p.Saved, would, p.Other, p.Lost)
 	}

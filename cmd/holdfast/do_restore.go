@@ -249,6 +249,7 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 	if err := errors.Join(app.tellRestored(outcome), err); err != nil {
 		return err
 	}
+	app.keepParity(ctx, r)
 	return incomplete(slices.Concat(outcome.Missing, outcome.Losses),
 		fmt.Sprintf("%s is restored into %s, but not all is as it was", outcome.Snapshot, outcome.Target))
 }

@@ -127,6 +127,17 @@ type CollectOptions struct {
 	AcceptLoss bool
 }
 
+// ParityOnOptions are those of "repo parity on".
+type ParityOnOptions struct {
+	Percent int // of what is stored, 1 to 100
+}
+
+// ParityOffOptions are those of "repo parity off".
+type ParityOffOptions struct{}
+
+// ParityStatusOptions are those of "repo parity status".
+type ParityStatusOptions struct{}
+
 // KeyAddOptions are those of "repo key add".
 type KeyAddOptions struct {
 	Token           bool   // make a token and print it, instead of asking for a password
@@ -318,6 +329,14 @@ func durationOf(typed string) (time.Duration, error) {
 		d *= 24
 	}
 	return d, err
+}
+
+func parityOnOptions(c *cli.Context) (ParityOnOptions, error) {
+	o := ParityOnOptions{Percent: c.Int("percent")}
+	if o.Percent < 1 || o.Percent > 100 {
+		return o, usageError("--percent %d is no strength of parity; expected 1 to 100", o.Percent)
+	}
+	return o, nil
 }
 
 func keyAddOptions(c *cli.Context) (KeyAddOptions, error) {

@@ -69,7 +69,7 @@ type Options struct {
 func Run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
 	c := &checker{repo: r, options: o, report: &Report{Problems: []*Problem{}}, badPacks: map[[32]byte]*Problem{},
 		badCopies: map[copyKey]*Problem{}, blame: map[string]*Problem{}}
-	for _, step := range []func(context.Context) error{c.keys, c.segments, c.packs, c.snapshots} {
+	for _, step := range []func(context.Context) error{c.keys, c.segments, c.packs, c.snapshots, c.parity} {
 		if err := step(ctx); err != nil {
 			return c.report, err
 		}
@@ -79,7 +79,8 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
 	return c.report, nil
 }
 
-// excuse makes notes of the damaged packs that no snapshot needs.
+// excuse makes notes of the damaged packs that no snapshot needs. Where anything
+// else is wrong nobody can tell.
 func (c *checker) excuse() {
 	harmless := map[*Problem]bool{}
 	for _, p := range c.badPacks {
@@ -88,12 +89,13 @@ func (c *checker) excuse() {
 	for _, p := range c.badCopies {
 		harmless[p] = len(p.Snapshots) == 0
 	}
-	c.report.Problems = slices.DeleteFunc(c.report.Problems, func(p *Problem) bool {
-		if harmless[p] {
-			c.note("%s: %v, and no snapshot needs what was in it; \"holdfast repo repair\" forgets it", p.Object, p.Err)
-		}
-		return harmless[p]
-	})
+	if slices.ContainsFunc(c.report.Problems, func(p *Problem) bool { return !harmless[p] }) {
+		return
+	}
+	for _, p := range c.report.Problems {
+		c.note("%s: %v, and no snapshot needs what was in it; \"holdfast repo repair\" forgets it", p.Object, p.Err)
+	}
+	c.report.Problems = []*Problem{}
 }
 
 type copyKey struct {
@@ -260,6 +262,29 @@ func (c *checker) snapshots(ctx context.Context) error {
 		lost := func(path string, why error) { c.hurt(s.Name, path, why) }
 		if _, err := survey.Walk(ctx, s.Root, "", lost); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// parity looks at the groups' descriptions and, with ReadData, at every parity
+// block. That their members are there is other steps' business.
+func (c *checker) parity(ctx context.Context) error {
+	for g, err := range c.repo.ParityGroups(ctx) {
+		if err != nil {
+			return err
+		}
+		switch {
+		case g.Group == nil:
+			c.problem(g.Object, fmt.Errorf("%w; \"holdfast repo repair\" makes it anew", g.Err))
+		case c.options.ReadData:
+			bad, err := c.repo.BadParity(ctx, g)
+			if err != nil {
+				return err
+			}
+			if bad > 0 {
+				c.problem(g.Object, fmt.Errorf("%d of its blocks are damaged; \"holdfast repo repair\" makes it anew", bad))
+			}
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ type packs struct {
 	damaged   map[[32]byte]*damagedPack
 	unindexed int // stored, and named by no segment
 	bad       map[copyKey]bool
+	proven    map[[32]byte]bool // read already, and found whole
 }
 
 type copyKey struct {
@@ -57,7 +58,7 @@ func (m *mender) examine(ctx context.Context) error {
 		}
 	}
 	m.report.Packs = len(stored)
-	m.packs = packs{stored: stored, damaged: map[[32]byte]*damagedPack{}, bad: map[copyKey]bool{}}
+	m.packs.stored, m.packs.damaged, m.packs.bad = stored, map[[32]byte]*damagedPack{}, map[copyKey]bool{}
 	condemned, err := m.repo.Condemned(ctx)
 	if err != nil {
 		return err
@@ -77,16 +78,13 @@ func (m *mender) examine(ctx context.Context) error {
 		if _, ok := indexed[name]; !ok {
 			m.packs.unindexed++
 		}
-		if m.options.Structure || m.packs.damaged[name] != nil {
+		if m.options.Structure || m.packs.damaged[name] != nil || m.packs.proven[name] {
 			continue
 		}
 		if err := m.read(ctx, name); err != nil {
 			return err
 		}
-		m.report.BytesRead += uint64(size)
-		if m.options.Progress != nil {
-			m.options.Progress(size)
-		}
+		m.wasRead(size)
 	}
 	return nil
 }

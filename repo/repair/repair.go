@@ -1,6 +1,7 @@
 // Package repair mends a repository as far as it can be mended, and says what is
 // lost:
 //
+//	whatever parity covers            -> computed again, byte for byte
 //	records that cannot be read       -> set aside
 //	packs that are damaged or gone    -> what of them can be read, into new packs
 //	index                             -> made anew, without the damaged packs
@@ -45,6 +46,8 @@ type Options struct {
 // Report is what was done, or in a dry run would be.
 type Report struct {
 	DryRun    bool          `json:"dry_run"`
+	Mended    []Mended      `json:"mended"`    // objects, by parity
+	Worn      []string      `json:"worn"`      // groups of parity that were damaged, and are made again
 	SetAside  []Aside       `json:"set_aside"` // objects that could not be mended
 	Salvaged  []Salvaged    `json:"salvaged"`  // packs
 	Index     *repo.Rebuilt `json:"index,omitempty"`
@@ -57,7 +60,7 @@ type Report struct {
 
 // Nothing reports whether there was nothing to do.
 func (r *Report) Nothing() bool {
-	return len(r.SetAside)+len(r.Salvaged)+len(r.Lost)+len(r.Whole)+len(r.Unread) == 0 && r.Index == nil
+	return len(r.Mended)+len(r.Worn)+len(r.SetAside)+len(r.Salvaged)+len(r.Lost)+len(r.Whole)+len(r.Unread) == 0 && r.Index == nil
 }
 
 // Aside is an object and what is wrong with it.
@@ -92,13 +95,17 @@ type mender struct {
 	report  *Report
 	session *repo.Session // nil in a dry run
 	packs   packs
+	worn    []string // groups of parity to be dropped
 }
 
 // Run repairs r. The error is about the repairing itself; what is lost stands in
 // the report.
 func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, err error) {
-	m := &mender{repo: r, options: o, report: &Report{DryRun: o.DryRun, SetAside: []Aside{}, Salvaged: []Salvaged{},
+	m := &mender{repo: r, options: o, report: &Report{DryRun: o.DryRun, Mended: []Mended{}, Worn: []string{}, SetAside: []Aside{}, Salvaged: []Salvaged{},
 		Lost: []Lost{}, Whole: []repo.Name{}, Unread: []Aside{}}}
+	if err := m.parity(ctx); err != nil {
+		return m.report, err
+	}
 	if err := m.records(ctx); err != nil {
 		return m.report, err
 	}
@@ -116,7 +123,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 			}
 		}()
 	}
-	for _, step := range []func(context.Context) error{m.examine, m.salvage, m.index, m.putAside, m.snapshots} {
+	for _, step := range []func(context.Context) error{m.examine, m.salvage, m.index, m.putAside, m.snapshots, m.renewParity} {
 		if err := step(ctx); err != nil {
 			return m.report, err
 		}
@@ -166,7 +173,7 @@ func (m *mender) putAside(ctx context.Context) error {
 			if m.options.DryRun {
 				continue
 			}
-			if err := m.repo.DropPack(ctx, name); err != nil {
+			if err := m.repo.RemovePack(ctx, name); err != nil {
 				return err
 			}
 		default:

@@ -232,7 +232,7 @@ func (m *mender) records(ctx context.Context) error {
 		kind   seal.Type
 		name   string
 		action repo.Action
-	}{{seal.Pin, "pins", repo.Pin}, {seal.Trash, "trash", repo.Undelete}, {seal.Damage, "damaged", ""}} {
+	}{{seal.Pin, "pins", repo.Pin}, {seal.Trash, "trash", repo.Undelete}, {seal.Damage, "damaged", ""}, {seal.Setting, "parity/settings", ""}} {
 		bad, err := m.repo.Unreadable(ctx, folder.kind, folder.name)
 		if err != nil {
 			return err
@@ -252,12 +252,21 @@ func (m *mender) records(ctx context.Context) error {
 		return nil
 	}
 	for _, object := range sorted(marks) {
+		if strings.HasPrefix(object, "parity/") { // on, but nobody can tell any more how much
+			if err := m.repo.SetParity(ctx, usualParity, m.options.Now()); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := m.mark(ctx, object, marks[object]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// usualParity is the strength where the setting is lost, in percent.
+const usualParity = 5
 
 func (m *mender) mark(ctx context.Context, object string, action repo.Action) error {
 	_, rest, _ := strings.Cut(object, "/")

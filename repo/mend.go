@@ -1,0 +1,61 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"holdfast/repo/parity"
+)
+
+// ResumeMending finishes what a killed repair has begun.
+func (r *Repository) ResumeMending(ctx context.Context) error {
+	return parity.Resume(ctx, r.store.Storage)
+}
+
+// ExamineParity reads a group's members and parity, and computes again what is
+// damaged.
+func (r *Repository) ExamineParity(ctx context.Context, g parity.Stored) (parity.Found, error) {
+	return g.Examine(ctx, r.store.Storage, g.Object)
+}
+
+// BadParity reads a group's parity, and returns how many blocks of it are damaged.
+func (r *Repository) BadParity(ctx context.Context, g parity.Stored) (int, error) {
+	return g.BadParity(ctx, r.store.Storage, g.Object)
+}
+
+// HasWhole reports whether all members are there, as long as they were.
+func (r *Repository) HasWhole(ctx context.Context, members []parity.Member) (bool, error) {
+	for _, m := range members {
+		info, err := r.store.Stat(ctx, m.Name)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size != m.Size {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Mend puts what parity has computed in place of a damaged member of a group. It
+// is false where that is not what the repository needs: the group was removed
+// meanwhile, because its member was, or the bytes are none of this repository's.
+func (r *Repository) Mend(ctx context.Context, group string, d parity.Damaged) (bool, error) {
+	if err := r.verifyObject(d.Name, d.Data); err != nil {
+		return false, nil
+	}
+	_, err := r.store.Stat(ctx, group)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, parity.Replace(ctx, r.store.Storage, d.Name, d.Data)
+}
+
+// DropParity removes a group.
+func (r *Repository) DropParity(ctx context.Context, group string) error {
+	return r.store.Storage.Delete(ctx, group)
+}

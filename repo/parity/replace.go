@@ -1,0 +1,127 @@
+package parity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"strings"
+
+	"github.com/zeebo/blake3"
+
+	"holdfast/internal/storage"
+)
+
+// mended is where the new bytes of a member wait until the damaged ones are gone: a
+// storage never overwrites.
+const mended = "mended/"
+
+// Replace puts the bytes that a member had in place of what is there. Killed
+// anywhere, Resume does the rest.
+func Replace(ctx context.Context, store storage.Storage, name string, data []byte) error {
+	if err := store.Put(ctx, mended+name, data); err != nil {
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err := errors.Join(store.Delete(ctx, mended+name), store.Put(ctx, mended+name, data)); err != nil {
+			return err
+		}
+	}
+	return finish(ctx, store, name, data)
+}
+
+func finish(ctx context.Context, store storage.Storage, name string, data []byte) error {
+	err := store.Put(ctx, name, data)
+	if errors.Is(err, fs.ErrExist) {
+		if err = store.Delete(ctx, name); err == nil {
+			err = store.Put(ctx, name, data)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return store.Delete(ctx, mended+name)
+}
+
+// Resume finishes what a killed Replace has begun. Its groups tell whether what
+// waits is what it must be.
+func Resume(ctx context.Context, store storage.Storage) error {
+	var names []string
+	for info, err := range store.List(ctx, strings.TrimSuffix(mended, "/")) {
+		if err != nil {
+			return fmt.Errorf("list mended objects: %w", err)
+		}
+		names = append(names, strings.TrimPrefix(info.Name, mended))
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	hashes := map[string][32]byte{}
+	for group, err := range Groups(ctx, store) {
+		if err != nil {
+			return err
+		}
+		for _, m := range group.members() {
+			hashes[m.Name] = m.Hash
+		}
+	}
+	for _, name := range names {
+		data, err := storage.ReadAll(ctx, store, mended+name, 1<<40)
+		if err != nil {
+			return err
+		}
+		if hash, known := hashes[name]; known && blake3.Sum256(data) == hash {
+			err = finish(ctx, store, name, data)
+		} else {
+			err = store.Delete(ctx, mended+name) // torn, or of an object that is gone for good
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stored is a group and its object.
+type Stored struct {
+	*Group // nil if it cannot be read
+	Object string
+	Size   int64
+	Err    error // why it cannot be read
+}
+
+// Groups yields all groups of a storage. One that cannot be read, and yields what
+// it describes nowhere, comes without a Group. The error is about the listing.
+func Groups(ctx context.Context, store storage.Storage) iter.Seq2[Stored, error] {
+	return func(yield func(Stored, error) bool) {
+		for info, err := range store.List(ctx, Folder) {
+			if err != nil {
+				yield(Stored{}, fmt.Errorf("list parity: %w", err))
+				return
+			}
+			s := Stored{Object: info.Name, Size: info.Size}
+			s.Group, s.Err = Read(storage.At(ctx, store, info.Name), info.Size)
+			switch {
+			case errors.Is(s.Err, fs.ErrNotExist):
+				continue // replaced meanwhile
+			case ctx.Err() != nil:
+				yield(s, context.Cause(ctx))
+				return
+			case s.Err != nil && !errors.Is(s.Err, ErrDamaged):
+				yield(s, s.Err)
+				return
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s Stored) members() []Member {
+	if s.Group == nil {
+		return nil
+	}
+	return s.Members
+}
