@@ -47,7 +47,7 @@ func (s *Session) RebuildIndex(ctx context.Context, without map[[32]byte]bool, p
 	if err != nil {
 		return done, err
 	}
-	stored, err := r.StoredPacks(ctx)
+	stored, err := r.everyPack(ctx)
 	if err != nil {
 		return done, err
 	}
@@ -90,6 +90,35 @@ func (s *Session) RebuildIndex(ctx context.Context, without map[[32]byte]bool, p
 		return done, err
 	}
 	return done, r.dropSegments(ctx, old, &done)
+}
+
+// everyPack returns the packs that are listed, and those that the index names and
+// that are there all the same: a listing may be stale.
+func (r *Repository) everyPack(ctx context.Context) (map[[32]byte]int64, error) {
+	if err := r.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	stored, err := r.StoredPacks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	indexed, err := r.IndexedPacks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for name, p := range indexed {
+		if _, listed := stored[name]; listed {
+			continue
+		}
+		there, err := r.HasPack(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			stored[name] = int64(p.Size)
+		}
+	}
+	return stored, nil
 }
 
 // PretendIndex is RebuildIndex for this Repository's eyes only: nothing is

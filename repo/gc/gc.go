@@ -176,6 +176,10 @@ func (c *collection) cycle(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	// What a session committed that has just ended is to be seen.
+	if err := sleep(ctx, c.Settle); err != nil {
+		return false, err
+	}
 	s, err := c.survey(ctx, settled)
 	if err != nil {
 		return false, err
@@ -199,11 +203,8 @@ func (c *collection) cycle(ctx context.Context) (again bool, err error) {
 	return c.Grace == 0 && !chosen.empty(), c.tidy(ctx, s)
 }
 
-// resume finishes what was decided by this collection or an earlier one.
+// resume finishes what was decided by an earlier collection.
 func (c *collection) resume(ctx context.Context) error {
-	if err := c.repo.DropCondemned(ctx, c.list.Number); err != nil {
-		return err
-	}
 	if !slices.ContainsFunc(c.list.Groups, func(g repo.Group) bool { return g.State == repo.GroupSwept && !c.finished[g.Number] }) {
 		return nil
 	}
@@ -284,7 +285,7 @@ func (c *collection) publish(ctx context.Context, next *repo.Condemned) error {
 		return err
 	}
 	c.list = next
-	return c.repo.DropCondemned(ctx, next.Number)
+	return nil
 }
 
 // drop publishes a list without the groups that are done, if there are any.
@@ -299,8 +300,16 @@ func (c *collection) drop(ctx context.Context) error {
 	return c.publish(ctx, next)
 }
 
-// sum says what remains.
+// sum removes the lists that the newest has replaced, and says what remains.
 func (c *collection) sum(ctx context.Context) error {
+	if !c.DryRun {
+		if err := sleep(ctx, c.Settle); err != nil { // for the newest to be seen by all
+			return err
+		}
+		if err := c.repo.DropCondemned(ctx, c.list.Number); err != nil {
+			return err
+		}
+	}
 	for _, g := range c.list.Groups {
 		if c.finished[g.Number] {
 			continue

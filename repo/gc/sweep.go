@@ -93,6 +93,10 @@ func (c *collection) empty(ctx context.Context, w *repo.Writer, s *survey, t *tr
 // (G11). absent are packs that the index names and that are not there; nothing
 // needs them.
 func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error {
+	// Whoever looks for what was copied has to see the segments that name the copies.
+	if err := sleep(ctx, c.Settle); err != nil {
+		return err
+	}
 	swept := map[uint64]bool{}
 	for _, g := range c.list.Groups {
 		swept[g.Number] = g.State == repo.GroupSwept && !c.finished[g.Number]
