@@ -1,10 +1,12 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"holdfast/index"
@@ -183,6 +185,21 @@ func (r *Repository) RemoveSnapshot(ctx context.Context, n Name) error {
 		}
 	}
 	return nil
+}
+
+// Moved is the same for as long as no collection, and nobody else, has replaced
+// segments or condemned packs: blobs are where they were.
+func (r *Repository) Moved(ctx context.Context) (state string, err error) {
+	numbers, err := r.condemnedNumbers(ctx)
+	if err != nil {
+		return "", err
+	}
+	names, err := r.segmentNames(ctx)
+	if err != nil {
+		return "", err
+	}
+	segments := slices.SortedFunc(maps.Keys(names), func(a, b index.SegmentName) int { return bytes.Compare(a[:], b[:]) })
+	return fmt.Sprint(numbers, segments), nil
 }
 
 // Kept is a snapshot as a collection sees it.

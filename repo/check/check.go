@@ -65,8 +65,29 @@ type Options struct {
 	Progress func(bytes int64) // called with what was read; may be nil
 }
 
+// maxMoved is how often a check begins anew because packs were moved under it.
+const maxMoved = 3
+
 // Run checks r. The error is about the checking itself, not about what it found.
-func Run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
+//
+// A collection may move blobs from pack to pack meanwhile, so problems count only
+// if they are found while packs and index stay.
+func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, err error) {
+	for moved := 0; ; moved++ {
+		before, err := r.Moved(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if report, err = run(ctx, r, o); err != nil || len(report.Problems) == 0 || moved == maxMoved {
+			return report, err
+		}
+		if after, err := r.Moved(ctx); after == before || err != nil {
+			return report, err
+		}
+	}
+}
+
+func run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
 	c := &checker{repo: r, options: o, report: &Report{Problems: []*Problem{}}, badPacks: map[[32]byte]*Problem{},
 		badCopies: map[copyKey]*Problem{}, blame: map[string]*Problem{}}
 	for _, step := range []func(context.Context) error{c.keys, c.segments, c.packs, c.snapshots, c.parity} {

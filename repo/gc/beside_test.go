@@ -12,6 +12,7 @@ import (
 
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
+	"holdfast/repo/check"
 	"holdfast/repo/gc"
 	"holdfast/repo/repotest"
 )
@@ -297,5 +298,42 @@ func TestContentThatReturns(t *testing.T) {
 		}
 		w.mustHold(t, w.store, gone...)
 		parent = s
+	}
+}
+
+// TestReadersDuringACollection: who reads without a session, and check, find
+// everything, though it is moved between any two of their calls.
+func TestReadersDuringACollection(t *testing.T) {
+	w := halfDead(t)
+	for name, read := range map[string]func(r *repo.Repository) error{
+		"read": func(r *repo.Repository) error { return repotest.Holds(t.Context(), r, w.snapshots[5], w.contents[5]) },
+		"check": func(r *repo.Repository) error {
+			report, err := check.Run(t.Context(), r, check.Options{})
+			if err == nil && len(report.Problems) > 0 {
+				err = report.Problems[0]
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := 0
+			for n := 1; ; n++ {
+				state := w.store.Clone()
+				faulty := storagetest.NewFaulty(state)
+				r := repotest.Open(t, faulty)
+				rule := faulty.Inject(storagetest.Fault{Ops: storagetest.Any, Nth: n, Effect: func(_ context.Context, _ *storagetest.Call, do func() error) error {
+					collect(t, state, w.options(0))
+					return do()
+				}})
+				if err := read(r); err != nil {
+					t.Errorf("collected before call %d: %v", n, err)
+				}
+				if rule.Hits() == 0 {
+					break
+				}
+				calls++
+			}
+			t.Logf("%d calls", calls)
+		})
 	}
 }
