@@ -116,20 +116,28 @@ func (c *conn) during(ctx context.Context, f func() error) error {
 }
 
 func (c *conn) send(command []any) {
-	fmt.Fprintf(c.w, "*%d\r\n", len(command))
+	c.head('*', len(command))
 	for _, argument := range command {
-		switch a := argument.(type) {
-		case []byte:
-			fmt.Fprintf(c.w, "$%d\r\n", len(a))
-			_, _ = c.w.Write(a) // an error stays until Flush
-		case string:
-			fmt.Fprintf(c.w, "$%d\r\n%s", len(a), a)
+		text, isText := argument.(string)
+		data, isData := argument.([]byte)
+		switch { // an error stays until Flush
+		case isData:
+			c.head('$', len(data))
+			_, _ = c.w.Write(data)
+		case !isText:
+			text = fmt.Sprint(argument)
+			fallthrough
 		default:
-			text := fmt.Sprint(a)
-			fmt.Fprintf(c.w, "$%d\r\n%s", len(text), text)
+			c.head('$', len(text))
+			_, _ = c.w.WriteString(text)
 		}
 		_, _ = c.w.WriteString("\r\n")
 	}
+}
+
+func (c *conn) head(kind byte, n int) {
+	line := append(c.w.AvailableBuffer(), kind)
+	_, _ = c.w.Write(append(strconv.AppendInt(line, int64(n), 10), "\r\n"...))
 }
 
 const (

@@ -201,6 +201,19 @@ func TestStringsAreDecoded(t *testing.T) {
 	}
 }
 
+func TestChecksumIsThatOfRedis(t *testing.T) {
+	if got := checksum(0, []byte("123456789")); got != 0xE9C6D914C4B8D9CA { // crc64.c's own test
+		t.Errorf("%x", got)
+	}
+	data := bytes.Repeat([]byte("any text "), 100)
+	whole := checksum(0, data)
+	for n := range data {
+		if checksum(checksum(0, data[:n]), data[n:]) != whole {
+			t.Fatalf("in two parts, cut at %d, it is another one", n)
+		}
+	}
+}
+
 // sorted makes our dump of one.
 func sorted(tb testing.TB, data []byte, memory int64) []byte {
 	tb.Helper()

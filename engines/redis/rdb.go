@@ -1,7 +1,5 @@
 package redis
 
-import "hash/crc64"
-
 // The format of a dump, as in rdb.h of Redis and Valkey.
 
 // The codes of what stands between values.
@@ -55,12 +53,6 @@ const (
 	// a later version added is a type or a code that is not known here, and refused.
 	minVersion = 5
 )
-
-var jones = crc64.MakeTable(0x95AC9329AC4BC9B5)
-
-// checksum continues sum over data: CRC-64 "Jones" as Redis computes it, which
-// unlike Go's begins with 0 and is not inverted.
-func checksum(sum uint64, data []byte) uint64 { return ^crc64.Update(^sum, jones, data) }
 
 // since returns the version of the format that brought a type, by product.
 func since(kind byte, valkey bool) int {

@@ -119,9 +119,13 @@ func (s *RedisServer) Cli(database int, commands ...string) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// redisTool returns the path of one of Redis's programs.
+// redisTool returns the path of one of Redis's programs. The variable
+// HOLDFAST_REDIS_SERVER names another server for all tests: a newer one, or Valkey.
 func redisTool(tb testing.TB, name string) string {
 	tb.Helper()
+	if other := os.Getenv("HOLDFAST_REDIS_SERVER"); other != "" && name == "redis-server" {
+		return other
+	}
 	path, err := exec.LookPath(name)
 	if err != nil {
 		tb.Fatalf("%s is missing; install it: apt-get install redis-server", name)
