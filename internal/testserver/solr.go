@@ -27,6 +27,7 @@ var solrFiles embed.FS
 // and no core. Whoever asks it anything is asked for User and Password.
 type SolrServer struct {
 	process        *process
+	options        []string
 	Port           int
 	User, Password string
 	// Home is SOLR_HOME, the directory of its cores.
@@ -35,11 +36,16 @@ type SolrServer struct {
 	Leader string
 }
 
-// Solr starts a server for the time of the test.
-func Solr(tb testing.TB) *SolrServer {
+// SolrCloud makes a server run as SolrCloud, with a ZooKeeper of its own. It then
+// asks for no password.
+const SolrCloud = "-DzkRun"
+
+// Solr starts a server for the time of the test. options go to its Java machine:
+// SolrCloud.
+func Solr(tb testing.TB, options ...string) *SolrServer {
 	tb.Helper()
 	p := newProcess(tb, "solr")
-	s := &SolrServer{process: p, Port: freePort(tb), User: "site", Password: rand.Text(),
+	s := &SolrServer{process: p, options: options, Port: freePort(tb), User: "site", Password: rand.Text(),
 		Home: filepath.Join(p.dir, "solr", "home"), Leader: fmt.Sprintf("127.0.0.1:%d", freePort(tb))}
 	if err := os.CopyFS(p.dir, solrFiles); err != nil {
 		tb.Fatal(err)
@@ -74,10 +80,10 @@ func (s *SolrServer) security() []byte {
 func (s *SolrServer) start() {
 	tb := s.process.tb
 	tb.Helper()
-	s.process.start(s.ping, "java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.home="+s.process.dir,
-		"-Dlog4j2.level=WARN", "-Dsolr.log.dir="+s.process.dir, "-Dholdfast.leader=http://"+s.Leader+"/solr",
-		"-cp", filepath.Join(solrLibraries(tb), "*"),
-		filepath.Join(s.process.dir, "solr", "Launcher.java"), s.Home, strconv.Itoa(s.Port))
+	args := append([]string{"-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Duser.home=" + s.process.dir,
+		"-Dlog4j2.level=WARN", "-Dsolr.log.dir=" + s.process.dir, "-Dholdfast.leader=http://" + s.Leader + "/solr",
+		"-cp", filepath.Join(solrLibraries(tb), "*")}, s.options...)
+	s.process.start(s.ping, "java", append(args, filepath.Join(s.process.dir, "solr", "Launcher.java"), s.Home, strconv.Itoa(s.Port))...)
 }
 
 // solrLibraries returns the directory that install has filled.
