@@ -66,34 +66,6 @@ type system struct {
 	} `json:"lucene"`
 }
 
-// status is how things are with the server's cores.
-type status struct {
-	Status map[string]coreStatus `json:"status"`
-}
-
-type coreStatus struct {
-	Name        string `json:"name"` // "" where there is no such core
-	InstanceDir string `json:"instanceDir"`
-	Index       struct {
-		Documents int64 `json:"numDocs"`
-		Bytes     int64 `json:"sizeInBytes"`
-	} `json:"index"`
-}
-
-// cores asks for all cores of the server.
-func (p place) cores(ctx context.Context) (map[string]coreStatus, error) {
-	var answer status
-	err := p.ask(ctx, "list its cores", "/admin/cores", query("action", "STATUS", "indexInfo", "false"), &answer)
-	return answer.Status, err
-}
-
-// coreStatus asks for one core; Name is "" where there is none.
-func (p place) coreStatus(ctx context.Context, core string) (coreStatus, error) {
-	var answer status
-	err := p.ask(ctx, "look at core "+core, "/admin/cores", query("action", "STATUS", "core", core), &answer)
-	return answer.Status[core], err
-}
-
 // identify finds out what answers, and refuses what is not a Solr server that
 // keeps its cores itself.
 func (p place) identify(ctx context.Context) (server string, err error) {

@@ -43,23 +43,25 @@ const latest = -1
 // configured). A generation that is gone is engines.ErrPointLost.
 func (p place) files(ctx context.Context, core string, generation int64) ([]indexFile, error) {
 	var answer struct {
-		FileList []indexFile `json:"filelist"`
-		Message  string      `json:"message"`
+		FileList *[]indexFile `json:"filelist"`
+		Status   string       `json:"status"`
+		Message  string       `json:"message"`
 	}
 	err := p.ask(ctx, "list the files of its index", "/"+core+"/replication",
 		query("command", "filelist", "generation", strconv.FormatInt(generation, 10)), &answer)
-	if code(err) == 404 {
+	if code(err) == 404 || err == nil && answer.FileList == nil && answer.Status == "" {
 		return nil, fmt.Errorf("%s: core %s has no replication handler, by which its index is read: "+
-			"take enable=\"false\" from /replication in its solrconfig.xml", p.at(), core)
+			"take what replaces /replication out of its solrconfig.xml", p.at(), core)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(answer.FileList) == 0 {
+	if answer.FileList == nil || len(*answer.FileList) == 0 {
 		return nil, fmt.Errorf("%s: generation %d of core %s is gone (%s): %w", p.at(), generation, core, answer.Message, engines.ErrPointLost)
 	}
-	slices.SortFunc(answer.FileList, func(a, b indexFile) int { return cmp.Compare(a.Name, b.Name) })
-	return answer.FileList, nil
+	files := *answer.FileList
+	slices.SortFunc(files, func(a, b indexFile) int { return cmp.Compare(a.Name, b.Name) })
+	return files, nil
 }
 
 // generationOf reads a generation out of the names of its files.

@@ -22,7 +22,7 @@ func (t *target) Discard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.removeSets(ctx, second, inUse); err != nil {
+	if err := t.removeSet(ctx, second, inUse); err != nil {
 		return err
 	}
 	unload := []string{"action", "UNLOAD", "core", t.staging, "deleteDataDir", "true"}
@@ -34,39 +34,34 @@ func (t *target) Discard(ctx context.Context) error {
 	return t.admin(ctx, "remove the second core", unload...)
 }
 
-// removeSets removes the config sets that restores have put within another and
-// that will be nobody's: this restore's, and that of the second core. What is in
-// use, given as config directories, stays.
-func (t *target) removeSets(ctx context.Context, second, inUse string) error {
-	root := rootSet(second)
-	sets := []string{path.Join(root, "conf", t.setName())}
-	if set := path.Dir(second); set != root && set != sets[0] {
-		sets = append(sets, set)
-	}
-	for _, set := range sets {
-		if path.Join(set, "conf") == inUse {
-			continue
-		}
-		if err := t.removeSet(ctx, root, set); err != nil {
+// removeSet removes the config set that a restore has put within another for the
+// second core, unless it is in use. Both are given as config directories. Solr
+// removes directories of cores only, so it becomes one for that moment.
+func (t *target) removeSet(ctx context.Context, second, inUse string) error {
+	root, set := rootSet(second), path.Dir(second)
+	if set == root { // the core's own, or it did not come so far as to use ours
+		there, err := t.brought(ctx)
+		if err != nil || !there {
 			return err
 		}
+		set = path.Join(second, t.setName())
 	}
-	return nil
-}
-
-// removeSet removes a config set's directory, if it is there. Solr removes
-// directories of cores only, so it becomes one for that moment.
-func (t *target) removeSet(ctx context.Context, root, set string) error {
-	err := t.ask(ctx, "look for a config set", "/"+t.staging+"/admin/file", query("file", path.Base(set)), &struct{}{})
-	if code(err) == 404 {
+	if path.Join(set, "conf") == inUse {
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	name := t.staging + "_conf"
 	if err := t.admin(ctx, "remove a config set", "action", "CREATE", "name", name, "instanceDir", set, "configSet", root); err != nil {
 		return err
 	}
 	return t.admin(context.WithoutCancel(ctx), "remove a config set", "action", "UNLOAD", "core", name, "deleteInstanceDir", "true")
+}
+
+// brought reports whether this restore has put a config set into that of the
+// second core.
+func (t *target) brought(ctx context.Context) (bool, error) {
+	err := t.ask(ctx, "look for a config set", "/"+t.staging+"/admin/file", query("file", t.setName()), &struct{}{})
+	if code(err) == 404 {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -49,8 +49,18 @@ func (p *testPlace) Service() engines.Service {
 	return engines.Service{Name: "search", URL: p.server.URL(p.name), Password: p.server.Password}
 }
 
-// call sends a request as the site's user, and decodes the answer into a value.
+// call sends a request as the site's user, and decodes the answer into a value. A
+// server that has just begun is given time to load its cores.
 func (p *testPlace) call(ctx context.Context, path string, parameters url.Values, body, into any) error {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := p.send(ctx, path, parameters, body, into)
+		if code(err) != 503 || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+func (p *testPlace) send(ctx context.Context, path string, parameters url.Values, body, into any) error {
 	method, text := http.MethodGet, []byte(nil)
 	if body != nil {
 		method = http.MethodPost
@@ -90,9 +100,13 @@ func (p *testPlace) admin(ctx context.Context, pairs ...string) error {
 
 // status tells about the core; its Name is "" where there is none.
 func (p *testPlace) status(ctx context.Context) (coreStatus, error) {
-	var answer status
-	err := p.call(ctx, "/admin/cores", query("action", "STATUS", "core", p.name), nil, &answer)
-	return answer.Status[p.name], err
+	for {
+		var answer status
+		err := p.call(ctx, "/admin/cores", query("action", "STATUS", "core", p.name), nil, &answer)
+		if s := answer.Status[p.name]; err != nil || !s.loading() {
+			return s, err
+		}
+	}
 }
 
 // remove removes the core and all that belongs to it.
@@ -192,12 +206,7 @@ func (p *testPlace) Write(ctx context.Context, n int) error {
 		{"id": "ledger", account(from): document{"inc": -amount}, account(to): document{"inc": amount}},
 		{"id": fmt.Sprintf("move%d", n), "size_l": amount},
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		err := p.call(ctx, "/"+p.name+"/update", nil, body, nil)
-		if c := code(err); c < 500 && c != 404 || time.Now().After(deadline) {
-			return err
-		}
-	}
+	return p.call(ctx, "/"+p.name+"/update", nil, body, nil)
 }
 
 // show makes everything visible and returns the documents in order.

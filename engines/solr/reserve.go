@@ -17,13 +17,13 @@ type reservation struct {
 	group  errgroup.Group
 }
 
-// reserve begins to ask for a generation, again and again. ctx gives values only:
+// reserve begins to ask for a generation, every so often. ctx gives values only:
 // the reservation ends with its release.
-func (p place) reserve(ctx context.Context, core string, generation int64) *reservation {
+func (p place) reserve(ctx context.Context, core string, generation int64, every time.Duration) *reservation {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r := &reservation{cancel: cancel}
 	r.group.Go(func() error {
-		ticker := time.NewTicker(pingEvery)
+		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for {
 			select {

@@ -13,8 +13,9 @@ import (
 type source struct {
 	place
 	// retired is the core that has the data which a restore put aside, or "".
-	retired string
-	now     func() time.Time
+	retired   string
+	now       func() time.Time
+	pingEvery time.Duration
 
 	server   string // product and version, once prepared
 	marked   commit
@@ -71,7 +72,7 @@ func (s *source) Mark(ctx context.Context, _ engines.Sink) (engines.Point, error
 	if s.marked, err = s.newest(ctx, s.from()); err != nil {
 		return engines.Point{}, err
 	}
-	s.reserved = s.reserve(ctx, s.from(), s.marked.Generation)
+	s.reserved = s.reserve(ctx, s.from(), s.marked.Generation, s.pingEvery)
 	return engines.Point{At: s.instant, Position: s.marked.position(), Server: s.server}, nil
 }
 

@@ -2,6 +2,7 @@ package solr
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"holdfast/engines"
@@ -9,9 +10,31 @@ import (
 	"holdfast/internal/testserver"
 )
 
-func TestSuite(t *testing.T) {
+// TestSolr has all tests that need a server: one takes seconds to start.
+func TestSolr(t *testing.T) {
 	server := testserver.Solr(t)
-	enginetest.Run(t, enginetest.Harness{
+	enginetest.Run(t, harness(server))
+	for name, test := range map[string]func(*testing.T, *testserver.SolrServer){
+		"what is not committed at the mark is in the snapshot":     uncommitted,
+		"a reserved commit outlives merges and commits":            reserved,
+		"a commit that is gone is marked again":                    pointLost,
+		"an index that is rewritten while it is sent":              rewrittenWhileSent,
+		"a connection that breaks is taken up where it broke":      brokenConnections,
+		"what comes damaged again and again fails the snapshot":    damagedOnTheWay,
+		"an index that is damaged on the server is no snapshot":    damagedOnDisk,
+		"a core without a replication handler is refused":          noReplication,
+		"a server that may not fetch from us is told how":          notAllowed,
+		"a config set comes back with the index, and none is left": configSets,
+		"a core that cannot be loaded is not replaced":             broken,
+		"a newer server's data are warned of":                      newerServer,
+		"a server that is killed loses a snapshot, not a restore":  killed,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, server) })
+	}
+}
+
+func harness(server *testserver.SolrServer) enginetest.Harness {
+	return enginetest.Harness{
 		Engine: Engine,
 		Place:  func(t *testing.T) enginetest.Place { return newPlace(t, server) },
 		Refused: func(t *testing.T) []enginetest.Refusal {
@@ -38,5 +61,19 @@ func TestSuite(t *testing.T) {
 				{What: "unknown parameter", Service: with(func(s *engines.Service) { s.URL.RawQuery = "shards=2" }), Want: []string{"shards=2"}},
 			}
 		},
-	})
+	}
+}
+
+func TestSolrCloudIsRefused(t *testing.T) {
+	server := testserver.Solr(t, testserver.SolrCloud)
+	service := engines.Service{Name: "search", URL: server.URL("shop")}
+	source, err := Engine.Source(service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	err = source.Prepare(t.Context(), enginetest.NewMemory())
+	if err == nil || !strings.Contains(err.Error(), "SolrCloud") || !strings.Contains(err.Error(), "BACKUP") {
+		t.Error(err)
+	}
 }

@@ -72,11 +72,14 @@ type state struct {
 
 // look asks the server for the state.
 func (t *target) look(ctx context.Context) (state, error) {
-	cores, err := t.cores(ctx)
-	if err != nil {
+	var s state
+	var err error
+	if s.current, err = t.coreStatus(ctx, t.core); err != nil {
 		return state{}, err
 	}
-	s := state{current: cores[t.core], second: cores[t.staging]}
+	if s.second, err = t.coreStatus(ctx, t.staging); err != nil {
+		return state{}, err
+	}
 	s.swapped = s.current.Name != "" && t.isNew(s.current)
 	return s, nil
 }
@@ -109,10 +112,13 @@ func (t *target) Swap(ctx context.Context) error {
 	if s.second.Name == "" {
 		return fmt.Errorf("%s, core %s: restore %s has not been staged", t.at(), t.core, t.token)
 	}
-	if s.current.Name == "" {
-		return t.admin(ctx, "rename the new core", "action", "RENAME", "core", t.staging, "other", t.core)
+	if s.current.Name != "" {
+		return t.swap(ctx)
 	}
-	return t.swap(ctx)
+	if !strings.HasSuffix(s.second.InstanceDir, created) { // Revert would not know what to do
+		return fmt.Errorf("%s: core %s is gone, which was there when its restore was staged", t.at(), t.core)
+	}
+	return t.admin(ctx, "rename the new core", "action", "RENAME", "core", t.staging, "other", t.core)
 }
 
 // swap exchanges the names of the two cores.
@@ -144,7 +150,7 @@ func (t *target) Retired(ctx context.Context) (engines.Source, error) {
 	if !s.swapped || s.second.Name == "" {
 		return nil, fmt.Errorf("%s, core %s: restore %s has not swapped, so nothing is retired", t.at(), t.core, t.token)
 	}
-	return &source{place: t.place, retired: t.staging, now: time.Now}, nil
+	return &source{place: t.place, retired: t.staging, now: time.Now, pingEvery: pingEvery}, nil
 }
 
 // Close implements engines.Target.
