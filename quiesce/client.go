@@ -60,13 +60,19 @@ func (w *wire) event() (event, error) {
 	return e, err
 }
 
+// onceTime bounds how long an answer is waited for that takes a moment: with hooks
+// to be run, a few seconds.
+const onceTime = 30 * time.Second
+
 func (c Client) once(ctx context.Context, op string) (event, error) {
 	w, err := c.dial(ctx)
 	if err != nil {
 		return event{}, err
 	}
 	defer w.conn.Close()
-	defer context.AfterFunc(ctx, func() { w.conn.SetDeadline(time.Now()) })()
+	ctx, cancel := context.WithTimeout(ctx, onceTime)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { w.conn.SetReadDeadline(time.Now()) })()
 	return w.ask(command{Op: op})
 }
 

@@ -151,7 +151,7 @@ func (k *Keeper) orphan(l *Lease) {
 	}
 	l.orphaned = true
 	k.logf("%s: its holder is gone in the middle of a swap; requests go on when the environment is whole again", l.request.Holder)
-	k.startRecovery(l)
+	k.startRecovery(l, false)
 }
 
 // Settled says that the data is whole: an orphaned lease ends.

@@ -15,48 +15,54 @@ const (
 
 // Start thaws what a keeper before this one has left frozen. If that one died under
 // a lease of mode Swap, or if Recover finds something that it cannot finish at
-// once, requests are refused until the environment is whole. It must be called
-// before anything else; Stop ends it.
+// once, requests are refused until the environment is whole. Control must be served
+// already, since Recover may use it; requests come after. Stop ends what Start begins.
 func (k *Keeper) Start(ctx context.Context) error {
-	k.stopped, k.stop = context.WithCancel(context.WithoutCancel(ctx))
 	left, err := k.Record.load()
 	if err != nil {
 		return err
 	}
+	k.mu.Lock()
+	k.stopped, k.stop = context.WithCancel(context.WithoutCancel(ctx))
+	k.mu.Unlock()
 	if left.Mode == Swap {
 		k.logf("%s: the gate before this one ended in the middle of a swap; requests are refused until the environment is whole again", left.Holder)
-		k.adopt(left)
-		return nil
+	} else {
+		k.thaw(left.Frozen, left.Hooked)
+		// A crash of the whole machine takes Record with it, but not the journal.
+		left = record{Holder: "a gate that starts"}
+		if k.Recover == nil {
+			return nil
+		}
 	}
-	for _, t := range k.thaw(left.Frozen, left.Hooked) {
-		k.logf("%s", t)
-	}
-	if k.Recover == nil {
-		return nil
-	}
-	// A crash of the whole machine takes Record with it, but not the journal.
-	if err := k.Recover(ctx); err != nil && !errors.Is(err, ErrRecoveryBusy) {
-		k.logf("what may be left of a restore could not be finished: %v; requests are refused until it is", err)
-		k.adopt(record{Holder: "recovery"})
+	l, tried := k.adopt(left)
+	select {
+	case <-l.done:
+	case <-tried:
+	case <-ctx.Done():
 	}
 	return nil
 }
 
-// adopt makes a lease of what is left of another.
-func (k *Keeper) adopt(left record) {
-	l := &Lease{keeper: k, request: Request{Mode: Swap, Holder: left.Holder}, since: time.Now(), frozen: left.Frozen, hooked: left.Hooked,
+// adopt makes an orphaned lease of what is left of another. tried is closed once
+// a first recovery has ended.
+func (k *Keeper) adopt(left record) (l *Lease, tried <-chan struct{}) {
+	l = &Lease{keeper: k, request: Request{Mode: Swap, Holder: left.Holder}, since: time.Now(), frozen: left.Frozen, hooked: left.Hooked,
 		lost: make(chan struct{}), done: make(chan struct{}), orphaned: true}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.lease = l
 	k.Gate.refuseAll()
-	k.startRecovery(l)
+	return l, k.startRecovery(l, left.Mode != Swap)
 }
 
-// startRecovery calls Recover until it succeeds or l has ended otherwise.
-func (k *Keeper) startRecovery(l *Lease) {
+// startRecovery calls Recover until it succeeds or l has ended otherwise. idle says
+// that somebody who works on the environment is no reason to wait.
+func (k *Keeper) startRecovery(l *Lease, idle bool) (tried <-chan struct{}) {
+	first := make(chan struct{})
 	if k.Recover == nil {
-		return
+		close(first)
+		return first
 	}
 	ctx := k.stopped
 	if ctx == nil {
@@ -65,20 +71,24 @@ func (k *Keeper) startRecovery(l *Lease) {
 	k.recoveries.Go(func() {
 		for wait := recoverFirst; ; wait = min(2*wait, recoverLast) {
 			err := k.Recover(ctx)
-			if err == nil {
+			if err == nil || idle && errors.Is(err, ErrRecoveryBusy) {
 				l.end(nil)
-				return
+			} else {
+				k.logf("%s: recovery: %v; again in %s", l.request.Holder, err, wait)
 			}
-			k.logf("%s: recovery: %v; again in %s", l.request.Holder, err, wait)
+			if wait == recoverFirst {
+				close(first)
+			}
 			select {
-			case <-time.After(wait):
 			case <-l.done:
 				return
 			case <-ctx.Done():
 				return
+			case <-time.After(wait):
 			}
 		}
 	})
+	return first
 }
 
 // Stop ends what the keeper does by itself. A lease of mode Mark ends; the holder of

@@ -56,6 +56,8 @@ type Snapshot struct {
 	Stats   Stats      `cbor:"17,keyasint" json:"stats"`
 	Program string     `cbor:"18,keyasint" json:"program"`
 	Host    string     `cbor:"19,keyasint" json:"host"`
+	// Gate is what became of the requests meanwhile; nil where there was no gate.
+	Gate *Hold `cbor:"20,keyasint,omitempty" json:"gate,omitempty"`
 
 	// Damage is set when a repair found data of the snapshot lost. Root and
 	// Services are then of what is left; Whole and Saved are what was committed,

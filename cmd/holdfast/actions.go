@@ -25,6 +25,8 @@ type actions struct {
 	Pin          func(context.Context, *env, PinOptions) error
 	Unpin        func(context.Context, *env, UnpinOptions) error
 	Restore      func(context.Context, *env, RestoreOptions) error
+	Recover      func(context.Context, *env, RecoverOptions) error
+	Gate         func(context.Context, *env, GateOptions) error
 	Stats        func(context.Context, *env, StatsOptions) error
 	Check        func(context.Context, *env, CheckOptions) error
 	RebuildIndex func(context.Context, *env, RebuildIndexOptions) error
@@ -57,6 +59,8 @@ func allActions() actions {
 		Pin:          pin,
 		Unpin:        unpin,
 		Restore:      restore,
+		Recover:      recoverEnvironment,
+		Gate:         gate,
 		Stats:        stats,
 		Check:        checkRepository,
 		RebuildIndex: rebuildIndex,

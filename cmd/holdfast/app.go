@@ -35,6 +35,7 @@ func newApp(app *env, do actions) *cli.App {
 			initCommand(app, do),
 			snapshotCommand(app, do),
 			repoCommand(app, do),
+			gateCommand(app, do),
 			versionCommand(app, do),
 			hidden(snapshotListCommand(app, do), "snapshots", "backups"),
 			{

@@ -60,11 +60,16 @@ func echoing() actions {
 		Pin:          echo[PinOptions]("Pin"),
 		Unpin:        echo[UnpinOptions]("Unpin"),
 		Restore:      echo[RestoreOptions]("Restore"),
+		Recover:      echo[RecoverOptions]("Recover"),
+		Gate:         echo[GateOptions]("Gate"),
 		Stats:        echo[StatsOptions]("Stats"),
 		Check:        echo[CheckOptions]("Check"),
 		RebuildIndex: echo[RebuildIndexOptions]("RebuildIndex"),
 		Repair:       echo[RepairOptions]("Repair"),
 		Collect:      echo[CollectOptions]("Collect"),
+		ParityOn:     echo[ParityOnOptions]("ParityOn"),
+		ParityOff:    echo[ParityOffOptions]("ParityOff"),
+		ParityStatus: echo[ParityStatusOptions]("ParityStatus"),
 		KeyAdd:       echo[KeyAddOptions]("KeyAdd"),
 		KeyList:      echo[KeyListOptions]("KeyList"),
 		KeyRemove:    echo[KeyRemoveOptions]("KeyRemove"),
@@ -199,7 +204,7 @@ func TestEveryActionHasACommand(t *testing.T) {
 		last := path[len(path)-1]
 		args := strings.Fields(invocation{path: path}.name())
 		for word := range strings.FieldsSeq(last.ArgsUsage) {
-			args = append(args, map[string]string{"ID": "2ca4d9", "[ID]": "2ca4d9", "SLOT": "5f3a91"}[word])
+			args = append(args, map[string]string{"ID": "2ca4d9", "[ID]": "2ca4d9", "SLOT": "5f3a91", "[status|release]": "status"}[word])
 			if args[len(args)-1] == "" {
 				args[len(args)-1] = "uploads/x"
 			}
@@ -216,7 +221,7 @@ func TestEveryActionHasACommand(t *testing.T) {
 		reached = append(reached, e.Action)
 	}
 	slices.Sort(reached)
-	if got := slices.Compact(reached); len(got) != 24 {
+	if got := slices.Compact(reached); len(got) != 29 {
 		t.Errorf("%d actions were reached: %q", len(got), got)
 	}
 }

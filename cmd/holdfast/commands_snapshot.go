@@ -21,6 +21,7 @@ is 20 hex digits; the first six are enough where no other begins with them, and
 			snapshotDiffCommand(app, do),
 			snapshotFindCommand(app, do),
 			snapshotRestoreCommand(app, do),
+			snapshotRecoverCommand(app, do),
 			snapshotDeleteCommand(app, do),
 			snapshotUndeleteCommand(app, do),
 			snapshotPruneCommand(app, do),
@@ -40,21 +41,24 @@ name, in one line: "Snapshot name: 2ca4d90639f706283fee". It never asks.
 What is unchanged since the snapshot before is not read again where that can be
 known, and never stored twice. A file that cannot be read is named, and the exit
 code is 3; a database that cannot be read fails the snapshot, and nothing is
-published.`,
+published.
+
+Where holdfast.yaml names a gate, it holds the site's requests for the moment in
+which all parts are marked: the snapshot is then one instant of the whole site.`,
 			`holdfast snapshot create
 holdfast snapshot create -e master --description "before the upgrade"
 holdfast snapshot create --dry-run
+holdfast snapshot create --on-timeout live
 holdfast --quiet snapshot create || mail -s "no snapshot" me@example.org </dev/null`,
 			exitDone, exitFailed, exitUsage, exitIncomplete, exitNoRepository, exitBusy, exitWrongPassword, exitInterrupted),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "live", Usage: "do not hold requests: the parts may differ by moments"},
+			text("on-timeout", "when requests are held too long: fail, or go on as with --live", "fail|live"),
 			text("description", "what the snapshot is for", "TEXT"),
 			&cli.BoolFlag{Name: "dry-run", Usage: "check everything and say what would be done"},
 			&cli.BoolFlag{Name: "yes", Usage: "accepted and not needed: create never asks"},
 		},
-		Action: perform(app, do.Create, func(c *cli.Context) (CreateOptions, error) {
-			return CreateOptions{Live: c.Bool("live"), Description: c.String("description"), DryRun: c.Bool("dry-run")}, nil
-		}),
+		Action: perform(app, do.Create, createOptions),
 	}
 }
 
@@ -192,6 +196,19 @@ holdfast snapshot restore 2ca4d9 --path uploads/2026/logo.png --to /tmp/old`,
 			&cli.BoolFlag{Name: "no-safety-snapshot", Usage: "do not keep what is replaced: the restore cannot be undone"},
 		},
 		Action: perform(app, do.Restore, restoreOptions),
+	}
+}
+
+func snapshotRecoverCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "recover",
+		Usage: "finish a restore that was interrupted",
+		Description: describe(`Brings the environment to where it was before an interrupted restore, or after it, and
+tells its gate that requests may go on. Every command that changes the environment
+does so first; a gate runs this one by itself: holdfast gate --recover.`,
+			`holdfast snapshot recover -e master`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitBusy, exitWrongPassword, exitInterrupted),
+		Action: perform(app, do.Recover, nothing[RecoverOptions]),
 	}
 }
 

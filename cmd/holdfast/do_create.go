@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 
 	"holdfast/internal/activity"
+	"holdfast/internal/environment"
 	"holdfast/internal/snapshot"
 	"holdfast/repo"
 )
@@ -33,7 +35,8 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 	}
 	progress := newTracker(app.now(), true)
 	c := &snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: name, Definition: string(definition),
-		Description: o.Description, Parts: parts, Barrier: snapshot.NoBarrier{}, Live: o.Live, Program: programName(), Host: hostname(),
+		Description: o.Description, Parts: parts, Barrier: barrierOf(e), Live: o.Live,
+		OrLive: cmp.Or(o.OnTimeout, e.Gate.OnTimeout) == environment.OnTimeoutLive, Program: programName(), Host: hostname(),
 		Now: app.now, Progress: progress}
 	if o.DryRun {
 		return dryCreate(ctx, app, c)
@@ -109,6 +112,9 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 	if err != nil && len(all) == 0 {
 		return err
 	}
+	if journal, err := place.Load(); err == nil && (journal == nil || journal.State == snapshot.Committed) {
+		app.settled(ctx, c.Barrier) // what is left to do, requests need not wait for
+	}
 	safety := *c
 	safety.Lineage = all
 	restoration := &snapshot.Restoration{Creation: safety, Place: place}
@@ -118,6 +124,7 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 	if done == nil || err != nil {
 		return err
 	}
+	app.settled(ctx, c.Barrier)
 	switch {
 	case done.State != snapshot.Committed:
 		app.console.warn("an interrupted restore of %s was undone: the environment %s is as it was before", done.Journal.Snapshot, done.Environment)
@@ -132,11 +139,32 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 func (app *env) tellCreated(s *repo.Snapshot) {
 	app.console.say("%s in %s entries, %s read, %s stored anew, in %s; consistency: %s",
 		size(s.Stats.Bytes), count(s.Stats.Files), size(s.Stats.Read), size(s.Stats.Stored), span(s.Took), s.Consistency)
+	app.console.say("%s", instantText(s))
+	if s.Gate != nil {
+		for _, t := range s.Gate.Trouble {
+			app.console.warn("%s", t)
+		}
+	}
 	for _, service := range s.Services {
 		for _, note := range service.Notes {
 			app.console.say("%s: %s", service.Name, note)
 		}
 	}
+}
+
+// instantText says what of a snapshot is one instant, and what that cost visitors.
+func instantText(s *repo.Snapshot) string {
+	apart := fmt.Sprintf("the first and the last mark lie %s apart", brief(s.Skew))
+	if len(s.Services) == 1 {
+		apart = "it has one part only"
+	}
+	switch {
+	case s.Gate == nil:
+		return "No requests were held: each part is at an instant of its own; " + apart
+	case s.Gate.Broken != "":
+		return fmt.Sprintf("Not one instant: %s; %s", s.Gate.Broken, apart)
+	}
+	return fmt.Sprintf("Requests were held for %s: %s", brief(s.Held), holdText(s.Gate))
 }
 
 // incomplete is the error for losses: text says what was done all the same, and

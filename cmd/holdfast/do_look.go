@@ -51,11 +51,8 @@ func (app *env) showText(w io.Writer, s repo.Listed) error {
 	if !s.Parent.IsZero() {
 		line("Parent", "%s", s.Parent)
 	}
-	held := "nothing was held"
-	if s.Held > 0 {
-		held = "held for " + s.Held.Round(time.Millisecond).String()
-	}
-	line("Consistency", "%s; %s; marks lie %s apart", s.Consistency, held, s.Skew.Round(time.Millisecond))
+	line("Consistency", "%s; marks lie %s apart", s.Consistency, brief(s.Skew))
+	showHold(line, s.Snapshot)
 	line("Size", "%s in %s entries", size(s.Stats.Bytes), count(s.Stats.Files))
 	line("Read", "%s; %s were known to be unchanged", size(s.Stats.Read), size(s.Stats.Kept))
 	line("Stored anew", "%s, for %s of new content in %s blobs, %s of them as differences",
@@ -76,6 +73,26 @@ func (app *env) showText(w io.Writer, s repo.Listed) error {
 	return err
 }
 
+// showHold says what became of the requests meanwhile.
+func showHold(line func(string, string, ...any), s *repo.Snapshot) {
+	switch {
+	case s.Gate == nil:
+		line("Requests", "were not held")
+		return
+	case s.Gate.Broken != "":
+		line("Requests", "were not held to the end: %s", s.Gate.Broken)
+	default:
+		line("Requests", "were held for %s; running ones took %s to finish", brief(s.Held), brief(s.Gate.Drained))
+	}
+	line("", "%s", holdText(s.Gate))
+	if len(s.Gate.Frozen) > 0 {
+		line("Frozen", "%s", strings.Join(s.Gate.Frozen, ", "))
+	}
+	for _, t := range s.Gate.Trouble {
+		line("Trouble", "%s", t)
+	}
+}
+
 func (app *env) showService(b *strings.Builder, line func(string, string, ...any), s repo.Service) {
 	b.WriteString("\n")
 	line(app.bold(s.Name), "%s", strings.TrimSuffix(s.Engine+", "+s.Server, ", "))
@@ -87,7 +104,7 @@ func (app *env) showService(b *strings.Builder, line func(string, string, ...any
 	if s.Position != "" {
 		point += ", " + s.Position
 	}
-	line("  point", "%s", point)
+	line("  point", "%s, marked in %s", point, brief(s.MarkTook))
 	if s.Rung != "" {
 		line("  privileges", "%s", s.Rung)
 	}

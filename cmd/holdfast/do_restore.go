@@ -95,7 +95,7 @@ func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapsh
 	if err := refuseOverlap(r, s, target, o.Only); err != nil {
 		return nil, nil, err
 	}
-	_, parts, err := app.parts(r, target, false)
+	e, parts, err := app.parts(r, target, false)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,7 +105,7 @@ func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapsh
 	progress := newTracker(app.now(), false)
 	return &snapshot.Restoration{
 		Creation: snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: target, Parts: parts,
-			Barrier: snapshot.NoBarrier{}, Program: programName(), Host: hostname(), Now: app.now, Progress: progress},
+			Barrier: barrierOf(e), Program: programName(), Host: hostname(), Now: app.now, Progress: progress},
 		Snapshot: s.Snapshot, Place: r.place(target), Named: len(o.Only) > 0, Subpath: o.Subpath, Safety: !o.NoSafetySnapshot,
 	}, progress, nil
 }
@@ -264,7 +264,9 @@ func (app *env) agree(ctx context.Context, r *snapshot.Restoration, token string
 		app.console.say("%s", line)
 	}
 	app.warnBefore(r, plan)
-	app.console.say("There is no gate, so requests are not held: visitors may see a mixture while data is swapped")
+	if (r.Barrier == snapshot.NoBarrier{}) {
+		app.console.say("There is no gate, so requests are not held: visitors may see a mixture while data is swapped")
+	}
 	if !r.Safety {
 		app.console.say("What is replaced will not be kept: this cannot be undone")
 	}
@@ -291,6 +293,9 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 		}
 		for _, n := range o.Notes {
 			app.console.say("%s", n)
+		}
+		if o.Gate != nil {
+			app.console.say("Requests were held for %s: %s", brief(o.Held), holdText(o.Gate))
 		}
 		if o.Safety == nil {
 			return nil

@@ -11,6 +11,7 @@ import (
 	"holdfast/internal/environment"
 	"holdfast/internal/seal"
 	"holdfast/internal/snapshot"
+	"holdfast/quiesce"
 	"holdfast/repo"
 	"holdfast/repo/gc"
 )
@@ -75,6 +76,7 @@ var codeRules = []codeRule{
 	{repo.ErrNoRepository, exitNoRepository},
 	{snapshot.ErrLocked, exitBusy},
 	{gc.ErrBusy, exitBusy},
+	{quiesce.ErrBusy, exitBusy},
 	{repo.ErrWrongSecret, exitWrongPassword},
 	{seal.ErrNotToken, exitWrongPassword},
 }

@@ -11,6 +11,9 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
+
+	"holdfast/internal/environment"
+	"holdfast/quiesce"
 )
 
 // InitOptions are those of "init".
@@ -21,6 +24,7 @@ type InitOptions struct {
 // CreateOptions are those of "snapshot create".
 type CreateOptions struct {
 	Live        bool   // do not hold requests
+	OnTimeout   string // environment.OnTimeoutFail or -Live; "" for the configuration's
 	Description string // for people
 	DryRun      bool   // say what would be done
 }
@@ -98,6 +102,27 @@ type RestoreOptions struct {
 	DryRun           bool
 	Yes              bool
 	NoSafetySnapshot bool
+}
+
+// RecoverOptions are those of "snapshot recover".
+type RecoverOptions struct{}
+
+// GateOptions are those of "gate".
+type GateOptions struct {
+	Action       string   // gateServe, gateStatus or gateRelease
+	Listen       []string // HOST:PORT or unix:/path; none where systemd hands sockets on
+	Upstream     string   // the site's URL
+	Control      string   // absolute path of the control socket; "" for the configuration's
+	ControlGroup string   // whose members may use it; "" for nobody
+	Queue        int
+	Drain        time.Duration
+	MaxHold      time.Duration
+	Pass         []string // paths that are not held
+	Freeze       []quiesce.Freezable
+	Before       string // a command; "" for none
+	After        string
+	HookTime     time.Duration
+	Recover      string // a command; "" for none
 }
 
 // StatsOptions are those of "repo stats".
@@ -200,6 +225,50 @@ func innerPath(typed string) (string, error) {
 		}
 	}
 	return strings.Join(elements, "/"), nil
+}
+
+func createOptions(c *cli.Context) (CreateOptions, error) {
+	o := CreateOptions{Live: c.Bool("live"), OnTimeout: c.String("on-timeout"), Description: c.String("description"), DryRun: c.Bool("dry-run")}
+	switch o.OnTimeout {
+	case "", environment.OnTimeoutFail, environment.OnTimeoutLive:
+		return o, nil
+	}
+	return o, usageError("--on-timeout %q is neither fail nor live", o.OnTimeout)
+}
+
+func gateOptions(c *cli.Context) (GateOptions, error) {
+	o := GateOptions{Action: gateServe, Listen: c.StringSlice("listen"), Upstream: c.String("upstream"), ControlGroup: c.String("control-group"),
+		Queue: c.Int("queue"), Drain: c.Duration("drain"), MaxHold: c.Duration("max-hold"), Pass: c.StringSlice("pass"),
+		Before: c.String("before"), After: c.String("after"), HookTime: c.Duration("hook-time"), Recover: c.String("recover")}
+	if c.Args().Present() {
+		o.Action = c.Args().First()
+	}
+	if !slices.Contains([]string{gateServe, gateStatus, gateRelease}, o.Action) {
+		return o, usageError("gate %s: expected nothing, status or release after gate", o.Action)
+	}
+	if socket := c.String("control"); socket != "" {
+		at, ok := strings.CutPrefix(socket, "unix:")
+		if !ok || !path.IsAbs(at) {
+			return o, usageError("--control %q is no socket; expected one such as unix:/run/holdfast/gate.sock", socket)
+		}
+		o.Control = path.Clean(at)
+	}
+	for _, text := range c.StringSlice("freeze") {
+		f, err := quiesce.ParseFreezable(text)
+		if err != nil {
+			return o, usageError("--freeze: %v", err)
+		}
+		o.Freeze = append(o.Freeze, f)
+	}
+	for _, p := range o.Pass {
+		if !strings.HasPrefix(p, "/") {
+			return o, usageError("--pass %q is no path; expected one that begins with /", p)
+		}
+	}
+	if o.Queue < 0 || o.Drain < 0 || o.MaxHold < 0 || o.HookTime < 0 {
+		return o, usageError("--queue and times must not be negative")
+	}
+	return o, nil
 }
 
 func lsOptions(c *cli.Context) (o LsOptions, err error) {

@@ -66,6 +66,17 @@ func span(d time.Duration) string {
 	}
 }
 
+// brief writes a short duration: 0.8ms, 45ms, 1.2s.
+func brief(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return d.Round(100 * time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
 // printable returns s for a terminal: control characters and bytes that are no
 // text are shown, not obeyed. File names come from strangers.
 func printable(s string) string {

@@ -75,7 +75,7 @@ func TestReorderRefuses(t *testing.T) {
 		{"check", `unknown command "check"; did you mean "repo check"?`},
 		{"frobnicate", `unknown command "frobnicate"`},
 		{"environment:bakup", `unknown command "environment bakup"; did you mean "environment backup"?`},
-		{"snapshot", "snapshot needs one of create, list, show, ls, cat, diff, find, restore, delete, undelete, prune, pin, unpin after it"},
+		{"snapshot", "snapshot needs one of create, list, show, ls, cat, diff, find, restore, recover, delete, undelete, prune, pin, unpin after it"},
 		{"repo key", "repo key needs one of add, list, remove, password after it"},
 
 		{"snapshot create --liv", "unknown flag --liv; did you mean --live?"},

@@ -52,7 +52,7 @@ type Environment struct {
 	Services []Service // in order of the file
 	Mounts   []Mount   // in order of the file
 	Exclude  []string  // gitignore patterns on paths that begin with a mount's name
-	Gate     Section
+	Gate     Gate
 	Timezone string // as time.LoadLocation takes it; "" for the machine's own
 	Parent   string // the parent environment; "" for none
 
@@ -79,10 +79,6 @@ type Mount struct {
 	Name string `json:"name"`
 	Path string `json:"path"` // absolute
 }
-
-// Section is a part of the file that is only checked for its form: strings,
-// []any and Sections by key.
-type Section map[string]any
 
 // Secret is a password or token. It does not show itself; string(s) does.
 type Secret string

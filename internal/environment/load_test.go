@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/internal/environment"
 	"holdfast/internal/retention"
@@ -213,17 +214,24 @@ func TestAPublicFileWithAPasswordIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestSectionsAreKeptAsTheyAre(t *testing.T) {
+func TestGate(t *testing.T) {
 	c := load(t, environment.Input{Directory: site(t, `
 project: p
 repository: /r
 environments:
-  e:
-    gate: {listen: "127.0.0.1:${PORT}", keep: [a, "$$b"]}
-`), Lookup: variables("PORT=80")})
-	want := environment.Section{"listen": "127.0.0.1:80", "keep": []any{"a", "$b"}}
-	if got := selected(t, c, "e").Gate; !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, want %v", got, want)
+  none: {}
+  short: {gate: "unix:${RUN}/gate.sock"}
+  long:
+    gate: {control: "unix:/run/gate.sock", drain: 800ms, max_hold: 20s, on_timeout: live}
+`), Lookup: variables("RUN=/run/x")})
+	for name, want := range map[string]environment.Gate{
+		"none":  {},
+		"short": {Control: "/run/x/gate.sock", OnTimeout: "fail"},
+		"long":  {Control: "/run/gate.sock", Drain: 800 * time.Millisecond, MaxHold: 20 * time.Second, OnTimeout: "live"},
+	} {
+		if got := selected(t, c, name).Gate; got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
 	}
 }
 

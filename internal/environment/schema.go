@@ -122,7 +122,9 @@ func (d *document) environment(c *Config, f field) Environment {
 			e.Exclude = append(e.Exclude, pattern)
 		}
 	}
-	e.Gate = d.section(fields["gate"])
+	if g, ok := fields["gate"]; ok {
+		e.Gate = d.gate(g, c.directory())
+	}
 	e.retention = c.retention
 	if f, ok := fields["retention"]; ok {
 		e.retention = d.retention(f, c.retention)

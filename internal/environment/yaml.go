@@ -17,7 +17,6 @@ import (
 const (
 	maxFile  = 1 << 20 // bytes
 	maxNodes = 50_000  // visited while reading it; aliases count every time
-	maxDepth = 16      // of sections kept for later
 )
 
 // document walks the nodes of one file and collects what is wrong with them.
@@ -236,55 +235,6 @@ func (d *document) expandProblem(f field, err error) {
 		return
 	}
 	d.problem(f, "%s", err)
-}
-
-// section returns f, keys with values, as plain values with their variables
-// expanded: strings, []any and Sections.
-func (d *document) section(f field) Section {
-	n := d.resolve(f)
-	if n == nil || isNull(n) {
-		return nil
-	}
-	if n.Kind != yaml.MappingNode {
-		d.problem(f, "is %s; expected keys with values", kindOf(n))
-		return nil
-	}
-	s, _ := d.plain(f, 0).(Section)
-	return s
-}
-
-func (d *document) plain(f field, depth int) any {
-	n := d.resolve(f)
-	switch {
-	case n == nil || isNull(n):
-		return nil
-	case depth > maxDepth:
-		d.problem(f, "nested more than %d deep", maxDepth)
-		return nil
-	case n.Kind == yaml.MappingNode:
-		s := Section{}
-		for _, child := range d.mapping(f) {
-			s[child.key] = d.plain(child, depth+1)
-		}
-		return s
-	case n.Kind == yaml.SequenceNode:
-		items := []any{}
-		for _, item := range d.list(f) {
-			items = append(items, d.plain(item, depth+1))
-		}
-		return items
-	}
-	t, err := parseTemplate(n.Value)
-	if err != nil {
-		d.problem(f, "%s", err)
-		return nil
-	}
-	value, err := t.text(d.lookup)
-	if err != nil {
-		d.expandProblem(f, err)
-		return nil
-	}
-	return value
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }

@@ -13,7 +13,7 @@ import (
 
 type someGate struct{}
 
-func (someGate) Hold(context.Context, HoldMode) (Held, error) {
+func (someGate) Hold(context.Context, HoldMode, string) (Held, error) {
 	return nil, errors.New("not to be called")
 }
 
@@ -37,12 +37,6 @@ func TestSourcesAreToldWhetherTheyWillBeHeld(t *testing.T) {
 	}
 }
 
-// wholeHold holds nobody, and says that it held everybody all the time.
-type wholeHold struct{}
-
-func (wholeHold) Hold(context.Context, HoldMode) (Held, error) { return wholeHold{}, nil }
-func (wholeHold) Release() (time.Duration, bool)               { return time.Millisecond, true }
-
 // adrift is a source that knows of something which is not at its point.
 type adrift struct{ engines.Source }
 
@@ -57,7 +51,7 @@ func TestWhatIsNotAtTheInstantIsNamedAndTheSnapshotIsNotOne(t *testing.T) {
 		w := newWorld(t)
 		w.fill("master", "day1")
 		c := w.creation("master")
-		c.Barrier = wholeHold{}
+		c.Barrier = heldBefore{Released{Held: time.Millisecond, Hold: &repo.Hold{}}}
 		if known := c.Parts[0].Engine.Source; apart {
 			c.Parts[0].Engine.Source = func(s engines.Service) (engines.Source, error) {
 				source, err := known(s)

@@ -29,11 +29,14 @@ type Creation struct {
 	Parts       []Part
 	Barrier     Barrier
 	Live        bool
-	Restore     repo.Name // for a safety snapshot: what takes this data's place
-	Program     string
-	Host        string
-	Now         func() time.Time
-	Progress    Progress
+	// OrLive says that a snapshot whose hold takes too long goes on as if it were
+	// Live; else it fails.
+	OrLive   bool
+	Restore  repo.Name // for a safety snapshot: what takes this data's place
+	Program  string
+	Host     string
+	Now      func() time.Time
+	Progress Progress
 	// Lineage is what is in the repository; see repo.Repository.Snapshots.
 	Lineage []repo.Listed
 	// sources, if set, replaces the parts' own: the retired data of a restore.
@@ -52,7 +55,7 @@ func (c *Creation) Create(ctx context.Context, session *repo.Session) (*repo.Sna
 		return nil, err
 	}
 	s := c.draft(started)
-	s.Counter = max(s.Counter, gone+1)
+	s.Name, s.Counter = session.Name, max(s.Counter, gone+1)
 	captures, err := c.open()
 	defer closeAll(captures)
 	if err != nil {
@@ -111,6 +114,7 @@ type capture struct {
 	sink   *sink
 	point  engines.Point
 	took   time.Duration // of Mark
+	again  bool          // marked once more, after the hold
 	result engines.Result
 }
 
@@ -159,6 +163,9 @@ func (c *Creation) capture(ctx context.Context, w *repo.Writer, s *repo.Snapshot
 	if err := c.mark(ctx, s, captures); err != nil {
 		return err
 	}
+	if err := w.Flush(ctx); err != nil { // and Send what Mark put
+		return err
+	}
 	c.Progress.Step("sending")
 	return each(ctx, captures, c.send)
 }
@@ -170,17 +177,11 @@ func (c *Creation) mark(ctx context.Context, s *repo.Snapshot, captures []*captu
 		k.sink.quiet.Store(true)
 		defer k.sink.quiet.Store(false)
 	}
-	held, err := c.barrier().Hold(ctx, HoldMark)
-	if err != nil {
-		return fmt.Errorf("hold the requests: %w", err)
-	}
-	err = each(ctx, captures, c.markOne)
-	var whole bool
-	s.Held, whole = held.Release() // first of all, whatever happened
+	released, err := c.holdToMark(ctx, "create "+s.Name.String(), func(ctx context.Context) error { return each(ctx, captures, c.markOne) })
 	if err != nil {
 		return err
 	}
-	s.Consistency = consistency(c.Live, whole)
+	s.Held, s.Gate, s.Consistency = released.Held, released.Hold, c.consistency(released)
 	first, last := captures[0].point.At, captures[0].point.At
 	for _, k := range captures {
 		if k.point.At.Before(first) {
@@ -222,7 +223,7 @@ func (c *Creation) send(ctx context.Context, k *capture) error {
 		if !errors.Is(err, engines.ErrPointLost) || attempt == maxMarks {
 			return k.wrap("send", err)
 		}
-		again = append(again, fmt.Sprintf("marked again, later than the others: %v", err))
+		again, k.again = append(again, fmt.Sprintf("marked again, later than the others: %v", err)), true
 		if err := c.markOne(ctx, k); err != nil {
 			return err
 		}
@@ -278,9 +279,9 @@ func (c *Creation) describe(s *repo.Snapshot, captures []*capture) {
 		}
 		if apart := k.result.Apart; len(apart) > 0 {
 			service.Notes = append(service.Notes, notAtThisInstant(apart))
-			if s.Consistency == repo.OneInstant {
-				s.Consistency = repo.PerService
-			}
+		}
+		if (k.again || len(k.result.Apart) > 0) && s.Consistency == repo.OneInstant {
+			s.Consistency = repo.PerService
 		}
 		for _, l := range k.result.Losses {
 			service.Losses = append(service.Losses, repo.Loss{Path: l.Path, Reason: l.Reason})

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,6 +33,8 @@ type Restoration struct {
 	gone    []repo.Loss // services of which the snapshot has nothing left
 	journal *Journal
 	reads   repo.PackReads // until all was staged
+	// released says what the hold of the swap amounted to.
+	released Released
 	// CopyJournal, if set, is given the journal once everything is staged, to be
 	// kept elsewhere too: should the journal's own place be lost, the copy tells
 	// which parts are concerned and what carries which token.
@@ -224,6 +227,10 @@ type Outcome struct {
 	Needed uint64 `json:"needed_bytes"` // of it the first time
 	// Present is how much was right already, so that it was not read.
 	Present uint64 `json:"present_bytes"`
+	// Held is how long requests were held for the swap, and Gate what became of them;
+	// nil where there was no gate.
+	Held time.Duration `json:"held_ns,omitempty"`
+	Gate *repo.Hold    `json:"gate,omitempty"`
 }
 
 // Restore carries out what Plan planned, under the session whose name was the
@@ -283,17 +290,24 @@ func (r *Restoration) prepare(ctx context.Context) error {
 	return r.CopyJournal(ctx, data)
 }
 
-// swap holds the requests until the target is as restored, or again as it was.
+// swap holds the requests until the target is as restored, or again as it was. If
+// it is neither, they wait until a recovery has made it so.
 func (r *Restoration) swap(ctx context.Context) error {
 	r.Progress.Step("swapping")
-	held, err := r.Barrier.Hold(ctx, HoldSwap)
+	held, err := r.Barrier.Hold(ctx, HoldSwap, "restore "+r.journal.Token)
 	if err != nil {
 		return r.undo(context.WithoutCancel(ctx), fmt.Errorf("hold the requests: %w", err))
 	}
-	defer held.Release()
 	if err := r.swapAll(ctx); err != nil {
-		return r.undo(context.WithoutCancel(ctx), err)
+		err = r.undo(context.WithoutCancel(ctx), err)
+		if left, loadErr := r.Place.Load(); left != nil || loadErr != nil {
+			held.Abandon()
+			return err
+		}
+		held.Release()
+		return err
 	}
+	r.released = held.Release()
 	return nil
 }
 
@@ -358,7 +372,7 @@ var errStopped = errors.New("stopped")
 
 func (r *Restoration) outcome() *Outcome {
 	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts), Missing: r.gone,
-		Read: r.reads.Read, Needed: r.reads.Needed, Present: r.reads.Present}
+		Read: r.reads.Read, Needed: r.reads.Needed, Present: r.reads.Present, Held: r.released.Held, Gate: r.released.Hold}
 	for _, t := range r.targets {
 		o.Missing = append(o.Missing, Missing(r.Snapshot, t.part.Name, t.part.Subpath)...)
 		for _, l := range t.staged.Losses {
@@ -388,7 +402,7 @@ func (r *Restoration) finish(ctx context.Context, session *repo.Session, o *Outc
 func (r *Restoration) sendSafety(ctx context.Context, session *repo.Session) (*repo.Snapshot, error) {
 	c := r.Creation
 	c.Parts, c.sources = nil, nil
-	c.Barrier, c.Live = NoBarrier{}, false
+	c.Barrier, c.Live = heldBefore{r.released}, false
 	c.Restore = r.journal.Snapshot
 	c.Description = "before restoring " + r.journal.Snapshot.String()
 	for _, t := range r.targets {

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/url"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/quiesce"
+)
+
+// What "gate" does.
+const (
+	gateServe   = ""
+	gateStatus  = "status"
+	gateRelease = "release"
+)
+
+// gate is the action of "gate".
+func gate(ctx context.Context, app *env, o GateOptions) error {
+	switch o.Action {
+	case gateStatus:
+		return showGate(ctx, app, o)
+	case gateRelease:
+		return releaseGate(ctx, app, o)
+	}
+	return serveGate(ctx, app, o)
+}
+
+// controlOf finds the gate that status and release are about: the one that was
+// named, else the acting environment's.
+func (app *env) controlOf(o GateOptions) (quiesce.Client, error) {
+	if o.Control != "" {
+		return quiesce.Client(o.Control), nil
+	}
+	config, err := app.configuration()
+	if err != nil {
+		return "", err
+	}
+	e, err := config.Select("")
+	if err != nil {
+		return "", err
+	}
+	if e.Gate.Control == "" {
+		return "", usageError("the environment %s has no gate; expected --control unix:/path, or gate: in holdfast.yaml", e.Name)
+	}
+	return quiesce.Client(e.Gate.Control), nil
+}
+
+func showGate(ctx context.Context, app *env, o GateOptions) error {
+	client, err := app.controlOf(o)
+	if err != nil {
+		return err
+	}
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return app.result(s, func(w io.Writer) error {
+		text := fmt.Sprintf("The gate is %s", s.State)
+		if s.Holder != "" {
+			text += fmt.Sprintf(", held by %s for %.1fs", s.Holder, s.Held)
+		}
+		if s.Orphan {
+			text += ", which is gone; requests go on when \"holdfast snapshot recover\" has succeeded"
+		}
+		t := s.Totals
+		_, err := fmt.Fprintf(w, "%s\n%d requests are running, %d waiting, %d passing\n"+
+			"Since it was started: %s requests, %s holds, %s waited (the longest %s), %s passed, %s refused, %s hung up\n",
+			text, s.Running, s.Waiting, s.Passing, count(uint64(t.Requests)), count(uint64(t.Holds)), count(uint64(t.Waited)),
+			brief(s.LongestWait), count(uint64(t.Passed)), count(uint64(t.Refused)), count(uint64(t.Left)))
+		return err
+	})
+}
+
+func releaseGate(ctx context.Context, app *env, o GateOptions) error {
+	client, err := app.controlOf(o)
+	if err != nil {
+		return err
+	}
+	before, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if err := client.Force(ctx); err != nil {
+		return err
+	}
+	doc := struct {
+		Released string `json:"released,omitempty"` // whose lease it was
+	}{before.Holder}
+	return app.result(doc, func(w io.Writer) error {
+		text := "Nothing was held\n"
+		if before.Holder != "" {
+			text = fmt.Sprintf("Released what %s held\n", before.Holder)
+		}
+		_, err := io.WriteString(w, text)
+		return err
+	})
+}
+
+// serveGate is the gate itself.
+func serveGate(ctx context.Context, app *env, o GateOptions) error {
+	if o.Upstream == "" || o.Control == "" {
+		return usageError("gate needs --upstream and --control")
+	}
+	logger := log.New(app.console, "gate: ", 0)
+	keeper, err := app.keeper(o, logger)
+	if err != nil {
+		return err
+	}
+	group, err := groupNumber(o.ControlGroup)
+	if err != nil {
+		return err
+	}
+	control, unlock, err := quiesce.ListenControl(o.Control, group)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer control.Close()
+	listeners, err := app.listeners(o)
+	if err != nil {
+		return err
+	}
+	for _, l := range listeners {
+		app.console.say("listening on %s, for %s", l.Addr(), o.Upstream)
+	}
+	return serve(ctx, keeper, listeners, control, group)
+}
+
+// serve runs until ctx ends, which is how a gate is meant to end. The control socket
+// is there first, for a recovery to use; leases end first, then requests, then it.
+func serve(ctx context.Context, keeper *quiesce.Keeper, listeners []net.Listener, control *net.UnixListener, group int) error {
+	controlling, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	all, ctx := errgroup.WithContext(ctx)
+	stopped := make(chan struct{})
+	all.Go(func() error {
+		defer close(stopped)
+		<-ctx.Done()
+		keeper.Stop()
+		return nil
+	})
+	all.Go(func() error {
+		defer func() {
+			<-stopped
+			end()
+		}()
+		if err := keeper.Start(ctx); err != nil {
+			return err
+		}
+		return quiesce.Serve(ctx, listeners, keeper.Gate, patience)
+	})
+	all.Go(func() error {
+		return (&quiesce.Control{Keeper: keeper, Group: group}).Serve(controlling, control)
+	})
+	return all.Wait()
+}
+
+// patience is how long a gate that ends waits for running requests.
+const patience = time.Minute
+
+func (app *env) keeper(o GateOptions, logger *log.Logger) (*quiesce.Keeper, error) {
+	site, err := url.Parse(o.Upstream)
+	if err != nil {
+		return nil, usageError("--upstream %q is no URL", o.Upstream)
+	}
+	proxy, err := quiesce.NewProxy(site, logger)
+	if err != nil {
+		return nil, usageError("--upstream %q: %v", o.Upstream, err)
+	}
+	k := &quiesce.Keeper{
+		Gate:    &quiesce.Gate{Site: proxy, Queue: o.Queue, Pass: o.Pass},
+		Drain:   o.Drain,
+		MaxHold: o.MaxHold,
+		Freeze:  o.Freeze,
+		Hooks:   quiesce.Hooks{Time: o.HookTime},
+		Record:  quiesce.Record(o.Control + ".state"),
+		Log:     logger,
+	}
+	if o.Before != "" {
+		k.Hooks.Before = []string{o.Before}
+	}
+	if o.After != "" {
+		k.Hooks.After = []string{o.After}
+	}
+	if o.Recover != "" {
+		k.Recover = func(ctx context.Context) error { return runRecovery(ctx, o.Recover) }
+	}
+	return k, nil
+}
+
+// runRecovery runs --recover. Its exit code for a busy environment is ours.
+func runRecovery(ctx context.Context, command string) error {
+	err := quiesce.RunCommand(ctx, command)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == int(exitBusy) {
+		return fmt.Errorf("%w: %w", quiesce.ErrRecoveryBusy, err)
+	}
+	return err
+}
+
+// listeners returns the sockets that systemd hands on, and those of --listen.
+func (app *env) listeners(o GateOptions) ([]net.Listener, error) {
+	listeners, err := quiesce.Inherited(app.lookup)
+	if err != nil {
+		return nil, err
+	}
+	for _, address := range o.Listen {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("--listen: %w", err)
+		}
+		listeners = append(listeners, l)
+	}
+	if len(listeners) == 0 {
+		return nil, usageError("gate needs --listen, such as 127.0.0.1:8080, or a socket from systemd")
+	}
+	return listeners, nil
+}
+
+// groupNumber returns the number of a group's name; -1 for none.
+func groupNumber(name string) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	if n, err := strconv.Atoi(name); err == nil && n >= 0 {
+		return n, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return -1, usageError("--control-group: %s", strings.TrimPrefix(err.Error(), "group: "))
+	}
+	return strconv.Atoi(g.Gid)
+}

@@ -1,0 +1,429 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"holdfast/quiesce"
+)
+
+// gated is a site whose environments have a gate each, in front of an application
+// that changes and reads all parts of them in every request.
+type gated struct {
+	*site
+	apps    map[string]*httptest.Server
+	sockets map[string]*os.File // what visitors connect to, as systemd would keep it
+	urls    map[string]string
+}
+
+func newGated(t *testing.T) *gated {
+	t.Helper()
+	s := newSite(t, siteConfig)
+	g := &gated{site: s, apps: map[string]*httptest.Server{}, sockets: map[string]*os.File{}, urls: map[string]string{}}
+	config := siteConfig
+	for _, e := range []string{"master", "staging"} {
+		config = strings.Replace(config, "  "+e+":\n", fmt.Sprintf("  %s:\n    gate: unix:%s\n", e, s.path(e+".sock")), 1)
+		g.apps[e] = httptest.NewServer(s.application(e))
+		t.Cleanup(g.apps[e].Close)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		s.must(err)
+		g.sockets[e], err = l.(*net.TCPListener).File()
+		s.must(err)
+		g.urls[e] = "http://" + l.Addr().String()
+		l.Close() // the file is the same socket
+		t.Cleanup(func() { g.sockets[e].Close() })
+	}
+	s.write("holdfast.yaml", []byte(config))
+	s.repository()
+	return g
+}
+
+// application counts in a database and, a moment later, on a mount. Both are the
+// same between any two requests.
+func (s *site) application(environment string) http.Handler {
+	db, err := sql.Open("sqlite", "file:"+s.path(environment, "settings.db")+"?_pragma=busy_timeout(10000)")
+	s.must(err)
+	s.t.Cleanup(func() { db.Close() })
+	var one sync.Mutex
+	counts := func() (rows, files int, err error) {
+		if err := db.QueryRow("SELECT count(*) FROM t").Scan(&rows); err != nil {
+			return 0, 0, err
+		}
+		names, err := filepath.Glob(s.path(environment, "uploads", "n-*"))
+		return rows, len(names), err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		one.Lock()
+		defer one.Unlock()
+		err := func() error {
+			rows, files, err := counts()
+			if err != nil || rows != files {
+				return errors.Join(err, fmt.Errorf("mixture: %d rows and %d files", rows, files))
+			}
+			if r.Method == http.MethodGet {
+				_, err := fmt.Fprint(w, rows)
+				return err
+			}
+			if _, err := db.Exec("INSERT INTO t (v) VALUES ('x')"); err != nil {
+				return err
+			}
+			time.Sleep(5 * time.Millisecond)
+			return os.WriteFile(s.path(environment, "uploads", fmt.Sprintf("n-%d", rows+1)), []byte("x"), 0o644)
+		}()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+}
+
+// begin makes an environment hold n rows and as many files.
+func (g *gated) begin(environment string, n int) {
+	g.t.Helper()
+	g.rows(environment, "begin", n)
+	g.must(os.RemoveAll(g.path(environment, "uploads")))
+	for i := range n {
+		g.write(fmt.Sprintf("%s/uploads/n-%d", environment, i+1), []byte("begin"))
+	}
+	g.must(os.MkdirAll(g.path(environment, "uploads"), 0o755))
+}
+
+// consistent returns how many rows and files an environment has.
+func (g *gated) consistent(environment string) (rows, files int) {
+	g.t.Helper()
+	db, err := sql.Open("sqlite", g.path(environment, "settings.db"))
+	g.must(err)
+	defer db.Close()
+	g.must(db.QueryRow("SELECT count(*) FROM t").Scan(&rows))
+	names, err := filepath.Glob(g.path(environment, "uploads", "n-*"))
+	g.must(err)
+	return rows, len(names)
+}
+
+// gate starts an environment's gate on its socket, as systemd does, and returns
+// once it answers.
+func (g *gated) gate(environment string, flags ...string) *exec.Cmd {
+	g.t.Helper()
+	args := append([]string{"gate", "--upstream", g.apps[environment].URL, "--control", "unix:" + g.path(environment+".sock")}, flags...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec holdfast "$@"`, "sh"}, args...)...)
+	cmd.Dir, cmd.Env, cmd.ExtraFiles = g.dir, g.env, []*os.File{g.sockets[environment]}
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	g.must(cmd.Start())
+	g.t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by then
+		_ = cmd.Wait()
+		if g.t.Failed() {
+			g.t.Logf("the gate of %s said:\n%s", environment, log.String())
+		}
+	})
+	g.becomes(environment, func(quiesce.Status) bool { return true })
+	return cmd
+}
+
+// becomes returns once the gate's status is as wanted.
+func (g *gated) becomes(environment string, wanted func(quiesce.Status) bool) {
+	g.t.Helper()
+	var s quiesce.Status
+	var err error
+	for range 15_000 {
+		if s, err = quiesce.Client(g.path(environment + ".sock")).Status(g.t.Context()); err == nil && wanted(s) {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	g.t.Fatalf("the gate of %s never became what it should; it is %+v, %v", environment, s, err)
+}
+
+// unfinished reports whether a restore of the environment has left its journal.
+func (g *gated) unfinished(environment string) bool {
+	_, err := os.Stat(g.path(".holdfast", "shop-"+environment, "restore.json"))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func isOpen(s quiesce.Status) bool { return s.State == quiesce.Open && s.Holder == "" }
+
+// visitors make requests until they are stopped, and say what became of them.
+type visitors struct {
+	mu      sync.Mutex
+	answers map[int]int
+	errors  []string // without an answer
+	bodies  []string // of what was answered 500
+	longest time.Duration
+	stop    func()
+}
+
+func (g *gated) visit(environment, method string, several int) *visitors {
+	v := &visitors{answers: map[int]int{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: several}}
+	var all sync.WaitGroup
+	for range several {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				start := time.Now()
+				request, _ := http.NewRequest(method, g.urls[environment], nil)
+				response, err := client.Do(request)
+				v.note(response, err, time.Since(start))
+			}
+		})
+	}
+	v.stop = func() {
+		cancel()
+		all.Wait()
+		client.CloseIdleConnections()
+	}
+	return v
+}
+
+func (v *visitors) note(response *http.Response, err error, took time.Duration) {
+	var body []byte
+	if err == nil {
+		body, err = io.ReadAll(response.Body)
+		response.Body.Close()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.longest = max(v.longest, took)
+	if err != nil {
+		v.errors = append(v.errors, err.Error())
+		return
+	}
+	v.answers[response.StatusCode]++
+	if response.StatusCode == http.StatusInternalServerError {
+		v.bodies = append(v.bodies, string(body))
+	}
+}
+
+// onlyOK fails unless every request was answered 200.
+func (v *visitors) onlyOK(t *testing.T) {
+	t.Helper()
+	if len(v.errors) > 0 || len(v.answers) != 1 || v.answers[http.StatusOK] == 0 {
+		t.Errorf("visitors were answered %v, %.200q; without an answer %.200q", v.answers, v.bodies, v.errors)
+	}
+}
+
+// Under traffic that changes a database and a mount, a snapshot has both at one
+// instant, and no visitor is turned away. Without holding it has not: so this test
+// is able to fail.
+func TestSnapshotsUnderTrafficAreOneInstant(t *testing.T) {
+	t.Parallel()
+	g := newGated(t)
+	g.begin("master", 20)
+	g.begin("staging", 1)
+	g.gate("master")
+	g.gate("staging")
+	broken := 0
+	v := g.visit("master", http.MethodPost, 4)
+	for i := range 8 {
+		flags := []string{"-e", "master", "--json", "snapshot", "create"}
+		if i%2 == 1 {
+			flags = append(flags, "--live")
+		}
+		var s struct {
+			Name        string `json:"name"`
+			Consistency string `json:"consistency"`
+			Held        int64  `json:"held_ns"`
+			Gate        *struct {
+				Requests int   `json:"requests"`
+				Longest  int64 `json:"longest_wait_ns"`
+			} `json:"gate"`
+		}
+		g.must(json.Unmarshal([]byte(g.ok(flags...)), &s))
+		g.ok("-e", "master", "snapshot", "restore", s.Name, "--target", "staging", "--yes", "--no-safety-snapshot")
+		rows, files := g.consistent("staging")
+		if i%2 == 1 {
+			if rows != files {
+				broken++
+			}
+			continue
+		}
+		if rows != files || rows < 20 {
+			t.Errorf("a snapshot has %d rows and %d files", rows, files)
+		}
+		if s.Consistency != "one-instant" || s.Held == 0 || s.Gate == nil || s.Gate.Longest > int64(time.Minute) {
+			t.Errorf("it says of itself %+v, %+v", s, s.Gate)
+		}
+	}
+	v.stop()
+	v.onlyOK(t)
+	if rows, files := g.consistent("master"); rows != files || rows != 20+v.answers[http.StatusOK] {
+		t.Errorf("%d requests were answered; there are %d rows and %d files", v.answers[http.StatusOK], rows, files)
+	}
+	t.Logf("%d requests, the longest took %s; of 4 snapshots without a hold %d were broken", v.answers[http.StatusOK], v.longest, broken)
+	if broken == 0 {
+		t.Error("snapshots without a hold were one instant, too: the traffic does not show the difference")
+	}
+}
+
+// A create that is killed lets the requests go, wherever it is.
+func TestKilledCreateLetsRequestsGo(t *testing.T) {
+	t.Parallel()
+	g := newGated(t)
+	g.begin("master", 200)
+	g.gate("master")
+	v := g.visit("master", http.MethodPost, 4)
+	g.killSome(func() {}, func(bool, time.Duration) { g.becomes("master", isOpen) }, "-e", "master", "snapshot", "create")
+	v.stop()
+	v.onlyOK(t)
+}
+
+// A restore is killed, or its gate, or both. Whatever a visitor then sees through
+// the gate, it is no mixture; and the gate makes the environment whole by itself.
+func TestKilledRestoreShowsNoMixture(t *testing.T) {
+	t.Parallel()
+	g := newGated(t)
+	g.begin("master", 300)
+	g.gate("master")
+	name := g.create()
+	g.begin("staging", 100)
+	flags := []string{"--recover", "holdfast -e staging snapshot recover", "--max-hold", "500ms"}
+	gate := g.gate("staging", flags...)
+	v := g.visit("staging", http.MethodGet, 3)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	restore := []string{"-e", "master", "snapshot", "restore", name, "--target", "staging", "--yes"}
+	started := time.Now()
+	g.ok(restore...)
+	whole := time.Since(started)
+	amid := 0
+	for i := range kills() / 2 {
+		cmd := g.command(restore...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		g.must(cmd.Start())
+		ended := make(chan struct{})
+		go func() { _ = cmd.Wait(); close(ended) }() // however it ended
+		if i%2 == 0 {
+			time.Sleep(time.Duration(random.Float64() * float64(whole)))
+		} else {
+			g.becomes("staging", func(s quiesce.Status) bool {
+				select {
+				case <-ended:
+					return true
+				default:
+					return s.Mode == quiesce.Swap && s.State == quiesce.Held
+				}
+			})
+			time.Sleep(time.Duration(random.IntN(10)) * time.Millisecond)
+		}
+		if i%3 != 1 {
+			_ = cmd.Process.Kill() // it may have ended by then
+		}
+		if s, err := quiesce.Client(g.path("staging.sock")).Status(t.Context()); err == nil && s.Mode == quiesce.Swap {
+			amid++
+		}
+		if i%3 != 0 {
+			g.must(gate.Process.Kill())
+			_ = gate.Wait()
+			gate = g.gate("staging", flags...)
+		}
+		<-ended
+		g.becomes("staging", isOpen)
+		// What was killed before it held, nobody has recovered yet, or a gate that
+		// starts is about to.
+		for g.unfinished("staging") {
+			if _, stderr, code := g.run("-e", "staging", "snapshot", "recover"); code != 0 && code != int(exitBusy) {
+				t.Fatalf("recover: exit code %d, %s", code, stderr)
+			}
+		}
+	}
+	v.stop()
+	for _, body := range v.bodies {
+		t.Errorf("a visitor was told %s", body)
+	}
+	if rows, files := g.consistent("staging"); rows != files {
+		t.Errorf("in the end there are %d rows and %d files", rows, files)
+	}
+	t.Logf("of %d kills %d came amid a swap; visitors were answered %v, %d without an answer while the gate was dead", kills()/2, amid, v.answers, len(v.errors))
+	if amid == 0 {
+		t.Error("no kill came amid a swap")
+	}
+}
+
+func TestGateCommands(t *testing.T) {
+	t.Parallel()
+	g := newGated(t)
+	g.begin("master", 5)
+	// Without a gate that answers, create says what to do.
+	if _, stderr, code := g.run("-e", "master", "snapshot", "create"); code != 1 || !strings.Contains(stderr, "hint: start it (\"holdfast gate --help\"), or take a snapshot without holding: --live") {
+		t.Errorf("without a gate: exit code %d, %s", code, stderr)
+	}
+	g.ok("-e", "master", "snapshot", "create", "--live")
+	cmd := g.gate("master")
+	if stdout := g.ok("-e", "master", "gate", "status"); !strings.HasPrefix(stdout, "The gate is open\n") {
+		t.Errorf("status says %s", stdout)
+	}
+	// A second holder is told who is first; by force he gets it.
+	hold, err := quiesce.Client(g.path("master.sock")).Hold(t.Context(), quiesce.Request{Mode: quiesce.Mark, Holder: "the test"})
+	g.must(err)
+	if _, stderr, code := g.run("-e", "master", "snapshot", "create"); code != int(exitBusy) || !strings.Contains(stderr, "the test") {
+		t.Errorf("while held: exit code %d, %s", code, stderr)
+	}
+	if stdout := g.ok("-e", "master", "gate", "release"); stdout != "Released what the test held\n" {
+		t.Errorf("release says %s", stdout)
+	}
+	<-hold.Lost()
+	hold.Abandon()
+	if stdout := g.ok("-e", "master", "gate", "release"); stdout != "Nothing was held\n" {
+		t.Errorf("release says %s", stdout)
+	}
+	// A second gate on the same socket is refused.
+	if _, stderr, code := g.run("gate", "--listen", "127.0.0.1:0", "--upstream", g.apps["master"].URL, "--control", "unix:"+g.path("master.sock")); code != 1 || !strings.Contains(stderr, "another gate listens") {
+		t.Errorf("a second gate: exit code %d, %s", code, stderr)
+	}
+	g.must(cmd.Process.Signal(syscall.SIGTERM))
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the gate ended with %v", err)
+	}
+}
+
+// A request that runs on fails the snapshot, which names it, or makes it a live one.
+func TestARequestThatRunsOnAndASnapshot(t *testing.T) {
+	t.Parallel()
+	g := newGated(t)
+	g.begin("master", 5)
+	blocked := make(chan struct{})
+	entered := make(chan struct{})
+	g.apps["master"] = httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(entered)
+		<-blocked
+	}))
+	t.Cleanup(g.apps["master"].Close)
+	g.gate("master", "--drain", "200ms")
+	var visitor sync.WaitGroup
+	visitor.Go(func() {
+		if response, err := http.Post(g.urls["master"]+"/import", "text/plain", nil); err == nil {
+			response.Body.Close()
+		}
+	})
+	<-entered
+	_, stderr, code := g.run("-e", "master", "snapshot", "create")
+	if code != 1 || !strings.Contains(stderr, "POST /import") || !strings.Contains(stderr, "--on-timeout live") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	g.ok("-e", "master", "snapshot", "create", "--on-timeout", "live")
+	stdout := g.ok("-e", "master", "snapshot", "show", "latest")
+	if !strings.Contains(stdout, "Consistency   live;") || !strings.Contains(stdout, "POST /import") {
+		t.Errorf("show says\n%s", stdout)
+	}
+	close(blocked)
+	visitor.Wait()
+}
