@@ -7,12 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -104,21 +106,50 @@ func solrLibraries(tb testing.TB) string {
 }
 
 func (s *SolrServer) ping() error {
-	request, err := http.NewRequest(http.MethodGet, s.Address()+"/admin/info/system?wt=json", nil)
+	_, err := s.send(http.MethodGet, "/admin/info/system", "")
+	return err
+}
+
+// send sends a request beneath Address with the server's password.
+func (s *SolrServer) send(method, path, body string) (string, error) {
+	request, err := http.NewRequest(method, s.Address()+path, strings.NewReader(body))
 	if err != nil {
-		return err
+		return "", err
 	}
+	request.Header.Set("Content-Type", "application/json")
 	request.SetBasicAuth(s.User, s.Password)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("it answers %s", response.Status)
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("it answers %s: %s", response.Status, tail(answer, 1000))
 	}
-	return nil
+	return string(answer), err
 }
+
+// Get asks for a path beneath Address and returns the answer.
+func (s *SolrServer) Get(path string) string {
+	s.process.tb.Helper()
+	answer, err := s.send(http.MethodGet, path, "")
+	if err != nil {
+		s.process.tb.Fatalf("%s: %v", path, err)
+	}
+	return answer
+}
+
+// Post sends JSON to a path beneath Address.
+func (s *SolrServer) Post(path, body string) {
+	s.process.tb.Helper()
+	if _, err := s.send(http.MethodPost, path, body); err != nil {
+		s.process.tb.Fatalf("%s: %v", path, err)
+	}
+}
+
+// Give makes the server's user the owner of everything in path.
+func (s *SolrServer) Give(path string) { s.process.give(path) }
 
 // Address is where the server is: http://127.0.0.1:PORT/solr.
 func (s *SolrServer) Address() string { return fmt.Sprintf("http://127.0.0.1:%d/solr", s.Port) }
