@@ -75,14 +75,19 @@ func (r *Repository) EndSession(ctx context.Context, a Announced) error {
 // collection relies upon does not hold there.
 var ErrOverwrites = errors.New("the storage replaces objects that are there, so nothing is ever deleted from this repository")
 
-// Probe tries to open the session a second time: ErrOverwrites if that succeeds.
+// Probe tries to open the session a second time: ErrOverwrites if that succeeds,
+// unless somebody had ended it, so that there was nothing to replace.
 func (s *Session) Probe(ctx context.Context) error {
-	err := s.repo.create(ctx, seal.Session, sessionObject(s.Name), sessionRecord{Kind: "probe", Started: s.now().UTC()})
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return nil
-	case err == nil:
-		return ErrOverwrites
+	for _, kind := range []string{"probe", "second probe"} {
+		err := s.repo.create(ctx, seal.Session, sessionObject(s.Name), sessionRecord{Kind: kind, Started: s.now().UTC()})
+		switch {
+		case errors.Is(err, fs.ErrExist) && kind == "probe":
+			return nil
+		case errors.Is(err, fs.ErrExist):
+			return fmt.Errorf("session %s: %w", s.Name, ErrSessionEnded)
+		case err != nil:
+			return err
+		}
 	}
-	return err
+	return ErrOverwrites
 }
