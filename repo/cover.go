@@ -331,7 +331,7 @@ func (c *coverer) spoiled(ctx context.Context, object string, err error) error {
 // verifyObject compares a whole object with its name and seal.
 func (r *Repository) verifyObject(object string, data []byte) error {
 	kinds := map[string]seal.Type{"index": seal.Segment, "snapshots": seal.Snapshot, "pins": seal.Pin, "trash": seal.Trash,
-		"condemned": seal.Condemned, "damaged": seal.Damage, "parity": seal.Setting, "config": seal.Config}
+		"condemned": seal.Condemned, "damaged": seal.Damage, "parity": seal.Setting, "epochs": seal.Setting, "config": seal.Config}
 	folder, _, _ := strings.Cut(object, "/")
 	switch folder {
 	case "packs":

@@ -34,23 +34,34 @@ func (r *Repository) AddKey(ctx context.Context, secret Secret, slot Slot) (stri
 }
 
 func (r *Repository) addKey(ctx context.Context, secret Secret, slot Slot) (string, error) {
+	return r.addKeyTo(ctx, r.root, secret, slot)
+}
+
+// addKeyTo adds a slot that opens to a root record.
+func (r *Repository) addKeyTo(ctx context.Context, root *seal.Root, secret Secret, slot Slot) (string, error) {
 	name, err := r.randomHex(16)
 	if err != nil {
 		return "", fmt.Errorf("draw the name of a key slot: %w", err)
 	}
 	var object []byte
 	if secret.Token != nil {
-		object, err = seal.SealToken(r.root, name, slot.Label, *secret.Token, slot.Now, r.random)
+		object, err = seal.SealToken(root, name, slot.Label, *secret.Token, slot.Now, r.random)
 	} else {
 		if slot.Cost == (seal.Cost{}) {
 			slot.Cost = seal.DefaultCost
 		}
-		object, err = seal.SealPassword(r.root, name, slot.Label, secret.Password, slot.Cost, slot.Now, r.random)
+		object, err = seal.SealPassword(root, name, slot.Label, secret.Password, slot.Cost, slot.Now, r.random)
 	}
 	if err != nil {
 		return "", fmt.Errorf("make a key slot: %w", err)
 	}
 	return name, r.store.Put(ctx, "keys/"+name, object)
+}
+
+// Stale reports whether k was written before the keys were rotated: it opens only
+// what was written before, too.
+func (k Key) Stale(all []Key) bool {
+	return slices.ContainsFunc(all, func(other Key) bool { return other.Epochs > k.Epochs })
 }
 
 // Keys lists the slots, oldest first. It needs no secret of theirs.
@@ -115,43 +126,63 @@ func unlock(ctx context.Context, store storage.Storage, id seal.RepositoryID, se
 	return root, err
 }
 
-// findSlot tries every slot of the secret's kind. A slot that cannot be read does
-// not keep another one from opening; it is named when none does, and where none
-// could be tried the secret may be right.
+// candidate is a slot that a secret may open.
+type candidate struct {
+	name   string
+	object []byte
+	seal.SlotInfo
+}
+
+// findSlot tries every slot of the secret's kind, those with the most epochs first:
+// a rotation that was killed leaves two for one secret. A slot that cannot be read
+// does not keep another one from opening; it is named when none does, and where
+// none could be tried the secret may be right.
 func findSlot(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (string, *seal.Root, error) {
-	var unread, wrong error
-	for info, err := range store.List(ctx, "keys") {
-		if err != nil {
-			return "", nil, fmt.Errorf("list keys: %w", err)
-		}
-		object, err := storage.ReadAll(ctx, store, info.Name, maxSlot)
-		if err != nil {
-			unread = errors.Join(unread, err)
-			continue
-		}
-		name := strings.TrimPrefix(info.Name, "keys/")
-		slot, err := seal.ParseSlot(object)
-		if err != nil {
-			unread = errors.Join(unread, damagedSlot(info.Name, err))
-			continue
-		}
-		if slot.Repository != id || (slot.Kind == seal.TokenSlot) != (secret.Token != nil) {
-			continue
-		}
-		root, err := openSlot(name, object, secret)
+	candidates, unread, err := candidates(ctx, store, id, secret)
+	if err != nil {
+		return "", nil, err
+	}
+	var wrong error
+	for _, c := range candidates {
+		root, err := openSlot(c.name, c.object, secret)
 		if err == nil {
-			return name, root, nil
+			return c.name, root, nil
 		}
 		if errors.Is(err, seal.ErrWrongKey) {
 			wrong = ErrWrongSecret
 		} else {
-			unread = errors.Join(unread, damagedSlot(info.Name, err))
+			unread = errors.Join(unread, damagedSlot("keys/"+c.name, err))
 		}
 	}
 	if unread == nil {
 		wrong = ErrWrongSecret
 	}
 	return "", nil, errors.Join(wrong, unread)
+}
+
+// candidates returns the slots of the secret's kind, and joins into unread what
+// cannot be read.
+func candidates(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (all []candidate, unread, err error) {
+	for info, err := range store.List(ctx, "keys") {
+		if err != nil {
+			return nil, nil, fmt.Errorf("list keys: %w", err)
+		}
+		object, err := storage.ReadAll(ctx, store, info.Name, maxSlot)
+		if err != nil {
+			unread = errors.Join(unread, err)
+			continue
+		}
+		slot, err := seal.ParseSlot(object)
+		if err != nil {
+			unread = errors.Join(unread, damagedSlot(info.Name, err))
+			continue
+		}
+		if slot.Repository == id && (slot.Kind == seal.TokenSlot) == (secret.Token != nil) {
+			all = append(all, candidate{strings.TrimPrefix(info.Name, "keys/"), object, slot})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.Epochs, a.Epochs) })
+	return all, unread, nil
 }
 
 // damagedSlot names a slot; one of a newer format is not damaged.

@@ -86,6 +86,27 @@ func Foreign(err error) bool {
 	return errors.As(err, &epoch) || errors.Is(err, seal.ErrVersion)
 }
 
+// UnreadableKeys returns the key slots that cannot be read, with why.
+func (r *Repository) UnreadableKeys(ctx context.Context) (map[string]error, error) {
+	bad := map[string]error{}
+	for info, err := range r.store.List(ctx, "keys") {
+		if err != nil {
+			return nil, err
+		}
+		object, err := storage.ReadAll(ctx, r.store, info.Name, 2*maxSlot)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if _, err := seal.ParseSlot(object); err != nil && !Foreign(err) {
+			bad[info.Name] = err
+		}
+	}
+	return bad, nil
+}
+
 // Unreadable returns the sealed records of a folder that cannot be read, with why.
 func (r *Repository) Unreadable(ctx context.Context, kind seal.Type, folder string) (map[string]error, error) {
 	bad := map[string]error{}

@@ -25,7 +25,7 @@ type withdrawing struct {
 
 // coveredFolders are the folders whose objects parity covers, beside config.
 // Sessions, leases and activities pass by themselves, and are worth nothing later.
-var coveredFolders = []string{"condemned", "damaged", "index", "keys", "packs", "parity/settings", "pins", "snapshots", "trash"}
+var coveredFolders = []string{"condemned", "damaged", "epochs", "index", "keys", "packs", "parity/settings", "pins", "snapshots", "trash"}
 
 // covered reports whether parity covers objects of this name.
 func covered(object string) bool {

@@ -39,6 +39,7 @@ type actions struct {
 	KeyList      func(context.Context, *env, KeyListOptions) error
 	KeyRemove    func(context.Context, *env, KeyRemoveOptions) error
 	KeyPassword  func(context.Context, *env, KeyPasswordOptions) error
+	KeyRotate    func(context.Context, *env, KeyRotateOptions) error
 	Version      func(context.Context, *env, VersionOptions) error
 }
 
@@ -73,6 +74,7 @@ func allActions() actions {
 		KeyList:      keyList,
 		KeyRemove:    keyRemove,
 		KeyPassword:  keyPassword,
+		KeyRotate:    keyRotate,
 		Version:      printVersion,
 	}
 }

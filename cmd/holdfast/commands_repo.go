@@ -183,6 +183,7 @@ Without the last one nobody can.`, ""),
 			repoKeyListCommand(app, do),
 			repoKeyRemoveCommand(app, do),
 			repoKeyPasswordCommand(app, do),
+			repoKeyRotateCommand(app, do),
 		},
 	}
 }
@@ -222,8 +223,9 @@ func repoKeyRemoveCommand(app *env, do actions) *cli.Command {
 		Usage:     "remove a key slot",
 		ArgsUsage: "SLOT",
 		Description: describe(`After that its password or token opens the repository no longer. Who had it may have
-kept what it opened: to be safe from them, make a new repository. The last slot
-is refused.`,
+kept what it opened, and goes on reading what was written so far; "repo key rotate"
+protects what is written from then on, and only a new repository protects all. The
+last slot is refused.`,
 			`holdfast repo key remove 5f3a91`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
 		Flags: []cli.Flag{
@@ -247,6 +249,26 @@ holdfast repo key password --new-password-file /etc/holdfast/new`,
 		},
 		Action: perform(app, do.KeyPassword, func(c *cli.Context) (KeyPasswordOptions, error) {
 			return KeyPasswordOptions{NewPasswordFile: c.String("new-password-file")}, nil
+		}),
+	}
+}
+
+func repoKeyRotateCommand(app *env, do actions) *cli.Command {
+	return &cli.Command{
+		Name:  "rotate",
+		Usage: "seal what is written from now on under new keys",
+		Description: describe(`Draws new sealing keys. Nothing is rewritten: what was written before stays readable for
+whoever could read it, what is written from now on only for slots that know the new
+keys. That is the slot in use; all others, passwords and tokens, have to be added
+anew and removed.`,
+			`holdfast repo key rotate
+holdfast repo key list`,
+			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
+		},
+		Action: perform(app, do.KeyRotate, func(c *cli.Context) (KeyRotateOptions, error) {
+			return KeyRotateOptions{Yes: c.Bool("yes")}, nil
 		}),
 	}
 }

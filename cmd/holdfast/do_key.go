@@ -75,14 +75,18 @@ func keyList(ctx context.Context, app *env, _ KeyListOptions) error {
 		Label   string    `json:"label"`
 		Created time.Time `json:"created"`
 		InUse   bool      `json:"in_use"`
+		Stale   bool      `json:"stale"` // written before a rotation: it does not open what was written afterwards
 	}
 	docs := []slot{}
 	var cells [][]string
 	for _, k := range keys {
-		docs = append(docs, slot{k.Slot, k.Kind.String(), k.Label, k.Created, k.Slot == current})
+		docs = append(docs, slot{k.Slot, k.Kind.String(), k.Label, k.Created, k.Slot == current, k.Stale(keys)})
 		used := ""
 		if k.Slot == current {
 			used = "yes"
+		}
+		if k.Stale(keys) {
+			used = strings.TrimPrefix(used+", stale", ", ")
 		}
 		cells = append(cells, []string{k.Slot, k.Kind.String(), app.localTime(k.Created), used, k.Label})
 	}
@@ -121,7 +125,7 @@ func keyRemove(ctx context.Context, app *env, o KeyRemoveOptions) error {
 		return err
 	}
 	app.keepParity(ctx, r)
-	app.console.say("Who had it may have kept what it opened: a new repository is the only way to be safe from them")
+	app.console.say("Who had it may have kept what it opened: \"holdfast repo key rotate\" protects what is written from now on, and only a new repository all")
 	return app.result(struct {
 		Removed string `json:"removed"`
 	}{found[0].Slot}, func(w io.Writer) error {
@@ -171,6 +175,45 @@ func keyPassword(ctx context.Context, app *env, o KeyPasswordOptions) error {
 		Replaced string `json:"replaced"`
 	}{slot, old}, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, "The password is changed")
+		return err
+	})
+}
+
+// keyRotate is the action of "repo key rotate".
+func keyRotate(ctx context.Context, app *env, o KeyRotateOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	keys, err := r.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	question := fmt.Sprintf("draw new keys, which %d other slot(s) will not know", len(keys)-1)
+	if err := app.confirm(ctx, o.Yes, question); err != nil {
+		return err
+	}
+	slot, err := r.RotateKeys(ctx, r.secret, seal.Cost{}, app.now())
+	if err != nil {
+		return err
+	}
+	app.keepParity(ctx, r)
+	if keys, err = r.Keys(ctx); err != nil {
+		return err
+	}
+	doc := struct {
+		Slot  string   `json:"slot"`
+		Stale []string `json:"stale"`
+	}{slot, []string{}}
+	for _, k := range keys {
+		if k.Stale(keys) {
+			doc.Stale = append(doc.Stale, k.Slot)
+			app.console.warn("slot %s (%s) opens only what was written before: add its %s anew, and remove it", k.Slot, k.Label, k.Kind)
+		}
+	}
+	return app.result(doc, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "New keys seal what is written from now on; the slot in use is %s\n", slot)
 		return err
 	})
 }

@@ -184,6 +184,11 @@ type KeyPasswordOptions struct {
 	NewPasswordFile string // as it was typed; "" to ask
 }
 
+// KeyRotateOptions are those of "repo key rotate".
+type KeyRotateOptions struct {
+	Yes bool
+}
+
 // VersionOptions are those of "version".
 type VersionOptions struct{}
 

@@ -42,6 +42,7 @@ type SlotInfo struct {
 	Label      string    // for people; printable
 	Created    time.Time // UTC, whole seconds
 	Repository RepositoryID
+	Epochs     uint32 // of the root record: a slot that has fewer than another was written before a rotation
 }
 
 // Cost is what one Argon2id takes.
@@ -102,6 +103,7 @@ func ParseSlot(object []byte) (SlotInfo, error) {
 		Label:      h.label,
 		Created:    time.Unix(h.created, 0).UTC(),
 		Repository: h.repository,
+		Epochs:     h.epochs,
 	}, nil
 }
 
@@ -142,6 +144,9 @@ func openSlot(slot string, object []byte, kind SlotKind, key func(*slotRecord) (
 		if err == nil && root.Repository != h.repository {
 			err = damaged("root record of repository %s", root.Repository)
 		}
+		if err == nil && len(root.Epochs) != int(h.epochs) {
+			err = damaged("root record of %d epochs", len(root.Epochs))
+		}
 		return root, err
 	}()
 	if err != nil {
@@ -156,11 +161,13 @@ type slotRecord struct {
 	repository RepositoryID
 	salt       [saltSize]byte
 	cost       Cost // zero for a token
+	epochs     uint32
 	created    int64
 	label      string
 }
 
 func (h *slotRecord) seal(root *Root, slot string, random io.Reader, key func() (cipher.AEAD, error)) ([]byte, error) {
+	h.epochs = uint32(len(root.Epochs))
 	sealed, err := func() ([]byte, error) {
 		if err := errors.Join(checkSlotName(slot), h.validate()); err != nil {
 			return nil, err
@@ -212,7 +219,8 @@ func (h *slotRecord) append(dst []byte) []byte {
 	dst = append(dst, h.salt[:]...)
 	dst = binary.LittleEndian.AppendUint32(dst, h.cost.Memory)
 	dst = binary.LittleEndian.AppendUint32(dst, h.cost.Passes)
-	dst = append(dst, h.cost.Lanes, 0, 0, 0, 0, 0, 0, 0)
+	dst = append(dst, h.cost.Lanes, 0, 0, 0)
+	dst = binary.LittleEndian.AppendUint32(dst, h.epochs)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.created))
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(h.label)))
 	return append(dst, h.label...)
@@ -228,7 +236,7 @@ func parseSlot(object []byte) (slotRecord, error) {
 	if err := checkVersion(slotMagic, object[:4], object[5]); err != nil {
 		return slotRecord{}, err
 	}
-	if binary.LittleEndian.Uint16(object[6:]) != 0 || binary.LittleEndian.Uint64(object[64:])>>8 != 0 {
+	if binary.LittleEndian.Uint16(object[6:]) != 0 || binary.LittleEndian.Uint32(object[64:])>>8 != 0 {
 		return slotRecord{}, damaged("bytes of the header that are zero in version %d are not", version)
 	}
 	label := int(binary.LittleEndian.Uint16(object[80:]))
@@ -244,6 +252,7 @@ func parseSlot(object []byte) (slotRecord, error) {
 			Passes: binary.LittleEndian.Uint32(object[60:]),
 			Lanes:  object[64],
 		},
+		epochs:  binary.LittleEndian.Uint32(object[68:]),
 		created: int64(binary.LittleEndian.Uint64(object[72:])),
 		label:   string(object[slotHeader : slotHeader+label]),
 	}
@@ -266,6 +275,9 @@ func (h *slotRecord) validate() error {
 		}
 	default:
 		return fmt.Errorf("%s is not known", h.kind)
+	}
+	if h.epochs < 1 || h.epochs > maxEpochs {
+		return fmt.Errorf("a root record of %d epochs", h.epochs)
 	}
 	if h.created < 0 || h.created > maxCreated {
 		return fmt.Errorf("created %d seconds after 1970", h.created)

@@ -59,7 +59,7 @@ func TestKeySlotsOpenToTheRootRecord(t *testing.T) {
 				t.Errorf("password: %v", err)
 			}
 			info, err := seal.ParseSlot(object)
-			want := seal.SlotInfo{Kind: seal.PasswordSlot, Label: label, Created: created.UTC().Truncate(time.Second), Repository: root.Repository}
+			want := seal.SlotInfo{Kind: seal.PasswordSlot, Label: label, Created: created.UTC().Truncate(time.Second), Repository: root.Repository, Epochs: uint32(len(root.Epochs))}
 			if err != nil || info != want {
 				t.Errorf("password: %+v, %v; want %+v", info, err, want)
 			}

@@ -228,6 +228,19 @@ func (l *leaver) count(ctx context.Context, e tree.Entry) (bool, error) {
 // in their place what loses nothing: pinned, and not deleted.
 func (m *mender) records(ctx context.Context) error {
 	marks := map[string]repo.Action{}
+	keys, err := m.repo.UnreadableKeys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, object := range sorted(keys) {
+		m.aside(object, keys[object])
+		if m.options.DryRun {
+			continue
+		}
+		if err := m.repo.SetAside(ctx, object); err != nil {
+			return err
+		}
+	}
 	for _, folder := range []struct {
 		kind   seal.Type
 		name   string

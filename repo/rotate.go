@@ -1,0 +1,120 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"holdfast/internal/seal"
+)
+
+// ErrStaleKey: the slot in use was written before a rotation, so it cannot begin
+// the next.
+var ErrStaleKey = errors.New("the key slot in use was written before the keys were rotated: open the repository by one that was written afterwards")
+
+// ErrRotating: another rotation was faster.
+var ErrRotating = errors.New("the keys are being rotated by another process: look at the key slots, and try again")
+
+// epochRecord is the object epochs/NUMBER: it says that this epoch's key was drawn.
+// It decides between two rotations at the same time; the key itself is in the slots.
+type epochRecord struct {
+	At time.Time `cbor:"1,keyasint"`
+}
+
+const epochsFolder = "epochs"
+
+func epochObject(n uint32) string { return fmt.Sprintf("%s/%08d", epochsFolder, n) }
+
+// RotateKeys begins a new epoch of sealing keys: what is written from now on, by
+// whoever opens a slot that knows it, is sealed under a new key. Packs are not
+// rewritten, and what was written before is as well protected as it was. The
+// secret's slot is replaced; the other slots open what was written before and nothing
+// else, and must be added anew. It returns the new slot.
+func (r *Repository) RotateKeys(ctx context.Context, secret Secret, cost seal.Cost, now time.Time) (slot string, err error) {
+	keys, err := r.Keys(ctx)
+	if err != nil {
+		return "", err
+	}
+	newest := r.keys.Newest()
+	if slices.ContainsFunc(keys, func(k Key) bool { return k.Epochs > newest }) {
+		return "", ErrStaleKey
+	}
+	label := ""
+	if current, err := r.SlotOf(ctx, secret); err != nil {
+		return "", err
+	} else if i := slices.IndexFunc(keys, func(k Key) bool { return k.Slot == current }); i >= 0 {
+		label = keys[i].Label
+	}
+	number, err := r.drawEpoch(ctx, now)
+	if err != nil {
+		return "", err
+	}
+	root := *r.root
+	root.Epochs = slices.Clone(r.root.Epochs)
+	for uint32(len(root.Epochs)) < number { // those in between belong to rotations that were killed
+		if err := root.AddEpoch(r.random); err != nil {
+			return "", err
+		}
+	}
+	if slot, err = r.addKeyTo(ctx, &root, secret, Slot{Label: label, Cost: cost, Now: now}); err != nil {
+		return "", err
+	}
+	if latest, err := r.latestEpoch(ctx); err != nil || latest > number {
+		return "", errors.Join(ErrRotating, err, r.store.Delete(ctx, "keys/"+slot))
+	}
+	if err := r.removeOlder(ctx, secret, number); err != nil {
+		return "", err
+	}
+	r.root, r.keys = &root, seal.NewKeys(&root, r.random)
+	return slot, nil
+}
+
+// drawEpoch takes the next number.
+func (r *Repository) drawEpoch(ctx context.Context, now time.Time) (uint32, error) {
+	latest, err := r.latestEpoch(ctx)
+	if err != nil {
+		return 0, err
+	}
+	number := max(latest, r.keys.Newest()) + 1
+	err = r.create(ctx, seal.Setting, epochObject(number), epochRecord{now.UTC()})
+	if errors.Is(err, fs.ErrExist) {
+		return 0, ErrRotating
+	}
+	return number, err
+}
+
+func (r *Repository) latestEpoch(ctx context.Context) (latest uint32, err error) {
+	for info, err := range r.store.List(ctx, epochsFolder) {
+		if err != nil {
+			return 0, fmt.Errorf("list epochs: %w", err)
+		}
+		n := uint32(0)
+		if _, err := fmt.Sscanf(info.Name, epochsFolder+"/%08d", &n); err == nil && info.Name == epochObject(n) {
+			latest = max(latest, n)
+		}
+	}
+	return latest, nil
+}
+
+// removeOlder removes the slots that the secret opens and that do not know the epoch.
+func (r *Repository) removeOlder(ctx context.Context, secret Secret, epoch uint32) error {
+	all, _, err := candidates(ctx, r.store, r.root.Repository, secret)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if c.Epochs >= epoch {
+			continue
+		}
+		if _, err := openSlot(c.name, c.object, secret); err != nil {
+			continue // somebody else's
+		}
+		if err := r.store.Delete(ctx, "keys/"+c.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

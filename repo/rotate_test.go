@@ -1,0 +1,176 @@
+package repo_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"testing"
+
+	"holdfast/internal/seal"
+	"holdfast/internal/storage/storagetest"
+	"holdfast/repo"
+)
+
+func rotate(t *testing.T, r *repo.Repository) error {
+	t.Helper()
+	_, err := r.RotateKeys(t.Context(), secret, cheap, start)
+	return err
+}
+
+func packsOf(s *storagetest.Memory) (packs []string) {
+	for _, object := range s.Names() {
+		if strings.HasPrefix(object, "packs/") {
+			packs = append(packs, object)
+		}
+	}
+	return packs
+}
+
+// TestNewKeysSealWhatIsWrittenFromThenOn: no pack is rewritten; a slot that was
+// not renewed reads what was written before, and calls nothing damaged.
+func TestNewKeysSealWhatIsWrittenFromThenOn(t *testing.T) {
+	m := twoDays(t)
+	other := repo.Secret{Password: []byte("of a colleague")}
+	if _, err := mustOpen(t, m.store).AddKey(t.Context(), other, repo.Slot{Cost: cheap, Now: start}); err != nil {
+		t.Fatal(err)
+	}
+	before := packsOf(m.store)
+	if err := rotate(t, mustOpen(t, m.store)); err != nil {
+		t.Fatal(err)
+	}
+	if after := packsOf(m.store); strings.Join(before, " ") != strings.Join(after, " ") {
+		t.Errorf("packs were rewritten: %v, before %v", after, before)
+	}
+	third := files{"dump.sql": append(bytes.Clone(m.contents[1]["dump.sql"]), "more"...)}
+	s := put(t, mustOpen(t, m.store), third, m.snapshots[1])
+	r := mustOpen(t, m.store)
+	mustHold(t, r, s, third)
+	mustHold(t, r, m.snapshots[0], m.contents[0])
+	mustBeWhole(t, r)
+
+	stale, err := repo.Open(t.Context(), m.store, other, repo.Options{Random: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustHold(t, stale, m.snapshots[0], m.contents[0])
+	var epoch *seal.EpochError
+	if _, err := stale.Snapshot(t.Context(), s.Name); !errors.As(err, &epoch) || !repo.Foreign(err) {
+		t.Errorf("a slot from before the rotation reads what came afterwards: %v", err)
+	}
+	if _, err := stale.RotateKeys(t.Context(), other, cheap, start); !errors.Is(err, repo.ErrStaleKey) {
+		t.Errorf("it rotates: %v", err)
+	}
+	keys, err := r.Keys(t.Context())
+	if err != nil || len(keys) != 2 || !keys[0].Stale(keys) == !keys[1].Stale(keys) {
+		t.Errorf("keys %+v, %v", keys, err)
+	}
+}
+
+// TestEveryPrefixOfAKeyChange stops a rotation, and a change of the password, after
+// each change to the storage: somebody who knows the password always gets in, sees
+// everything, can write, and can do it again.
+func TestEveryPrefixOfAKeyChange(t *testing.T) {
+	m := twoDays(t)
+	fresh := repo.Secret{Password: []byte("a new one")}
+	password := func(r *repo.Repository) error { // as the command does it
+		old, err := r.SlotOf(t.Context(), secret)
+		if err != nil {
+			return err
+		}
+		if _, err := r.AddKey(t.Context(), fresh, repo.Slot{Cost: cheap, Now: start}); err != nil {
+			return err
+		}
+		return r.RemoveKey(t.Context(), old)
+	}
+	for name, change := range map[string]func(*repo.Repository) error{
+		"rotation": func(r *repo.Repository) error { return rotate(t, r) },
+		"password": password,
+	} {
+		recorder := storagetest.NewRecorder(t, m.store.Clone())
+		if err := change(mustOpen(t, recorder)); err != nil {
+			t.Fatal(err)
+		}
+		states := 0
+		for _, state := range recorder.Prefixes() {
+			states++
+			in := secret
+			r, err := openMemory(t, state, "")
+			if errors.Is(err, repo.ErrWrongSecret) && name == "password" {
+				in = fresh
+				r, err = repo.Open(t.Context(), state, fresh, repo.Options{Random: rand.Reader})
+			}
+			if err != nil {
+				t.Fatalf("%s, %d changes: %v", name, states-1, err)
+			}
+			for i, s := range m.snapshots {
+				mustHold(t, r, s, m.contents[i])
+			}
+			third := files{"a": []byte("written meanwhile")}
+			s := put(t, r, third, nil)
+			if name == "rotation" {
+				if err := rotate(t, r); err != nil {
+					t.Fatalf("again after %d changes: %v", states-1, err)
+				}
+			}
+			r, err = repo.Open(t.Context(), state, in, repo.Options{Random: rand.Reader})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustHold(t, r, s, third)
+			mustHold(t, r, put(t, r, files{"b": []byte("and afterwards")}, s), files{"b": []byte("and afterwards")})
+			mustBeWhole(t, r)
+		}
+		if states < 3 {
+			t.Errorf("%s: %d states only", name, states)
+		}
+		t.Logf("%s: %d prefixes", name, states)
+	}
+}
+
+// TestTwoRotationsAtOnce: one of them is second, whatever comes between their steps,
+// and nothing that was written under the first's keys is lost.
+func TestTwoRotationsAtOnce(t *testing.T) {
+	for n := 1; n < 12; n++ {
+		m := twoDays(t)
+		other := repo.Secret{Password: []byte("of a colleague")}
+		if _, err := mustOpen(t, m.store).AddKey(t.Context(), other, repo.Slot{Cost: cheap, Now: start}); err != nil {
+			t.Fatal(err)
+		}
+		colleague, err := repo.Open(t.Context(), m.store, other, repo.Options{Random: rand.Reader})
+		if err != nil {
+			t.Fatal(err)
+		}
+		faulty := storagetest.NewFaulty(m.store)
+		first := mustOpen(t, faulty)
+		var theirs error
+		faulty.Inject(storagetest.Fault{Ops: storagetest.Any, Nth: n, Effect: between(func() {
+			_, theirs = colleague.RotateKeys(t.Context(), other, cheap, start)
+		})})
+		ours := rotate(t, first)
+		if ours == nil && theirs == nil {
+			// Theirs came wholly before ours began, or after it had ended: then it
+			// must have seen the other.
+			keys, err := mustOpen(t, m.store).Keys(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			epochs := map[uint32]int{}
+			for _, k := range keys {
+				epochs[k.Epochs]++
+			}
+			if epochs[2] > 1 || epochs[3] > 1 {
+				t.Errorf("step %d: two slots with different keys of one number: %v", n, epochs)
+			}
+		}
+	}
+}
+
+// between does something before an operation is done.
+func between(f func()) storagetest.Effect {
+	return func(_ context.Context, _ *storagetest.Call, do func() error) error {
+		f()
+		return do()
+	}
+}
