@@ -108,6 +108,34 @@ func TestKilledRestoreIsWholeAfterOneCommand(t *testing.T) {
 	s.ok("repo", "check", "--read-data")
 }
 
+func TestKilledCollectionLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteConfig)
+	s.repository()
+	generation := 0
+	var name, want string
+	s.killSome(func() {
+		generation++
+		s.rows("master", strings.Repeat("x", generation%7+1), 5000)
+		s.write("master/uploads/new", []byte(strings.Repeat("y", generation*1000)))
+		before := name
+		name, want = s.create(), s.state("master")
+		if before != "" {
+			s.ok("snapshot", "delete", before, "--yes")
+		}
+	}, func(_ bool, when time.Duration) {
+		s.ok("repo", "check", "--read-data")
+		if generation%8 == 0 {
+			s.ok("-e", "master", "snapshot", "restore", name, "--target", "staging", "--yes", "--no-safety-snapshot")
+			if got := s.state("staging"); got != want {
+				t.Fatalf("after a kill at %s, the snapshot holds\n%s\nwant\n%s", when, got, want)
+			}
+		}
+	}, "repo", "gc", "--grace", "0", "--wait", "0")
+	s.ok("repo", "gc", "--grace", "0")
+	s.ok("repo", "check", "--read-data")
+}
+
 func TestInterruptedEndsCleanly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, siteConfig)

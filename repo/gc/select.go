@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// wasteful is the share of a pack that nobody needs from which on copying the rest
-	// pays.
-	wasteful = 0.2
+	// A pack is wasteful, so that copying what is needed of it pays, if one of so many
+	// parts of it is not needed.
+	wasteful = 5
 	// Packs below small bytes are merged, into packs of merged bytes, when that makes
 	// fewer of them by fewer.
 	small  = 4 << 20
@@ -97,7 +97,7 @@ func worthCondemning(packs []candidate, maxRepack int64, room int) []candidate {
 	}
 	for _, p := range packs {
 		switch {
-		case p.needed == 0 || p.waste() >= wasteful:
+		case p.needed == 0 || (p.sealed-p.needed)*wasteful >= p.sealed:
 			take(p)
 		case p.size < small:
 			little = append(little, p)
