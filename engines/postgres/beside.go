@@ -159,11 +159,11 @@ func (r *database) alone(ctx context.Context, databases []string, statements ...
 		return err
 	}
 	defer killer.end()
-	working, done := context.WithCancel(ctx)
+	done := make(chan struct{})
 	var group errgroup.Group
-	group.Go(func() error { return endSessions(working, killer, databases) })
+	group.Go(func() error { return endSessions(ctx, killer, databases, done) })
 	err = r.server.transaction(ctx, func() error { return r.do(ctx, r.server, statements...) })
-	done()
+	close(done)
 	if ending := group.Wait(); err == nil {
 		err = ending
 	}
@@ -173,20 +173,18 @@ func (r *database) alone(ctx context.Context, databases []string, statements ...
 	return err
 }
 
-// endSessions ends all sessions in databases again and again until ctx ends.
-func endSessions(ctx context.Context, s *session, databases []string) error {
+// endSessions ends all sessions in databases again and again until done is closed.
+// No query of it may outlive that: it would end sessions that come afterwards.
+func endSessions(ctx context.Context, s *session, databases []string, done <-chan struct{}) error {
 	for {
 		_, err := s.rows(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY (`+list(databases)+`)
 			AND usesysid IS NOT NULL AND (pg_has_role(usesysid, 'MEMBER') OR pg_has_role('pg_signal_backend', 'MEMBER')
 				AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = usesysid))`)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
 		select {
-		case <-ctx.Done():
+		case <-done:
 			return nil
 		case <-time.After(20 * time.Millisecond):
 		}

@@ -47,6 +47,9 @@ func (s *session) copyOut(ctx context.Context, t, shown table, encoding string, 
 	read, write := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// Whoever reads may be slow; the table is let go all the same.
+	stop := context.AfterFunc(ctx, func() { _ = read.CloseWithError(context.Cause(ctx)) })
+	defer stop()
 	var group errgroup.Group
 	group.Go(func() error {
 		err := s.writeRows(ctx, t, shown.begin(encoding), write)

@@ -113,16 +113,12 @@ func (r *schemas) extension(e extensionName, _ string) string {
 
 func (r *schemas) define(ctx context.Context, j *journal, work func(*session) error) error {
 	return r.inside.transaction(ctx, func() error {
-		public, err := r.ownerOfPublic(ctx)
-		if err != nil {
-			return err
-		}
 		aside, err := r.setAside(ctx)
 		if err != nil {
 			return err
 		}
 		if j.Staged == nil {
-			err = r.createPublic(ctx, public)
+			err = r.createPublic(ctx)
 		} else if err = r.rename(ctx, j.Staged, true); err == nil {
 			err = r.move(ctx, j.Extensions, nil)
 		}
@@ -153,21 +149,21 @@ func (r *schemas) define(ctx context.Context, j *journal, work func(*session) er
 	})
 }
 
-func (r *schemas) ownerOfPublic(ctx context.Context) (string, error) {
-	return r.inside.value(ctx, "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public'")
-}
-
 // createPublic makes the schema that every new database has, as it is there: a
 // snapshot holds only how its own differs from that.
-func (r *schemas) createPublic(ctx context.Context, owner string) error {
+func (r *schemas) createPublic(ctx context.Context) error {
 	statements := []string{"CREATE SCHEMA public", "COMMENT ON SCHEMA public IS 'standard public schema'", "GRANT USAGE ON SCHEMA public TO PUBLIC"}
 	if r.inside.version < 150000 {
 		statements = append(statements, "GRANT CREATE ON SCHEMA public TO PUBLIC")
 	}
-	if owner != "" {
-		statements = append(statements, "ALTER SCHEMA public OWNER TO "+quote(owner))
+	if err := r.do(ctx, r.inside, statements...); err != nil || r.inside.version < 150000 {
+		return err
 	}
-	return r.do(ctx, r.inside, statements...)
+	err := r.inside.attempt(ctx, "ALTER SCHEMA public OWNER TO pg_database_owner")
+	if code(err) == codePrivilege {
+		return nil // who does not own the database keeps it
+	}
+	return err
 }
 
 func (r *schemas) load(ctx context.Context) (*session, error) {

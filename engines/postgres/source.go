@@ -149,15 +149,19 @@ func (s *source) privileges(ctx context.Context) error {
 	return fmt.Errorf("user %s at PostgreSQL %s cannot %s %s%s in database %s: %s", s.user, s.address, what, closed[0][0], more, s.database, cure)
 }
 
-// lookAround notes who would make reading wait. The mark itself waits for nobody.
+// lookAround notes who would make reading wait: the mark itself waits for nobody.
+// When somebody else's transaction began is shown to few users.
 func (s *source) lookAround(ctx context.Context) error {
-	rows, err := s.control.rows(ctx, fmt.Sprintf(`SELECT count(DISTINCT a.pid), coalesce(round(max(extract(epoch FROM clock_timestamp() - a.xact_start))), 0)
-		FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-		WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation' AND a.datname = current_database()
-		AND a.xact_start < clock_timestamp() - interval '%d seconds'`, int(longRunning.Seconds())))
-	if err == nil && len(rows) > 0 && rows[0][0] != "0" {
-		s.notes = append(s.notes, fmt.Sprintf("%s transactions had been keeping tables to themselves for more than %v before the mark, the longest for %s s",
-			rows[0][0], longRunning, rows[0][1]))
+	rows, err := s.control.rows(ctx, fmt.Sprintf(`SELECT DISTINCT l.relation::regclass FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+		WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation' AND l.pid <> pg_backend_pid()
+		AND l.relation IN (SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace IN (`+within(s.schemas())+`))
+		AND coalesce(a.xact_start < clock_timestamp() - interval '%d seconds', true) ORDER BY 1`, int(longRunning.Seconds())))
+	var names []string
+	for _, row := range rows {
+		names = append(names, strings.TrimPrefix(row[0], "public."))
+	}
+	if len(names) > 0 {
+		s.notes = append(s.notes, "somebody kept tables to himself before the mark, so that reading them had to wait: "+strings.Join(names, ", "))
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"holdfast/engines"
@@ -65,7 +66,7 @@ func (w *watcher) blocked(ctx context.Context) (string, error) {
 			w.since[row[0]] = w.now()
 		}
 		if w.now().Sub(w.since[row[0]]) >= maxBlock {
-			return row[1], err
+			return strings.TrimPrefix(row[1], "public."), err
 		}
 	}
 	return "", err
