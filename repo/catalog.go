@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -27,7 +26,7 @@ type Catalog struct {
 // Catalog reads the index as it is now. The caller closes it.
 func (r *Repository) Catalog(ctx context.Context) (c *Catalog, err error) {
 	c = &Catalog{Bad: map[string]error{}}
-	if c.Segments, err = r.readSegments(ctx, c.Bad); err != nil {
+	if c.Segments, err = r.allSegments(ctx, 0, c.Bad); err != nil {
 		return nil, err
 	}
 	dir := r.cacheDir()
@@ -46,30 +45,4 @@ func (r *Repository) Catalog(ctx context.Context) (c *Catalog, err error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
-}
-
-// readSegments opens all segments that count, to be read through once, and files
-// those that cannot be read under bad.
-func (r *Repository) readSegments(ctx context.Context, bad map[string]error) (map[index.SegmentName]*index.Segment, error) {
-	names, err := r.segmentNames(ctx)
-	if err != nil {
-		return nil, err
-	}
-	all := map[index.SegmentName]*index.Segment{}
-	for n := range names {
-		object := index.ObjectName(n)
-		s, err := r.openSegmentBy(ctx, object, 0, index.OpenSegment)
-		var damaged *DamagedError
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			// superseded and removed since it was listed
-		case errors.As(err, &damaged):
-			bad[object] = damaged.Err
-		case err != nil:
-			return nil, err
-		default:
-			all[n] = s
-		}
-	}
-	return index.Current(all), nil
 }

@@ -58,7 +58,7 @@ func (w *Writer) Move(ctx context.Context, e *index.Entry, listing bool) error {
 // superseded, are named too.
 func (r *Repository) CurrentSegments(ctx context.Context) (current map[index.SegmentName]*index.Segment, superseded []index.SegmentName, err error) {
 	bad := map[string]error{}
-	if current, err = r.readSegments(ctx, bad); err != nil {
+	if current, err = r.allSegments(ctx, 0, bad); err != nil {
 		return nil, nil, err
 	}
 	for object, err := range bad {

@@ -80,19 +80,7 @@ func (r *Repository) loadLocked(ctx context.Context) (changed bool, err error) {
 	if l.pretended {
 		return false, nil
 	}
-	names, err := r.segmentNames(ctx)
-	if err != nil {
-		return false, err
-	}
-	if l.copy == nil && l.dir != "" {
-		if l.copy, err = index.Open(r.cacheDir()); err != nil {
-			l.copy = nil // missing or unusable: it is made anew below when it pays
-		}
-	}
-	if l.copy != nil && slices.ContainsFunc(l.copy.Segments(), func(n index.SegmentName) bool { return !names[n] }) {
-		l.copy = nil // a collection has moved what it points at; Replace closes it
-	}
-	fresh, err := r.openOverlay(ctx, names)
+	names, fresh, err := r.listOverlay(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -102,6 +90,40 @@ func (r *Repository) loadLocked(ctx context.Context) (changed bool, err error) {
 		r.rebuildCopy(ctx, names)
 	}
 	return changed, r.index.Replace(l.copy, slices.Collect(maps.Values(l.overlay))...)
+}
+
+// maxListings is how often the index is listed again because a segment that was
+// listed was gone when it was to be read: what took its place came later, and may
+// have been missed. It is bounded, because a listing may be stale.
+const maxListings = 5
+
+// listOverlay lists the segments and opens those that are not in the copy.
+func (r *Repository) listOverlay(ctx context.Context) (names map[index.SegmentName]bool, fresh map[index.SegmentName]*index.Segment, err error) {
+	for range maxListings {
+		if names, err = r.segmentNames(ctx); err != nil {
+			return nil, nil, err
+		}
+		r.openLocalCopy(names)
+		var gone bool
+		if fresh, gone, err = r.openOverlay(ctx, names); !gone || err != nil {
+			break
+		}
+	}
+	return names, fresh, err
+}
+
+// openLocalCopy opens the local copy, unless it names segments that are gone.
+func (r *Repository) openLocalCopy(names map[index.SegmentName]bool) {
+	l := &r.local
+	if l.copy == nil && l.dir != "" {
+		var err error
+		if l.copy, err = index.Open(r.cacheDir()); err != nil {
+			l.copy = nil // missing or unusable: it is made anew when it pays
+		}
+	}
+	if l.copy != nil && slices.ContainsFunc(l.copy.Segments(), func(n index.SegmentName) bool { return !names[n] }) {
+		l.copy = nil // a collection has moved what it points at; Replace closes it
+	}
 }
 
 func (r *Repository) segmentNames(ctx context.Context) (map[index.SegmentName]bool, error) {
@@ -119,9 +141,10 @@ func (r *Repository) segmentNames(ctx context.Context) (map[index.SegmentName]bo
 	return names, nil
 }
 
-// openOverlay opens the segments that are not in the copy. One that cannot be
-// read is put aside: what it told may still be found, or is missing by name.
-func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentName]bool) (map[index.SegmentName]*index.Segment, error) {
+// openOverlay opens the segments that are not in the copy, and reports whether
+// some of them were gone. One that cannot be read is put aside: what it told may
+// still be found, or is missing by name.
+func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentName]bool) (current map[index.SegmentName]*index.Segment, gone bool, err error) {
 	l := &r.local
 	l.bad = map[string]error{}
 	overlay := map[index.SegmentName]*index.Segment{}
@@ -132,16 +155,16 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 		}
 		s := l.overlay[n]
 		if s == nil {
-			var err error
 			s, err = r.openSegmentFor(ctx, overlay, index.ObjectName(n))
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				continue // superseded and removed since it was listed
+				gone = true // superseded and removed since it was listed
+				continue
 			case errors.As(err, &damaged):
 				l.bad[damaged.Object] = damaged.Err
 				continue
 			case err != nil:
-				return nil, err
+				return nil, false, err
 			}
 		}
 		overlay[n] = s
@@ -152,7 +175,7 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 			return r.openOverlay(ctx, names)
 		}
 	}
-	return index.Current(overlay), nil
+	return index.Current(overlay), gone, nil
 }
 
 // openSegment opens a segment to be read through once. It returns a
@@ -313,23 +336,45 @@ func (r *Repository) BadSegments() iter.Seq2[string, error] {
 	return maps.All(maps.Clone(r.local.bad))
 }
 
-// currentSegments opens all segments that count.
+// currentSegments opens all segments that count; those that cannot be read are
+// told by BadSegments.
 func (r *Repository) currentSegments(ctx context.Context) (map[index.SegmentName]*index.Segment, error) {
+	return r.allSegments(ctx, r.local.room, map[string]error{})
+}
+
+// allSegments opens all segments that count, to be read through once, each in memory
+// if it has room there, and files those that cannot be read under bad.
+func (r *Repository) allSegments(ctx context.Context, room int, bad map[string]error) (current map[index.SegmentName]*index.Segment, err error) {
+	for range maxListings {
+		clear(bad)
+		var gone bool
+		if current, gone, err = r.listedSegments(ctx, room, bad); !gone || err != nil {
+			break
+		}
+	}
+	return current, err
+}
+
+func (r *Repository) listedSegments(ctx context.Context, room int, bad map[string]error) (current map[index.SegmentName]*index.Segment, gone bool, err error) {
 	names, err := r.segmentNames(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	all := map[index.SegmentName]*index.Segment{}
 	for n := range names {
-		s, err := r.openSegment(ctx, index.ObjectName(n))
+		object := index.ObjectName(n)
+		s, err := r.openSegmentBy(ctx, object, room, index.OpenSegment)
 		var damaged *DamagedError
-		if errors.As(err, &damaged) {
-			continue // told by BadSegments
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			gone = true
+		case errors.As(err, &damaged):
+			bad[object] = damaged.Err
+		case err != nil:
+			return nil, false, err
+		default:
+			all[n] = s
 		}
-		if err != nil {
-			return nil, err
-		}
-		all[n] = s
 	}
-	return index.Current(all), nil
+	return index.Current(all), gone, nil
 }
