@@ -1,0 +1,383 @@
+package gc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/internal/storage"
+	"holdfast/internal/storage/storagetest"
+	"holdfast/internal/tree"
+	"holdfast/repo"
+	"holdfast/repo/gc"
+	"holdfast/repo/repotest"
+)
+
+// versions of the two files that every snapshot of a play has. Few, so that
+// contents return; alike, so that they are stored as differences.
+var versions = func() (all [4]repotest.Files) {
+	for v := range all {
+		dump := repotest.Dump(1, 320)
+		copy(dump[4000:], fmt.Sprintf("version %d", v))
+		all[v] = repotest.Files{"dump.sql": dump, "image": repotest.Random(uint64(v/2), 18_000)}
+	}
+	return all
+}()
+
+// play is a repository on which several work at once, in an order that a seed
+// decides.
+type play struct {
+	t     *testing.T
+	state *storagetest.Memory
+	turns *storagetest.Turns
+	seed  uint64
+
+	mu      sync.Mutex
+	random  io.Reader
+	tried   map[repo.Name]int  // the version of each snapshot that may have been committed
+	kept    map[repo.Name]bool // those that have been, or were there
+	deleted map[repo.Name]bool // those for which that was asked, and not taken back
+}
+
+// Read draws from the seed.
+func (p *play) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.random.Read(b)
+}
+
+func (p *play) open(ctx context.Context, s storage.Storage) (*repo.Repository, error) {
+	return repo.Open(ctx, s, repotest.Secret, repo.Options{Random: p})
+}
+
+// before makes what is there when a play begins: three snapshots, one of which is
+// deleted, and a session of somebody who was killed.
+func before(t *testing.T) *play {
+	p := &play{t: t, state: repotest.New(t), tried: map[repo.Name]int{}, kept: map[repo.Name]bool{}, deleted: map[repo.Name]bool{}}
+	p.random = rand.NewChaCha8([32]byte{})
+	for version := range 3 {
+		if err := p.create(t.Context(), p.state, version, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := repotest.Open(t, p.state)
+	all, err := r.Snapshots(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Mark(t.Context(), all[0].Name, repo.Delete, repotest.Start); err != nil {
+		t.Fatal(err)
+	}
+	p.deleted[all[0].Name] = true
+	if _, err := r.Begin(t.Context(), repo.Create, func() time.Time { return repotest.Start }); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// again begins a play with a seed from what p has prepared.
+func (p *play) again(t *testing.T, seed uint64) *play {
+	next := &play{t: t, state: p.state.Clone(), seed: seed, tried: map[repo.Name]int{}, kept: map[repo.Name]bool{}, deleted: map[repo.Name]bool{}}
+	for n, version := range p.tried {
+		next.tried[n], next.kept[n] = version, true
+	}
+	for n := range p.deleted {
+		next.deleted[n] = true
+	}
+	var key [32]byte
+	copy(key[:], strconv.FormatUint(seed, 10))
+	next.random = rand.NewChaCha8(key)
+	return next
+}
+
+// create takes a snapshot of a version; what its parent has of it, it may take
+// over unread.
+func (p *play) create(ctx context.Context, s storage.Storage, version int, keep bool) error {
+	r, err := p.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	session, err := r.Begin(ctx, repo.Create, time.Now)
+	if err != nil {
+		return err
+	}
+	err = p.write(ctx, r, session, version, keep)
+	if errors.Is(err, repo.ErrSessionEnded) || err != nil && p.ended(session) {
+		err = nil // somebody took it for dead
+	}
+	return errors.Join(err, session.End(ctx))
+}
+
+func (p *play) write(ctx context.Context, r *repo.Repository, session *repo.Session, version int, keep bool) error {
+	all, err := r.Snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	snapshot := &repo.Snapshot{Project: "p", Environment: "e", Created: repotest.Start, Counter: 1, Consistency: repo.Live,
+		Services: []repo.Service{{Name: "files", Engine: "test", Entries: []string{"dump.sql", "image"}}}}
+	bases, base := map[string]tree.Entry{}, tree.Stream{}
+	for _, parent := range all {
+		snapshot.Counter = max(snapshot.Counter, parent.Counter+1)
+		if !parent.Deleted.IsZero() {
+			continue
+		}
+		base, snapshot.Parent = parent.Root.Content, parent.Name
+		for e, err := range r.Children(ctx, parent.Root) {
+			if err != nil {
+				return err
+			}
+			bases[e.Name] = e
+		}
+	}
+	keep = keep && !snapshot.Parent.IsZero() && !session.LostPacks()
+	err = session.Write(ctx, func(ctx context.Context, w *repo.Writer) (err error) {
+		snapshot.Root, err = w.PutDirectory(ctx, tree.Entry{Name: "root", Type: tree.Directory}, base,
+			p.entries(ctx, w, bases, version, keep, p.versionOf(snapshot.Parent)))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.tried[session.Name] = version
+	p.mu.Unlock()
+	if err := session.Commit(ctx, snapshot); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept[session.Name] = true
+	return nil
+}
+
+func (p *play) entries(ctx context.Context, w *repo.Writer, bases map[string]tree.Entry, version int, keep bool, parent int) iter.Seq2[tree.Entry, error] {
+	return func(yield func(tree.Entry, error) bool) {
+		for _, name := range []string{"dump.sql", "image"} {
+			data := versions[version][name]
+			if keep && string(versions[parent][name]) == string(data) {
+				if !yield(bases[name], nil) {
+					return
+				}
+				continue
+			}
+			e, err := w.Put(ctx, repo.Fine, tree.Entry{Name: name, Type: tree.File}, bases[name].Content, bytes.NewReader(data))
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func (p *play) versionOf(n repo.Name) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tried[n]
+}
+
+// ended reports whether somebody else has ended a session.
+func (p *play) ended(session *repo.Session) bool {
+	_, err := p.state.Stat(context.Background(), "sessions/"+session.Name.String())
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// restore reads all of some snapshot, which must not go while the session lasts.
+func (p *play) restore(ctx context.Context, s storage.Storage, which int) error {
+	r, err := p.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	session, err := r.Begin(ctx, repo.Restore, time.Now)
+	if err != nil {
+		return err
+	}
+	all, err := r.Snapshots(ctx)
+	if err == nil && len(all) > 0 {
+		chosen := all[which%len(all)]
+		err = repotest.Holds(ctx, r, chosen.Snapshot, versions[p.versionOf(chosen.Name)])
+	}
+	if err != nil && p.ended(session) {
+		err = nil
+	}
+	return errors.Join(err, session.End(ctx))
+}
+
+// remove deletes a snapshot and may take that back, unless it is too late.
+func (p *play) remove(ctx context.Context, s storage.Storage, which int, back bool) error {
+	r, err := p.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	all, err := r.Snapshots(ctx)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	n := all[which%len(all)].Name
+	p.mu.Lock()
+	p.deleted[n] = true
+	p.mu.Unlock()
+	if _, err := r.Mark(ctx, n, repo.Delete, time.Now()); err != nil && !errors.Is(err, repo.ErrPurged) {
+		return err
+	}
+	if !back {
+		return nil
+	}
+	switch undone, err := r.Mark(ctx, n, repo.Undelete, time.Now()); {
+	case undone:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.deleted, n)
+	case err != nil && !errors.Is(err, repo.ErrPurged):
+		return err
+	}
+	return nil
+}
+
+// collect runs a collection that may take anybody for dead.
+func (p *play) collect(ctx context.Context, s storage.Storage, random *rand.Rand, grace time.Duration) error {
+	r, err := p.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	suspicion := random.IntN(4)
+	_, err = gc.Run(ctx, r, gc.Options{Now: time.Now, Grace: grace, Settle: p.turns.Settle, Wait: time.Duration(random.IntN(5)) * time.Second,
+		Silent: func(context.Context, repo.Announced) (bool, error) { return random.IntN(4) < suspicion, nil }})
+	if errors.Is(err, gc.ErrBusy) || errors.Is(err, repo.ErrSessionEnded) {
+		err = nil
+	}
+	return err
+}
+
+func (p *play) rebuild(ctx context.Context, s storage.Storage) error {
+	r, err := p.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = r.RebuildIndex(ctx, time.Now, func(int, int) {})
+	return err
+}
+
+// perform lets everybody work.
+func (p *play) perform(settle time.Duration) {
+	cast := rand.New(rand.NewPCG(p.seed, 1))
+	time.Sleep(time.Until(repotest.Start.Add(time.Hour)))
+	p.turns = storagetest.NewTurns(p.state, p.seed)
+	p.turns.Settle, p.turns.Deaths = settle, cast.IntN(3)
+	act := func(name string, f func(context.Context, storage.Storage) error) {
+		p.turns.Go(name, func(ctx context.Context, s storage.Storage) {
+			if err := f(ctx, s); err != nil && !errors.Is(err, storagetest.ErrCrashed) {
+				p.t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	for i := range 2 {
+		version, second, keep := cast.IntN(4), cast.IntN(4), cast.IntN(2) == 0
+		act(fmt.Sprintf("writer %d", i), func(ctx context.Context, s storage.Storage) error {
+			err := p.create(ctx, s, version, keep)
+			if err == nil && i == 0 {
+				err = p.create(ctx, s, second, !keep)
+			}
+			return err
+		})
+	}
+	for i := range 1 + cast.IntN(2) {
+		random := rand.New(rand.NewPCG(p.seed, 2+uint64(i)))
+		grace := time.Duration(cast.IntN(2)) * time.Minute
+		act(fmt.Sprintf("collector %d", i), func(ctx context.Context, s storage.Storage) error {
+			err := p.collect(ctx, s, random, grace)
+			if err == nil {
+				time.Sleep(grace)
+				err = p.collect(ctx, s, random, grace)
+			}
+			return err
+		})
+	}
+	which, back := cast.IntN(8), cast.IntN(2) == 0
+	act("deleter", func(ctx context.Context, s storage.Storage) error { return p.remove(ctx, s, which, back) })
+	act("reader", func(ctx context.Context, s storage.Storage) error { return p.restore(ctx, s, which/2) })
+	if cast.IntN(3) == 0 {
+		act("rebuilder", p.rebuild)
+	}
+	p.turns.Run()
+}
+
+// mustHold: every snapshot that is listed holds what was put into it, and every
+// one that was committed, and not deleted, is listed.
+func (p *play) mustHold(when string) {
+	r := repotest.Open(p.t, p.state)
+	all, err := r.Snapshots(p.t.Context())
+	if err != nil {
+		p.t.Errorf("%s: %v", when, err)
+	}
+	listed := map[repo.Name]bool{}
+	for _, s := range all {
+		listed[s.Name] = true
+		if err := repotest.Holds(p.t.Context(), r, s.Snapshot, versions[p.tried[s.Name]]); err != nil {
+			p.t.Errorf("%s: %v", when, err)
+		}
+	}
+	for n := range p.kept {
+		if !listed[n] && !p.deleted[n] {
+			p.t.Errorf("%s: snapshot %s is gone, and nobody deleted it", when, n)
+		}
+	}
+}
+
+// mustEnd: when all are gone, two collections leave nothing but what is needed.
+func (p *play) mustEnd() {
+	silent := func(context.Context, repo.Announced) (bool, error) { return true, nil }
+	for range 2 {
+		collect(p.t, p.state, gc.Options{Now: time.Now, Silent: silent})
+	}
+	p.mustHold("after another collection")
+	if under(p.state, "sessions") > 0 || under(p.state, "condemned") > 1 {
+		p.t.Errorf("left behind: %q", p.state.Names())
+	}
+	repotest.MustBeWhole(p.t, repotest.Open(p.t, p.state))
+}
+
+// TestAnyOrder: writers, collectors, somebody who deletes and undeletes, a reader
+// and rebuild-index work on one repository, each operation on the storage in an
+// order that a seed decides; some sleep, some die, some are taken for dead; in
+// every other play listings are stale. HOLDFAST_SEED=N plays one seed again.
+func TestAnyOrder(t *testing.T) {
+	plays, first := 300, uint64(time.Now().UnixNano())
+	if os.Getenv("HOLDFAST_SOAK") != "" {
+		plays = 1_000_000
+	}
+	if seed := os.Getenv("HOLDFAST_SEED"); seed != "" {
+		n, err := strconv.ParseUint(seed, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plays, first = 1, n
+	}
+	prepared := before(t)
+	for seed := first; seed < first+uint64(plays) && !t.Failed(); seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			p := prepared.again(t, seed)
+			p.perform(time.Duration(seed%2) * time.Minute)
+			p.mustHold("afterwards")
+			p.mustEnd()
+			if t.Failed() {
+				t.Logf("HOLDFAST_SEED=%d plays this again:\n%s", seed, p.turns.Trace())
+			}
+		})
+	}
+	t.Attr("cases", strconv.Itoa(plays))
+}
