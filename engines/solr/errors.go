@@ -32,6 +32,9 @@ func code(err error) int {
 	return 0
 }
 
+// permissions says what a user needs where Solr asks for users.
+const permissions = "snapshots need the permissions read, update, config-read, metrics-read and core-admin-read, restores core-admin-edit too"
+
 // explain says, of an error of a request, what failed and what can be done about
 // it. What ended a context comes first.
 func (p place) explain(ctx context.Context, doing string, err error) error {
@@ -50,7 +53,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	case c == http.StatusUnauthorized:
 		return fmt.Errorf("%s refuses user %s: the password is wrong: %w", at, p.user, err)
 	case c == http.StatusForbidden:
-		return fmt.Errorf("%s does not let user %s %s: %w", at, p.user, doing, err)
+		return fmt.Errorf("%s does not let user %s %s; %s: %w", at, p.user, doing, permissions, err)
 	case c != 0:
 		return fmt.Errorf("%s, core %s: could not %s: %w", at, p.core, doing, err)
 	case errors.As(err, &network) && network.Op == "dial":

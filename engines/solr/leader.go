@@ -53,6 +53,7 @@ func (l *leader) outcome() (asked bool, err error) {
 
 // ServeHTTP implements http.Handler.
 func (l *leader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Server", leaderName)
 	if r.URL.Path != l.path+"/replication" {
 		http.NotFound(w, r)
 		return

@@ -1,10 +1,16 @@
 package solr
 
 import (
+	"errors"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"holdfast/engines"
 	"holdfast/engines/enginetest"
@@ -21,6 +27,27 @@ func notAllowed(t *testing.T, server *testserver.SolrServer) {
 	_, err := target.Stage(t.Context(), w.entries, w.memory)
 	w.says(err, "did not come", "-Dsolr.allowUrls=http://127.0.0.1:", "solr.xml")
 	w.same(before, "after the refusal")
+	w.must(target.Discard(t.Context()))
+	w.clean()
+}
+
+// takenPort: whoever listens where the server is to fetch is not waited for, unless
+// it is a restore.
+func takenPort(t *testing.T, server *testserver.SolrServer) {
+	listener, err := net.Listen("tcp", server.Leader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Second}
+	var group errgroup.Group
+	group.Go(func() error { return stranger.Serve(listener) })
+	w := newWorkbench(t, server, enginetest.Known)
+	w.capture()
+	target := w.target(nil)
+	_, err = target.Stage(t.Context(), w.entries, w.memory)
+	w.says(err, server.Leader, "?leader=host:port")
+	w.must(stranger.Close())
+	_ = group.Wait()
 	w.must(target.Discard(t.Context()))
 	w.clean()
 }
@@ -90,6 +117,27 @@ func killed(t *testing.T, server *testserver.SolrServer) {
 	w.must(target.Discard(t.Context()))
 	w.clean()
 	sent.capture()
+}
+
+func atOnce(t *testing.T, server *testserver.SolrServer) {
+	from := newWorkbench(t, server, enginetest.Large)
+	from.capture()
+	want := from.dump()
+	var group errgroup.Group
+	all := []*workbench{newWorkbench(t, server, enginetest.Empty), newWorkbench(t, server, enginetest.Empty), newWorkbench(t, server, enginetest.Known)}
+	for _, w := range all {
+		target := w.target(nil)
+		group.Go(func() error {
+			if _, err := target.Stage(t.Context(), from.entries, from.memory); err != nil {
+				return err
+			}
+			return errors.Join(target.Swap(t.Context()), target.Discard(t.Context()))
+		})
+	}
+	from.must(group.Wait())
+	for _, w := range all {
+		w.same(want, "of "+w.name)
+	}
 }
 
 // broken: a core that cannot be loaded is not a core that is missing.

@@ -2,23 +2,17 @@ package solr
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/engines"
 	"holdfast/internal/tree"
 )
-
-// leaderPort is where a restore is fetched from unless the address says otherwise.
-const leaderPort = "8984"
 
 // Stage implements engines.Target.
 func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engines.Content) (engines.Staged, error) {
@@ -155,33 +149,6 @@ func (t *target) fetch(ctx context.Context, l *leader) error {
 		return fmt.Errorf("%s, core %s: fetch the index: %s (its log says why)", t.at(), t.core, answer.Message)
 	}
 	return nil
-}
-
-// listen opens the address from which the server fetches, and returns it as the
-// server knows it.
-func (t *target) listen(ctx context.Context) (net.Listener, string, error) {
-	address := t.leader
-	if address == "" {
-		toServer, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", t.address)
-		if err != nil {
-			return nil, "", t.explain(ctx, "find out how it reaches us", err)
-		}
-		host, _, err := net.SplitHostPort(toServer.LocalAddr().String())
-		_ = toServer.Close() // nothing was sent
-		if err != nil {
-			return nil, "", err
-		}
-		address = net.JoinHostPort(host, leaderPort)
-	}
-	listener, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRNOTAVAIL) { // an address of a router in front of us
-		_, port, _ := net.SplitHostPort(address)
-		listener, err = net.Listen("tcp", ":"+port)
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("service %s: listen where Solr is to fetch the index (another address: ?leader=host:port): %w", t.service, err)
-	}
-	return listener, address, nil
 }
 
 // verify compares the second core with the snapshot.

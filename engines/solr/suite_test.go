@@ -26,6 +26,8 @@ func TestSolr(t *testing.T) {
 		"a server that may not fetch from us is told how":          notAllowed,
 		"a config set comes back with the index, and none is left": configSets,
 		"a core that cannot be loaded is not replaced":             broken,
+		"two cores are restored at the same time":                  atOnce,
+		"a port that somebody else has is said":                    takenPort,
 		"a newer server's data are warned of":                      newerServer,
 		"a server that is killed loses a snapshot, not a restore":  killed,
 	} {
@@ -49,7 +51,9 @@ func harness(server *testserver.SolrServer) enginetest.Harness {
 			}
 			host := server.URL("").Host
 			return []enginetest.Refusal{
-				{What: "wrong password", Service: with(func(s *engines.Service) { s.Password = "wrong battery" }), Want: []string{host, "site", "password is wrong"}},
+				{What: "wrong password", Service: with(func(s *engines.Service) { s.Password = "wrong battery" }), Want: []string{host, testserver.SolrBackup, "password is wrong"}},
+				{What: "a user who may only read", Service: with(func(s *engines.Service) { s.URL.User = url.User(testserver.SolrReader) }), Want: []string{
+					host, testserver.SolrReader, "config-read", "core-admin-edit"}},
 				{What: "no user", Service: with(func(s *engines.Service) { s.URL.User, s.Password = nil, "" }), Want: []string{host, "asks for a user"}},
 				{What: "nobody listens", Service: with(func(s *engines.Service) { s.URL.Host = "127.0.0.1:1" }), Want: []string{"127.0.0.1:1", "reached"}},
 				{What: "unknown core", Service: with(func(s *engines.Service) { s.URL.Path = "/solr/nowhere" }), Want: []string{host, "no core nowhere"}, NoTarget: true},

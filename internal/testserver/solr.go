@@ -26,7 +26,8 @@ const SolrVersion = "9.10.1"
 var solrFiles embed.FS
 
 // SolrServer is a private, user-managed Solr server with the config set "plain"
-// and no core. Whoever asks it anything is asked for User and Password.
+// and no core. Whoever asks it anything is asked for a password; User may do
+// everything.
 type SolrServer struct {
 	process        *process
 	options        []string
@@ -60,18 +61,32 @@ func Solr(tb testing.TB, options ...string) *SolrServer {
 	return s
 }
 
+// The users beside User, with the same password.
+const (
+	// SolrBackup may do what snapshots and restores need, and no more.
+	SolrBackup = "backup"
+	// SolrReader may read what is in cores.
+	SolrReader = "reader"
+)
+
 // security is the file that makes the server ask for a password.
 func (s *SolrServer) security() []byte {
 	salt := []byte(rand.Text())
 	once := sha256.Sum256(append(salt[:len(salt):len(salt)], s.Password...))
 	twice := sha256.Sum256(once[:])
 	encode := base64.StdEncoding.EncodeToString
+	secret := encode(twice[:]) + " " + encode(salt)
 	type object = map[string]any
+	permissions := []object{{"name": "read", "role": []string{s.User, SolrBackup, SolrReader}}}
+	for _, name := range []string{"update", "config-read", "metrics-read", "core-admin-read", "core-admin-edit"} {
+		permissions = append(permissions, object{"name": name, "role": []string{s.User, SolrBackup}})
+	}
 	text, err := json.Marshal(object{
 		"authentication": object{"class": "solr.BasicAuthPlugin", "blockUnknown": true,
-			"credentials": object{s.User: encode(twice[:]) + " " + encode(salt)}},
+			"credentials": object{s.User: secret, SolrBackup: secret, SolrReader: secret}},
 		"authorization": object{"class": "solr.RuleBasedAuthorizationPlugin",
-			"permissions": []object{{"name": "all", "role": "admin"}}, "user-role": object{s.User: "admin"}},
+			"permissions": append(permissions, object{"name": "all", "role": s.User}),
+			"user-role":   object{s.User: s.User, SolrBackup: SolrBackup, SolrReader: SolrReader}},
 	})
 	if err != nil {
 		s.process.tb.Fatal(err)
@@ -154,9 +169,9 @@ func (s *SolrServer) Give(path string) { s.process.give(path) }
 // Address is where the server is: http://127.0.0.1:PORT/solr.
 func (s *SolrServer) Address() string { return fmt.Sprintf("http://127.0.0.1:%d/solr", s.Port) }
 
-// URL returns the address of a core in the form of holdfast.yaml.
+// URL returns the address of a core in the form of holdfast.yaml, for SolrBackup.
 func (s *SolrServer) URL(core string) *url.URL {
-	return &url.URL{Scheme: "solr", User: url.User(s.User), Host: fmt.Sprintf("127.0.0.1:%d", s.Port), Path: "/solr/" + core,
+	return &url.URL{Scheme: "solr", User: url.User(SolrBackup), Host: fmt.Sprintf("127.0.0.1:%d", s.Port), Path: "/solr/" + core,
 		RawQuery: url.Values{"leader": {s.Leader}, "configset": {"plain"}}.Encode()}
 }
 
