@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,4 +204,64 @@ func restore(t *testing.T, s engines.Service, content engines.Content, entries [
 		t.Fatal(err)
 	}
 	return staged
+}
+
+func TestKeysThatAreAskedForGiveTheSameDump(t *testing.T) {
+	server := testserver.Redis(t, "--enable-debug-command", "yes")
+	a := dial(t, server, "", 0)
+	fill(t, a, 0, knownData(), oddData(), largeData())
+	fill(t, a, 7, knownData())
+	a.must("FUNCTION", "LOAD", fmt.Sprintf(library, "lib", "lib"))
+	a.must(fields("ACL SETUSER poor on >PASSWORD ~* +select +info +hgetall +scan +dump +pexpiretime +function|dump")...)
+	for _, database := range []string{"", "0", "7"} {
+		service := serviceAt(server.URL("poor", database))
+		service.Password, service.Unheld = "PASSWORD", true
+		memory, result, point := capture(t, service, nil)
+		if point.Rung != rungKeys || len(result.Apart) != 1 || len(result.Notes) == 0 {
+			t.Errorf("%+v %+v", point, result)
+		}
+		service.Unheld = false
+		patient, err := Engine.Source(service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		patient.(*source).hold = time.Minute
+		if held := drain(t, patient, enginetest.NewMemory()); len(held.Apart) > 0 {
+			t.Errorf("read while requests were held: %v", held.Apart)
+		}
+		patient.Close()
+		data, err := memory.File(t.Context(), result.Entries, "cache.rdb")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := listing(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := listing(dumped(t, serviceAt(server.URL("", database))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("database %q: %d records, %d by the fork", database, len(got), len(want))
+		}
+	}
+}
+
+// One user of the server after the other is told less.
+func TestWhoMayNotSynchroniseIsFoundOutAtTheLatestByTheMark(t *testing.T) {
+	server := testserver.Redis(t)
+	a := dial(t, server, "", 0)
+	fill(t, a, 0, knownData())
+	a.must(fields("ACL SETUSER untold on >PASSWORD ~* +@all -psync -acl")...)
+	service := serviceAt(server.URL("untold", "0"))
+	service.Password = "PASSWORD"
+	if _, result, point := capture(t, service, nil); point.Rung != rungKeys || len(result.Notes) == 0 {
+		t.Errorf("%+v %+v", point, result)
+	}
+	if got := fmt.Sprint(a.must("CONFIG", "GET", "repl-diskless-sync-delay")); got != "[repl-diskless-sync-delay 5]" {
+		t.Errorf("afterwards it has %s", got)
+	}
 }

@@ -16,7 +16,8 @@
 //	Send      what the fork writes, sorted
 //
 // The server treats us as a replica that wants the first synchronisation alone. It
-// sends its data over the connection; nothing is written to its disk.
+// sends its data over the connection; nothing is written to its disk. A user who may
+// not do that asks for keys, one after the other: see keysReader.
 //
 // # Order
 //

@@ -3,11 +3,13 @@ package redis
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"time"
 )
 
 // sortMemory bounds what is held to be sorted, in bytes: records with what it takes
@@ -44,14 +46,15 @@ type layout struct {
 	modules   [][]byte // ids of those that keep something beside the keys
 	lost      bool     // the dump broke off
 
-	run     run
-	ended   bool // the old dump
-	ahead   chan error
-	out     []byte // not yet read
-	at      int    // in run
-	current int    // database of the record before
-	sum     uint64
-	err     error // io.EOF at the end
+	run      run
+	ended    bool          // the old dump
+	ahead    chan struct{} // closed when the first run was read
+	aheadErr error
+	out      []byte // not yet read
+	at       int    // in run
+	current  int    // database of the record before
+	sum      uint64
+	err      error // io.EOF at the end
 }
 
 // run is what is sorted at a time.
@@ -80,9 +83,12 @@ func newLayout(from io.Reader, finish func(io.Reader) error, scope string, choos
 // readAhead begins to read, as far as memory goes, in a goroutine that ends when
 // the dump does or its reader fails. It is joined by the first Read, or by wait.
 func (l *layout) readAhead() {
-	begun := make(chan error, 1)
+	begun := make(chan struct{})
 	l.ahead = begun
-	go func() { begun <- l.begin() }()
+	go func() {
+		defer close(begun)
+		l.aheadErr = l.begin()
+	}()
 }
 
 // wait joins what readAhead began.
@@ -90,6 +96,20 @@ func (l *layout) wait() {
 	if l.ahead != nil {
 		<-l.ahead
 		l.ahead = nil
+	}
+}
+
+// wholeWithin waits for all to be read, and reports whether it was.
+func (l *layout) wholeWithin(ctx context.Context, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return false
+	case <-l.ahead:
+		return l.aheadErr == nil && l.ended
 	}
 }
 
@@ -235,7 +255,8 @@ func (l *layout) advance() error {
 		if l.ahead == nil {
 			err = l.begin()
 		} else {
-			err = <-l.ahead
+			<-l.ahead
+			err = l.aheadErr
 		}
 		l.ahead = nil
 		l.out = l.head

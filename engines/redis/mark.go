@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"holdfast/engines"
@@ -12,6 +13,9 @@ import (
 const (
 	// markWait is how long the mark waits for the fork.
 	markWait = 10 * time.Second
+	// holdWait is how long the mark waits for keys that are asked for, where requests
+	// are held meanwhile.
+	holdWait = 2 * time.Second
 	// firstTry is how long it waits for the answer to its first request, where the
 	// server has been told to fork at once.
 	firstTry = 250 * time.Millisecond
@@ -41,18 +45,48 @@ func (s *source) Mark(ctx context.Context, _ engines.Sink) (point engines.Point,
 			return point, err
 		}
 	}
-	// Also when the context has ended: settings are put back.
-	defer func() { err = errors.Join(err, s.set(context.WithoutCancel(ctx), s.before)) }()
-	f, err := s.fork(inside)
-	if err != nil {
-		return point, err
+	s.point = engines.Point{Server: s.product.product(), At: s.now()}
+	if s.rung != rungKeys {
+		err = s.markFork(ctx, inside, excluded)
 	}
-	s.point = engines.Point{At: s.now(), Position: f.String(), Server: s.server, Rung: s.rung}
+	if s.rung == rungKeys && err == nil {
+		err = s.markKeys(inside, excluded)
+	}
+	s.point.Rung = s.rung
 	if s.retired != nil {
 		s.point.At, s.point.Position, s.point.Rung = s.retired.at, "", ""
 	}
-	s.read(excluded)
-	return s.point, nil
+	return s.point, err
+}
+
+// markFork makes the server fork, inside a time, and begins to read what it sends. A
+// user who turns out to lack the privilege gets the next rung.
+func (s *source) markFork(ctx, inside context.Context, excluded map[int]bool) (err error) {
+	// Also when the context has ended: settings are put back.
+	before := s.before
+	defer func() { err = errors.Join(err, s.set(context.WithoutCancel(ctx), before)) }()
+	f, err := s.fork(inside)
+	if code(err) == "NOPERM" || code(err) == "ERR" && strings.Contains(err.Error(), "unknown command") {
+		s.drop()
+		return s.descend(inside, err)
+	}
+	if err != nil {
+		return err
+	}
+	s.point.At, s.point.Position = s.now(), f.String()
+	from := &dump{c: s.sync}
+	s.read(from, from.finish, excluded)
+	return nil
+}
+
+// markKeys asks for the keys. While requests are held, it waits for a moment: what
+// was read by then is of one instant.
+func (s *source) markKeys(ctx context.Context, excluded map[int]bool) error {
+	if err := s.walk(ctx, excluded); err != nil {
+		return err
+	}
+	s.atOnce = !s.unheld && s.layout.wholeWithin(ctx, s.hold)
+	return nil
 }
 
 // fork makes the server fork for us. It can do so for one at a time: where another

@@ -82,6 +82,13 @@ func (p place) String() string {
 	return fmt.Sprintf("database %d of the Redis server at %s", p.database, p.address)
 }
 
+func (p place) userName() string {
+	if p.user == "" {
+		return "default"
+	}
+	return p.user
+}
+
 // connect opens a connection and logs in.
 func (p place) connect(ctx context.Context) (*conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}

@@ -186,8 +186,8 @@ func versionOf(dumped string) (int, error) {
 	return int(binary.LittleEndian.Uint16([]byte(dumped[len(dumped)-footer:]))), nil
 }
 
-// libraries takes an answer to FUNCTION DUMP apart.
-func libraries(dumped string) ([][]byte, error) {
+// libraryList takes an answer to FUNCTION DUMP apart.
+func libraryList(dumped string) ([][]byte, error) {
 	if len(dumped) < footer {
 		return nil, fmt.Errorf("an answer to FUNCTION DUMP of %d bytes: %w", len(dumped), errDump)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ const (
 	rungConfig = "config"
 	// rungSync: it forks when it does by itself, mostly five seconds later.
 	rungSync = "sync"
+	// rungKeys: it may not synchronise. Keys are asked for, one after the other.
+	rungKeys = "keys"
 )
 
 const extension = ".rdb"
@@ -27,12 +30,15 @@ type source struct {
 	place
 	now     func() time.Time
 	wait    time.Duration // bounds how long the mark waits for the fork
+	hold    time.Duration // and for keys that are asked for
+	unheld  bool          // nobody is held
 	retired *retired      // what is captured, if that is what a restore has put aside
 
 	control *conn
-	server  string
+	product info
 	rung    string
 	before  map[string]string // what settings were, as far as they are to be others
+	atOnce  bool              // all keys were read while requests were held
 
 	sync   *conn
 	layout *layout
@@ -51,11 +57,11 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) (err error) {
 	if err := s.suitable(i); err != nil {
 		return err
 	}
-	s.server = i.product()
+	s.product = i
 	if err := s.exists(ctx, s.control); err != nil {
 		return err
 	}
-	if err := s.privileges(ctx); err != nil {
+	if err := s.privileges(ctx); err != nil || s.rung == rungKeys {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, childWait,
@@ -76,15 +82,13 @@ func (p place) exists(ctx context.Context, c *conn) error {
 	return err
 }
 
-// privileges finds the rung, and refuses a user who may not synchronise.
+// privileges finds the rung.
 func (s *source) privileges(ctx context.Context) error {
-	user := "default"
-	if s.user != "" {
-		user = s.user
-	}
 	// Only since 7.0, and not for everybody; otherwise Mark will find out.
-	if answer, err := s.control.do(ctx, "ACL", "DRYRUN", user, "PSYNC", "?", "-1"); err == nil && answer != "OK" {
-		return fmt.Errorf("user %s of the Redis server at %s may not synchronise: ACL SETUSER %s +psync +replconf +info +select", user, s.address, user)
+	if allowed, known, err := s.allows(ctx, "PSYNC", "?", "-1"); err != nil {
+		return err
+	} else if known && !allowed {
+		return s.descend(ctx, nil)
 	}
 	s.rung, s.before = rungConfig, map[string]string{}
 	for key, want := range settings {
@@ -105,9 +109,43 @@ func (s *source) privileges(ctx context.Context) error {
 	return nil
 }
 
-// read begins to take in what the fork sends, at once: the server keeps a fork, with
-// all that changes meanwhile, until that is done.
-func (s *source) read(excluded map[int]bool) {
+// allows asks whether the user may execute a command; known is false where the
+// server does not tell.
+func (s *source) allows(ctx context.Context, command ...any) (allowed, known bool, err error) {
+	answer, err := s.control.do(ctx, append([]any{"ACL", "DRYRUN", s.userName()}, command...)...)
+	if code(err) != "" {
+		return false, false, nil
+	}
+	return answer == "OK", err == nil, err
+}
+
+// descend takes the rung of those who may not synchronise, and refuses who may not
+// ask for keys either. cause is what was said, or nil.
+func (s *source) descend(ctx context.Context, cause error) error {
+	refused := fmt.Errorf("user %s of the Redis server at %s may neither synchronise nor ask for keys, or the server is older than 7.0: "+
+		"ACL SETUSER %s ~* +select +info +psync +replconf +hgetall +config|get +config|set", s.userName(), s.address, s.userName())
+	if cause != nil {
+		refused = fmt.Errorf("%w (%w)", refused, cause)
+	}
+	if _, err := s.control.do(ctx, "PEXPIRETIME", markKey); code(err) != "" {
+		return refused
+	} else if err != nil {
+		return err
+	}
+	for _, command := range [][]any{{"DUMP", markKey}, {"SCAN", "0", "COUNT", "1"}} {
+		if _, err := s.control.do(ctx, command...); code(err) != "" {
+			return refused
+		} else if err != nil {
+			return err
+		}
+	}
+	s.rung, s.before = rungKeys, nil
+	return nil
+}
+
+// read begins to take in what comes, at once: the server keeps a fork, with all that
+// changes meanwhile, until that is done.
+func (s *source) read(from io.Reader, finish func(io.Reader) error, excluded map[int]bool) {
 	scope, choose := scopeAll, func(n int) (int, bool) { return n, !excluded[n] }
 	if s.database != allDatabases {
 		scope, choose = strconv.Itoa(s.database), func(n int) (int, bool) { return n, n == s.database }
@@ -115,8 +153,7 @@ func (s *source) read(excluded map[int]bool) {
 	if s.retired != nil {
 		choose = s.retired.choose
 	}
-	from := &dump{c: s.sync}
-	s.layout = newLayout(from, from.finish, scope, choose)
+	s.layout = newLayout(from, finish, scope, choose)
 	if s.retired != nil || s.database != allDatabases {
 		s.layout.own = true
 	}
@@ -149,7 +186,7 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	if before.Content.Equal(e.Content) && before.Name != "" {
 		e.MTime = before.MTime
 	}
-	result := engines.Result{Entries: []tree.Entry{e}, Notes: s.notes()}
+	result := engines.Result{Entries: []tree.Entry{e}, Notes: s.notes(), Apart: s.apart()}
 	for _, id := range s.layout.modules {
 		result.Losses = append(result.Losses, engines.Loss{Path: e.Name, Reason: "what module " + moduleName(id) + " keeps beside the keys is not in the snapshot"})
 	}
@@ -159,8 +196,8 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 // lost says of an error of the connection that the point went with it: the server
 // gave up, was restarted, or thought that we were too slow.
 func (s *source) lost(err error) error {
-	if s.layout.lost && !errors.Is(err, errDump) && !errors.Is(err, errUnknown) {
-		return fmt.Errorf("the connection to the fork was lost (%w): %w", err, engines.ErrPointLost)
+	if s.layout.lost && code(err) == "" && !errors.Is(err, errDump) && !errors.Is(err, errUnknown) {
+		return fmt.Errorf("what was being read was lost (%w): %w", err, engines.ErrPointLost)
 	}
 	return err
 }
@@ -169,6 +206,9 @@ func (s *source) notes() []string {
 	var notes []string
 	if s.retired == nil && s.rung == rungSync {
 		notes = append(notes, "the server forked when it did by itself, up to repl-diskless-sync-delay after the mark began: ACL SETUSER … +config|get +config|set lets it fork at once")
+	}
+	if s.retired == nil && s.rung == rungKeys {
+		notes = append(notes, "the user may not synchronise, so keys were asked for one after the other: ACL SETUSER … +psync +replconf gives one instant")
 	}
 	if s.database != allDatabases && s.layout.dropped > 0 {
 		notes = append(notes, fmt.Sprintf("%d libraries of functions belong to the whole server and are not in the snapshot: a service without a number of a database has them", s.layout.dropped))
@@ -190,7 +230,7 @@ func moduleName(encoded []byte) string {
 // drop ends what a mark began.
 func (s *source) drop() {
 	if s.sync != nil {
-		_ = s.sync.Close() // the server ends the fork
+		_ = s.sync.network.Close() // the server ends the fork; who reads, ends
 	}
 	if s.layout != nil {
 		s.layout.wait()

@@ -19,11 +19,20 @@ import (
 
 const testPassword = "correct horse"
 
-func TestSuite(t *testing.T) {
+func TestSuite(t *testing.T) { suite(t, "+@all", nil) }
+
+func TestSuiteOfWhoMayNotSynchronise(t *testing.T) {
+	suite(t, "+@all -psync -sync -replconf", map[enginetest.Case]string{
+		enginetest.UnheldWrites: "keys are asked for one after the other: without a hold the snapshot says that it is not of one instant",
+	})
+}
+
+// suite runs the suite for users with that right.
+func suite(t *testing.T, rights string, cannot map[enginetest.Case]string) {
 	server := testserver.Redis(t, "--databases", "200", "--enable-debug-command", "yes", "--requirepass", "none of yours")
 	admin := dial(t, server, "none of yours", 0)
 	for user, rules := range map[string]string{
-		"blind":  "~* &* +@all -psync -sync",
+		"blind":  "~* &* +@all -psync -sync -dump",
 		"reader": "~* &* +@all -restore -swapdb -flushdb",
 	} {
 		admin.must(fields("ACL SETUSER " + user + " on >correct_horse " + rules)...)
@@ -34,10 +43,12 @@ func TestSuite(t *testing.T) {
 	var places atomic.Int64
 	enginetest.Run(t, enginetest.Harness{
 		Engine: Engine,
+		Cannot: cannot,
 		Place: func(t *testing.T) enginetest.Place {
 			n := int(places.Add(1))
 			p := &testPlace{server: server, database: n, user: fmt.Sprintf("place%d", n), admin: dial(t, server, "none of yours", 0)}
-			p.admin.must("ACL", "SETUSER", p.user, "on", ">"+testPassword, "~*", "&*", "+@all")
+			p.admin.must("ACL", "SETUSER", p.user, "on", ">"+testPassword, "~*", "&*")
+			p.admin.must(append([]any{"ACL", "SETUSER", p.user}, fields(rights)...)...)
 			t.Cleanup(func() {
 				p.admin.must("SELECT", n)
 				p.admin.must("FLUSHDB")

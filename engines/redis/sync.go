@@ -32,8 +32,9 @@ func (c *conn) synchronise(ctx context.Context) (f fork, err error) {
 			return f, err
 		}
 	}
+	command := []any{"PSYNC", "?", "-1"}
+	var refused error
 	err = c.during(ctx, func() error {
-		command := []any{"PSYNC", "?", "-1"}
 		c.send(command)
 		if err := c.w.Flush(); err != nil {
 			return err
@@ -43,7 +44,8 @@ func (c *conn) synchronise(ctx context.Context) (f fork, err error) {
 			return err
 		}
 		if strings.HasPrefix(line, "-") {
-			return c.explain(command, replyError(line[1:]))
+			refused = c.explain(command, replyError(line[1:]))
+			return nil
 		}
 		words := strings.Fields(line)
 		if len(words) != 3 || words[0] != "+FULLRESYNC" {
@@ -53,7 +55,7 @@ func (c *conn) synchronise(ctx context.Context) (f fork, err error) {
 		f.offset, err = strconv.ParseInt(words[2], 10, 64)
 		return err
 	})
-	return f, err
+	return f, errors.Join(err, refused)
 }
 
 // patientLine reads a line after any number of empty ones, by which the server

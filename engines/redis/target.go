@@ -143,10 +143,7 @@ var needed = [][]any{
 
 // privileges refuses a user who cannot restore, as far as the server tells.
 func (t *target) privileges(ctx context.Context) error {
-	user := "default"
-	if t.user != "" {
-		user = t.user
-	}
+	user := t.userName()
 	var missing []string
 	for _, command := range needed {
 		answer, err := t.control.do(ctx, append([]any{"ACL", "DRYRUN", user}, command...)...)
@@ -325,12 +322,12 @@ func (t *target) Retired(ctx context.Context) (engines.Source, error) {
 	for _, m := range mine {
 		r.as[m.at] = m.current
 		if m.hasFunctions && m.oldFunctions != "" {
-			if r.functions, err = libraries(m.oldFunctions); err != nil {
+			if r.functions, err = libraryList(m.oldFunctions); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return &source{place: t.place, now: t.now, wait: markWait, retired: r}, nil
+	return &source{place: t.place, now: t.now, wait: markWait, hold: holdWait, retired: r}, nil
 }
 
 // Close implements engines.Target.
