@@ -106,14 +106,7 @@ func (s *SolrServer) start() {
 // solrLibraries returns the directory that install has filled.
 func solrLibraries(tb testing.TB) string {
 	tb.Helper()
-	cache := "/var/cache" // the server does not run as root, and must read it
-	if os.Geteuid() != 0 {
-		var err error
-		if cache, err = os.UserCacheDir(); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	libraries := filepath.Join(cache, "holdfast", "solr-"+SolrVersion)
+	libraries := filepath.Join(fetched(tb), "solr-"+SolrVersion)
 	if _, err := os.Stat(libraries); err != nil {
 		tb.Fatalf("Solr is missing; install it: internal/testserver/install (%v)", err)
 	}

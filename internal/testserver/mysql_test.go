@@ -8,8 +8,12 @@ import (
 	"holdfast/internal/testserver"
 )
 
-func TestMariaDBKeepsItsDataOverKillAndRestart(t *testing.T) {
-	s := testserver.MariaDB(t, testserver.Binlog)
+func TestMariaDBAndMySQLKeepTheirDataOverKillAndRestart(t *testing.T) {
+	t.Run("MariaDB", func(t *testing.T) { keepsData(t, testserver.MariaDB(t, testserver.Binlog)) })
+	t.Run("MySQL", func(t *testing.T) { keepsData(t, testserver.MySQL(t)) })
+}
+
+func keepsData(t *testing.T, s *testserver.MySQLServer) {
 	s.Exec("CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY)", "INSERT INTO shop.orders VALUES (7)")
 	for name, again := range map[string]func(){
 		"killed":    func() { s.Kill(); s.Start() },
@@ -25,7 +29,7 @@ func TestMariaDBKeepsItsDataOverKillAndRestart(t *testing.T) {
 	}
 }
 
-func TestMariaDBServersArePrivate(t *testing.T) {
+func TestMySQLServersArePrivate(t *testing.T) {
 	a, b := testserver.MariaDB(t), testserver.MariaDB(t)
 	a.Exec("CREATE DATABASE shop")
 	b.Exec("CREATE DATABASE shop") // would exist, were they one
