@@ -5,6 +5,7 @@
 //	go run ./bench [compare] [--data mixed] [--runs 5] [--only holdfast,restic] …
 //	go run ./bench curve  [--data dump] [--scales 0.25,1,4] …
 //	go run ./bench days   [--data mixed] [--days 30] …
+//	go run ./bench databases [--days 30] …
 //	go run ./bench render docs/benchmarks.md
 //
 // A run of compare makes the corpus anew and takes every tool through a first
@@ -15,7 +16,8 @@
 // the next call with the same flags goes on from there.
 //
 // curve shows how Holdfast's time and memory grow with the data, days how
-// repositories grow with time, and render puts what --out has written into a page.
+// repositories grow with time, databases the same with a database on a real server,
+// saved by Holdfast and by dumps piped into the others; and render puts what --out has written into a page.
 package main
 
 import (
@@ -57,6 +59,8 @@ func dispatch(ctx context.Context, args []string) error {
 		return curve(ctx, rest)
 	case "days":
 		return days(ctx, rest)
+	case "databases":
+		return databases(ctx, rest)
 	case "render":
 		return render(rest)
 	}

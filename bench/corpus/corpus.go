@@ -53,6 +53,7 @@ const (
 	partChange
 	partSparse
 	partRandom
+	partDatabase
 )
 
 // writeFile creates or replaces the file at path, and the directories above it,

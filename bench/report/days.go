@@ -17,6 +17,7 @@ type DaysTool struct {
 	Create     []Measurement `json:"create"`
 	Repository []int64       `json:"repository_bytes"`
 	Restore    Measurement   `json:"restore"`
+	Restores   []Measurement `json:"restores,omitempty"` // where there were several, the last in Restore too
 	Read       ReadBytes     `json:"restore_read"`
 	Restored   int64         `json:"restored_bytes"`
 }
@@ -53,14 +54,16 @@ func (d *Days) Tables() []Table {
 	}
 	row("repository on the first day, MiB", func(t *DaysTool) string { return inMebibytes(float64(t.Repository[0])) })
 	row("repository on the last day, MiB", func(t *DaysTool) string { return inMebibytes(float64(t.last())) })
+	row("growth on the second day, MiB", func(t *DaysTool) string { return inMebibytes(float64(t.Repository[1] - t.Repository[0])) })
 	row("mean growth a day, MiB", func(t *DaysTool) string { return inMebibytes(t.growth()) })
 	if holdfast := d.tool(Holdfast); holdfast != nil {
 		row("growth, times holdfast", func(t *DaysTool) string { return times(t.growth() / holdfast.growth()) })
 	}
+	row("first snapshot, s", func(t *DaysTool) string { return inSeconds(t.Create[0].Seconds) })
 	row("snapshot of a day, s, median", func(t *DaysTool) string { return or(seconds(t.Create[1:]), inSeconds) })
 	row("least–most", func(t *DaysTool) string { return spread(seconds(t.Create[1:]), inSeconds) })
 	row("peak memory of a day, MB, least–most", func(t *DaysTool) string { return spread(peak(t.Create[1:]), inMegabytes) })
-	row("restore of the last day, s", func(t *DaysTool) string { return inSeconds(t.Restore.Seconds) })
+	row("restore of the last day, s, median", func(t *DaysTool) string { return or(seconds(t.restores()), inSeconds) })
 	row("peak memory of it, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Restore.Peak)) })
 	row("restored, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Restored)) })
 	row("read from the repository for it, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Read.All)) })
@@ -72,6 +75,14 @@ func (d *Days) Tables() []Table {
 		return times(float64(t.Read.All) / float64(t.Read.Once))
 	})
 	return []Table{table}
+}
+
+// restores are all of them that were timed.
+func (t *DaysTool) restores() []Measurement {
+	if len(t.Restores) > 0 {
+		return t.Restores
+	}
+	return []Measurement{t.Restore}
 }
 
 func (d *Days) tool(name string) *DaysTool {
