@@ -14,7 +14,7 @@ const password = "s3cret/@%"
 
 // newMariaDBSite is a site whose environments keep a database on one server,
 // each with a user who has that schema and no more.
-func newMariaDBSite(t *testing.T) (*site, *testserver.MariaDBServer) {
+func newMariaDBSite(t *testing.T) (*site, *testserver.MySQLServer) {
 	t.Helper()
 	server := testserver.MariaDB(t)
 	config := "project: shop\nrepository: repo\nenvironments:\n"

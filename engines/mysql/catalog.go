@@ -16,6 +16,7 @@ import (
 // table is a base table or a sequence, as it is defined.
 type table struct {
 	name     string
+	server   server
 	sequence bool
 	engine   string
 	// snapshots is whether its engine gives a consistent snapshot.
@@ -92,7 +93,7 @@ const tablesQuery = `SELECT t.table_name, t.table_type, COALESCE(t.engine, ''), 
 func (s *session) tables(ctx context.Context) ([]table, error) {
 	var tables []table
 	err := s.each(ctx, tablesQuery, func(rows *sql.Rows) error {
-		var t table
+		t := table{server: s.server}
 		var kind, comment string
 		if err := rows.Scan(&t.name, &kind, &t.engine, &t.snapshots, &t.made, &t.size, &comment); err != nil {
 			return err
@@ -168,7 +169,7 @@ func (s *session) keepHistory(t *table) {
 		t.columns = append(t.columns, column{name: "row_start", kind: "timestamp", period: "ROW START"},
 			column{name: "row_end", kind: "timestamp", period: "ROW END"})
 	}
-	if t.columns[from].kind != "timestamp" || !atLeast(s.version, 10, 11) {
+	if t.columns[from].kind != "timestamp" || !s.server.atLeast(10, 11, 0) {
 		t.columns = slices.DeleteFunc(t.columns, func(c column) bool { return c.period != "" })
 		return
 	}
@@ -187,9 +188,12 @@ type key struct {
 // columns reads the stored columns and the primary keys of all tables.
 func (s *session) columns(ctx context.Context) (map[string][]column, map[string][]key, error) {
 	columns, keys := map[string][]column{}, map[string][]key{}
-	err := s.each(ctx, `SELECT table_name, column_name, data_type, column_type, COALESCE(character_set_name, ''),
-		IF(is_generated = 'NEVER', '', generation_expression) FROM information_schema.columns
-		WHERE table_schema = DATABASE() AND (is_generated = 'NEVER' OR generation_expression IN ('ROW START', 'ROW END'))
+	period, stored := "IF(is_generated = 'NEVER', '', generation_expression)", "(is_generated = 'NEVER' OR generation_expression IN ('ROW START', 'ROW END'))"
+	if s.server.mysql {
+		period, stored = "''", "generation_expression = ''"
+	}
+	err := s.each(ctx, `SELECT table_name, column_name, data_type, column_type, COALESCE(character_set_name, ''), `+period+`
+		FROM information_schema.columns WHERE table_schema = DATABASE() AND `+stored+`
 		ORDER BY BINARY table_name, ordinal_position`, func(rows *sql.Rows) error {
 		var name string
 		var c column

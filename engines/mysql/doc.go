@@ -1,5 +1,5 @@
-// Package mysql captures and restores one database of a MariaDB server as plain
-// SQL. It speaks to the server itself; no client tool is needed, and no copy of a
+// Package mysql captures and restores one database of a MariaDB or MySQL 8 server as
+// plain SQL. It speaks to the server itself; no client tool is needed, and no copy of a
 // dump is kept anywhere.
 //
 // # What stands in a snapshot
@@ -23,13 +23,16 @@
 // # Create
 //
 //	Prepare   privileges; definitions of everything
-//	Mark      BACKUP STAGE BLOCK_COMMIT; a consistent snapshot on two connections;
+//	Mark      MariaDB: BACKUP STAGE BLOCK_COMMIT; MySQL: LOCK INSTANCE FOR BACKUP and
+//	          FLUSH TABLES WITH READ LOCK; a consistent snapshot on two connections;
 //	          sequences, and small tables of engines without snapshots, are read
 //	Send      the tables, in parallel, within those snapshots
 //
-// Without the privilege RELOAD, or while somebody else's ALTER TABLE or backup is in
-// the way, one connection is used, which is consistent by itself. FLUSH TABLES WITH
-// READ LOCK is never used: behind one long statement it stops the whole site.
+// Without the privileges for that, or while somebody else's ALTER TABLE or backup is
+// in the way, one connection is used, which is consistent by itself. FLUSH TABLES WITH
+// READ LOCK behind one long statement stops the whole site: MariaDB is never asked for
+// it, MySQL, which has nothing else, only while no statement runs for a second, and
+// for a second at most.
 //
 // # Restore
 //

@@ -25,8 +25,10 @@ type column struct {
 type encoder func(dst []byte, value sqldriver.Value) ([]byte, error)
 
 // selected is the expression that reads the column.
-func (c column) selected() string {
+func (c column) selected(from server) string {
 	switch {
+	case (c.kind == "float" || c.kind == "double") && from.mysql:
+		return quote(c.name) + "*1e0" // CAST is later, + would lose the sign of a zero
 	case c.kind == "float" || c.kind == "double":
 		return "CAST(" + quote(c.name) + " AS DOUBLE)" // FLOAT as such prints six digits
 	case c.numericEnum():
@@ -45,6 +47,8 @@ func (c column) numericEnum() bool {
 // ASCII characters, or else bytes.
 func (c column) encoder() encoder {
 	switch c.kind {
+	case "json": // of MySQL; it is UTF-8, and taken as nothing else
+		c.charset = "utf8mb4"
 	case "float":
 		return appendFloat
 	case "bit":
@@ -109,7 +113,7 @@ func appendNumber(dst []byte, value sqldriver.Value) ([]byte, error) {
 	case uint64:
 		return strconv.AppendUint(dst, v, 10), nil
 	case float64:
-		return strconv.AppendFloat(dst, v, 'g', -1, 64), nil
+		return appendDouble(dst, v, 64), nil
 	}
 	return nil, fmt.Errorf("the driver gave a %T as a number", value)
 }
@@ -124,9 +128,19 @@ func appendFloat(dst []byte, value sqldriver.Value) ([]byte, error) {
 	}
 	short := strconv.AppendFloat(dst, v, 'g', -1, 32)
 	if back, err := strconv.ParseFloat(string(short[len(dst):]), 64); err == nil && float64(float32(back)) == v && math.Abs(back) <= math.MaxFloat32 {
-		return short, nil
+		return appendDouble(dst, v, 32), nil
 	}
-	return strconv.AppendFloat(dst, v, 'g', -1, 64), nil
+	return appendDouble(dst, v, 64), nil
+}
+
+// appendDouble appends a number in as few digits as give it back in that many bits.
+// -0 would be an integer, which has no sign.
+func appendDouble(dst []byte, v float64, bits int) []byte {
+	dst = strconv.AppendFloat(dst, v, 'g', -1, bits)
+	if v == 0 && math.Signbit(v) {
+		dst = append(dst, "e0"...)
+	}
+	return dst
 }
 
 func appendBits(dst []byte, value sqldriver.Value) ([]byte, error) {

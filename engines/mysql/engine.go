@@ -9,7 +9,7 @@ import (
 	"holdfast/engines"
 )
 
-// Engine captures and restores one database of a MariaDB server.
+// Engine captures and restores one database of a MariaDB or MySQL server.
 var Engine = engines.Engine{
 	Name:    "mysql",
 	Schemes: []string{"mysql", "mariadb"},
@@ -53,7 +53,7 @@ func newTarget(s engines.Service, token string) (*target, error) {
 	}, nil
 }
 
-// maxDatabaseName is MariaDB's bound, in characters.
+// maxDatabaseName is the servers' bound, in characters.
 const maxDatabaseName = 64
 
 // beside names a database that belongs to one restore of database. Whoever

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
-	"strconv"
 	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -57,7 +55,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	at := fmt.Sprintf("MariaDB at %s", p.address)
+	at := fmt.Sprintf("%s at %s", p.product(), p.address)
 	var network *net.OpError
 	switch n := number(err); {
 	case n == errAccessUser:
@@ -92,30 +90,4 @@ func verb(statement string) string {
 		return "read"
 	}
 	return strings.Join(words[:min(len(words), 2)], " ")
-}
-
-var versionForm = regexp.MustCompile(`^(?:5\.5\.5-)?(\d{1,4})\.(\d{1,4})\.(\d{1,4})-MariaDB`)
-
-// serverOf names the product and version behind VERSION(), and refuses what this
-// engine was never run on.
-func serverOf(version string) (string, error) {
-	m := versionForm.FindStringSubmatch(version)
-	if m == nil {
-		return "", fmt.Errorf("version %s, not MariaDB: only MariaDB is supported so far", version)
-	}
-	if !atLeast(version, 10, 5) {
-		return "", fmt.Errorf("MariaDB %s.%s.%s: 10.5 or later is needed", m[1], m[2], m[3])
-	}
-	return fmt.Sprintf("MariaDB %s.%s.%s", m[1], m[2], m[3]), nil
-}
-
-// atLeast reports whether a version of MariaDB is major.minor or later.
-func atLeast(version string, major, minor int) bool {
-	m := versionForm.FindStringSubmatch(version)
-	if m == nil {
-		return false
-	}
-	a, errA := strconv.Atoi(m[1])
-	b, errB := strconv.Atoi(m[2])
-	return errA == nil && errB == nil && (a > major || a == major && b >= minor)
 }

@@ -57,6 +57,9 @@ func (l *loading) schema(ctx context.Context) error {
 		if !startsWith(st.text, "SET ", "/*M!", "ALTER DATABASE ", "CREATE TABLE ", "CREATE SEQUENCE ") {
 			return fmt.Errorf("%s/%s: statement %q: %w", l.service, schemaFile, st.text[:min(len(st.text), 40)], errScript)
 		}
+		if skipped(st.text, l.control.server) {
+			continue
+		}
 		text := st.text
 		if name, ok := strings.CutPrefix(st.comment, "Table "); ok && startsWith(text, "CREATE TABLE ") {
 			text = l.split(name, text)
@@ -189,6 +192,9 @@ func (l *loading) table(ctx context.Context, s *session, name, kind string) erro
 		if !startsWith(st.text, "INSERT ", "SET ", "/*M!", "ALTER TABLE ", "START TRANSACTION", "COMMIT", "DO SETVAL(") {
 			return fmt.Errorf("statement %q: %w", st.text[:min(len(st.text), 40)], errScript)
 		}
+		if skipped(st.text, s.server) {
+			continue
+		}
 		if err := s.exec(ctx, string(st.text)); err != nil {
 			return err
 		}
@@ -250,6 +256,10 @@ func (l *loading) foreignKeys(ctx context.Context) error {
 	}
 	return nil
 }
+
+// skipped reports whether a statement is MariaDB's own, which to MySQL is a comment
+// and no statement.
+func skipped(text []byte, on server) bool { return on.mysql && startsWith(text, "/*M!") }
 
 func startsWith(text []byte, words ...string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return bytes.HasPrefix(text, []byte(word)) })

@@ -44,10 +44,14 @@ func (o object) label() string { return strings.ToLower(o.Kind) + " " + quote(o.
 // key names the object among those of its database.
 func (o object) key() string { return o.Kind + " " + o.Name }
 
-// replacing is the statement that creates the object in place of another of its
-// name. Privileges on a routine survive that, unlike DROP and CREATE.
-func (o object) replacing() []byte {
-	return slices.Concat([]byte("CREATE OR REPLACE"), bytes.TrimPrefix(o.Text, []byte("CREATE")))
+// replacing are the statements that create the object in place of another of its
+// name. Privileges on a routine survive what MariaDB does then, unlike DROP and
+// CREATE, than which MySQL has nothing better.
+func (o object) replacing(on server) []string {
+	if on.mysql && o.Kind != "VIEW" {
+		return []string{"DROP " + o.Kind + " IF EXISTS " + quote(o.Name), string(o.Text)}
+	}
+	return []string{"CREATE OR REPLACE" + string(bytes.TrimPrefix(o.Text, []byte("CREATE")))}
 }
 
 var definerForm = regexp.MustCompile("(?s)^(CREATE (?:ALGORITHM=\\w+ )?)DEFINER=`((?:[^`]|``)*)`(?:@`((?:[^`]|``)*)`)? ")
@@ -150,8 +154,12 @@ func (s *session) object(ctx context.Context, l listed, collation string) (objec
 		}
 	}
 	if o.Text == nil {
-		return o, fmt.Errorf("user %s may not read the definition of %s in database %s, which is somebody else's: GRANT SELECT ON mysql.proc TO %s",
-			s.place.user, o.label(), s.place.database, s.place.user)
+		privilege := "SELECT ON mysql.proc"
+		if s.server.mysql {
+			privilege = "SELECT ON *.*" // SHOW_ROUTINE is later, and also works
+		}
+		return o, fmt.Errorf("user %s may not read the definition of %s in database %s, which is somebody else's: GRANT %s TO %s",
+			s.place.user, o.label(), s.place.database, privilege, s.place.user)
 	}
 	switch l.kind {
 	case "VIEW":

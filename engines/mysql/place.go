@@ -26,6 +26,16 @@ type place struct {
 	schemaOnly []string
 	// taken is the server that a snapshot comes from, "" where that is not known.
 	taken string
+	// known is the server's product, "" before a session has asked.
+	known string
+}
+
+// product names the server in messages.
+func (p place) product() string {
+	if p.known == "" {
+		return "the database server"
+	}
+	return p.known
 }
 
 // placeOf reads a service's URL.
@@ -100,13 +110,18 @@ type session struct {
 	place   place
 	current string // database
 	id      uint64 // the server's number of it
-	version string // as the server gives it
+	server  server
 }
 
 const sessionSettings = `SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = '',
 	sql_quote_show_create = 1, wait_timeout = 604800, net_read_timeout = 86400, net_write_timeout = 86400,
-	max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0,
 	sql_big_selects = 1, sql_select_limit = DEFAULT, autocommit = 1`
+
+const (
+	mariadbSettings = ", max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0"
+	// What the data dictionary says of a table is kept for a day otherwise.
+	mysqlSettings = ", max_execution_time = 0, information_schema_stats_expiry = 0"
+)
 
 // connect opens a session in database, or in none. wait bounds, in whole
 // seconds, how long it waits for locks on tables, and so how long others wait
@@ -125,13 +140,20 @@ func (p place) connect(ctx context.Context, db *sql.DB, database string, wait ti
 }
 
 func (s *session) prepare(ctx context.Context, database string, wait time.Duration) error {
-	if err := s.one(ctx, "SELECT CONNECTION_ID(), VERSION()", &s.id, &s.version); err != nil {
+	var version string
+	err := s.one(ctx, "SELECT CONNECTION_ID(), VERSION()", &s.id, &version)
+	if err != nil {
 		return err
 	}
-	if _, err := serverOf(s.version); err != nil {
+	if s.server, err = serverOf(version); err != nil {
 		return fmt.Errorf("the server at %s is %w", s.place.address, err)
 	}
-	settings := []string{"SET NAMES utf8mb4", sessionSettings, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(wait.Seconds()))}
+	s.place.known = s.server.product()
+	own := mariadbSettings
+	if s.server.mysql {
+		own = mysqlSettings
+	}
+	settings := []string{"SET NAMES utf8mb4", sessionSettings + own, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(wait.Seconds()))}
 	if database != "" {
 		settings = append(settings, "USE "+quote(database))
 	}

@@ -60,16 +60,19 @@ func TestServers(t *testing.T) {
 		"10.11.6-MariaDB-0+deb12u1-log": "MariaDB 10.11.6",
 		"5.5.5-10.6.12-MariaDB":         "MariaDB 10.6.12",
 		"11.4.2-MariaDB":                "MariaDB 11.4.2",
+		"8.0.36":                        "MySQL 8.0.36",
+		"8.0.35-27-percona":             "MySQL 8.0.35",
+		"8.4.2":                         "MySQL 8.4.2",
 	} {
-		if got, err := serverOf(version); err != nil || got != want {
+		if got, err := serverOf(version); err != nil || got.String() != want {
 			t.Errorf("%s: %q, %v", version, got, err)
 		}
 	}
 	for version, want := range map[string]string{
-		"8.0.36":                "only MariaDB",
-		"8.0.35-27-percona":     "only MariaDB",
+		"5.7.44":                "8.0.11 or later",
+		"8.0.mysql_aurora.3.04": "neither",
 		"10.4.8-MariaDB":        "10.5 or later",
-		"99999999999.1-MariaDB": "only MariaDB",
+		"99999999999.1-MariaDB": "neither",
 	} {
 		if _, err := serverOf(version); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", version, err)

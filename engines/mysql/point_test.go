@@ -356,6 +356,21 @@ func TestDefinitionsOfOthersThatCannotBeReadAreRefused(t *testing.T) {
 	}
 }
 
+func TestRoutinesThatCannotBeSeenAreRefused(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE PROCEDURE p() SELECT 1")
+	s.server.Exec("CREATE USER blind IDENTIFIED BY 'x'", "GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON shop.* TO blind")
+	err := s.source("blind", "x", "shop").Prepare(t.Context(), enginetest.NewMemory())
+	if err == nil || !strings.Contains(err.Error(), "GRANT EXECUTE ON `shop`.*") {
+		t.Fatal(err)
+	}
+	s.server.Exec("GRANT SELECT ON mysql.proc TO blind")
+	memory, result, _ := s.captureAs("blind", "x", "shop")
+	if text := s.joined(memory, result); !strings.Contains(text, "PROCEDURE `p`") {
+		t.Error(text)
+	}
+}
+
 func TestOverASocket(t *testing.T) {
 	s := newShop(t)
 	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)")

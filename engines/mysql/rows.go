@@ -40,7 +40,9 @@ type rowReader struct {
 // begin is the stream's text before the first row.
 func (t table) begin(counter string) []byte {
 	text := fmt.Appendf(nil, "-- Table %s\n%s", quote(t.name), header(dataMode))
-	text = append(text, "/*M!100508 SET check_constraint_checks = 0 */;\n"...)
+	if !t.server.mysql {
+		text = append(text, "/*M!100508 SET check_constraint_checks = 0 */;\n"...)
+	}
 	if t.history {
 		text = append(text, "/*M!101100 SET system_versioning_insert_history = 1 */;\n"...)
 	}
@@ -75,7 +77,7 @@ func (t table) withoutRows() []byte {
 func (t table) query() string {
 	var list []string
 	for _, c := range t.columns {
-		list = append(list, c.selected())
+		list = append(list, c.selected(t.server))
 	}
 	history := ""
 	if t.history {

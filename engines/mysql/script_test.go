@@ -124,7 +124,7 @@ func FuzzScript(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, o := range objects {
-			_, _, _ = o.definer(), o.replacing(), o.undefined()
+			_, _, _ = o.definer(), o.replacing(server{}), o.undefined()
 		}
 		for _, st := range list {
 			splitKeys(st.text, true)

@@ -114,7 +114,9 @@ func (s *source) sameObjects(ctx context.Context) error {
 // because defaults of columns name them.
 func (s *source) schema() []byte {
 	text := []byte("-- Database of service " + oneLine(s.service) + "\n" + header(schemaMode))
-	text = append(text, "/*M!100508 SET innodb_strict_mode = 0 */;\n"...)
+	if !s.control.server.mysql {
+		text = append(text, "/*M!100508 SET innodb_strict_mode = 0 */;\n"...)
+	}
 	text = fmt.Appendf(text, "ALTER DATABASE CHARACTER SET = %s COLLATE = %s;\n", s.catalog.charset, s.catalog.collation)
 	for _, t := range s.catalog.tables {
 		if t.sequence {

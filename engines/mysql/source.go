@@ -1,12 +1,9 @@
 package mysql
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +12,8 @@ import (
 
 // The rungs of the privileges, as recorded in the snapshot.
 const (
-	// rungReload: BACKUP STAGE makes several connections see one instant.
+	// rungReload: several connections see one instant, because nobody could commit
+	// while their transactions began.
 	rungReload = "reload"
 	// rungSchema: one connection, which sees one instant by itself.
 	rungSchema = "schema"
@@ -44,10 +42,9 @@ type source struct {
 	retired *retiredData
 
 	db      *sql.DB
-	control *session   // BACKUP STAGE; then looks after the others
+	control *session   // keeps others from committing; then looks after the readers
 	readers []*session // each in a transaction since the mark
 	rung    string
-	server  string
 
 	catalog catalog
 	names   []string          // of tables and views, as of the catalog
@@ -81,9 +78,7 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 	if s.control, err = s.connect(ctx, s.db, s.from(), maxBlock); err != nil {
 		return err
 	}
-	if s.server, err = serverOf(s.control.version); err != nil {
-		return err
-	}
+	s.known = s.control.server.product()
 	if err := s.privileges(ctx); err != nil {
 		return err
 	}
@@ -111,10 +106,13 @@ func (s *source) privileges(ctx context.Context) error {
 		return err
 	}
 	s.rung = rungSchema
-	if g.allow("RELOAD", "") || s.retired != nil {
+	if s.mayStop(g) || s.retired != nil {
 		s.rung = rungReload
 	}
 	missing := g.missing(s.from(), "SELECT", "SHOW VIEW", "TRIGGER", "EVENT")
+	if !s.seesRoutines(ctx, g) {
+		missing = append(missing, "EXECUTE")
+	}
 	if len(missing) == 0 {
 		return nil
 	}
@@ -122,15 +120,35 @@ func (s *source) privileges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("user %s at MariaDB %s cannot see all of database %s: %s", s.user, s.address, s.database, line)
+	return fmt.Errorf("user %s at %s %s cannot see all of database %s: %s", s.user, s.product(), s.address, s.database, line)
+}
+
+// seesRoutines reports whether the server lists all routines to the user: to somebody
+// who may execute none it lists none.
+func (s *source) seesRoutines(ctx context.Context, g grants) bool {
+	if g.allow("EXECUTE", s.from()) || g.allow("SELECT", "mysql") {
+		return true
+	}
+	var none int
+	return !s.control.server.mysql && s.control.one(ctx, "SELECT COUNT(*) FROM mysql.proc WHERE FALSE", &none) == nil
+}
+
+// mayStop reports whether the user may keep others from committing. MySQL's global
+// read lock is only asked for by somebody who can see what it would wait for.
+func (s *source) mayStop(g grants) bool {
+	needs := []string{"RELOAD"}
+	if s.control.server.mysql {
+		needs = []string{"RELOAD", "PROCESS", "BACKUP_ADMIN"}
+	}
+	return len(g.missing("", needs...)) == 0
 }
 
 // lookAround notes what may make the mark wait.
 func (s *source) lookAround(ctx context.Context) error {
 	var count int
 	var longest float64
-	err := s.control.one(ctx, fmt.Sprintf(`SELECT COUNT(*), COALESCE(MAX(time_ms), 0) / 1000 FROM information_schema.processlist
-		WHERE db = DATABASE() AND command = 'Query' AND time_ms >= %d`, longRunning.Milliseconds()), &count, &longest)
+	err := s.control.one(ctx, fmt.Sprintf(`SELECT COUNT(*), COALESCE(MAX(time), 0) FROM information_schema.processlist
+		WHERE db = DATABASE() AND command IN ('Query', 'Execute') AND time >= %d`, int(longRunning.Seconds())), &count, &longest)
 	if err == nil && count > 0 {
 		s.notes = append(s.notes, fmt.Sprintf("%d statements had been running for more than %v before the mark, the longest for %.0f s", count, longRunning, longest))
 	}
@@ -148,154 +166,6 @@ func (s *source) readCatalog(ctx context.Context) (err error) {
 		s.catalog.charset, s.catalog.collation, s.catalog.objects = r.charset, r.collation, r.objects
 	}
 	return nil
-}
-
-// Mark implements engines.Source.
-func (s *source) Mark(ctx context.Context, _ engines.Sink) (engines.Point, error) {
-	if s.control == nil {
-		return engines.Point{}, errors.New("mark before prepare")
-	}
-	for _, reader := range s.readers {
-		if err := reader.exec(ctx, "ROLLBACK"); err != nil {
-			return engines.Point{}, err
-		}
-	}
-	s.pinned = map[string][]byte{}
-	s.point = engines.Point{Server: s.server, Rung: s.rung}
-	if s.retired != nil {
-		s.point.At, s.point.Rung = s.retired.at, ""
-		return s.point, s.begin(ctx)
-	}
-	if s.rung == rungReload {
-		err := s.markStaged(ctx)
-		if number(err) != errLockTimeout && number(err) != errBackupRunning {
-			return s.point, err
-		}
-		// Somebody changes a table or takes a backup. One connection does not need to wait.
-		s.point.Rung = rungSchema
-		for _, reader := range s.readers {
-			if err := reader.exec(ctx, "ROLLBACK"); err != nil {
-				return s.point, err
-			}
-		}
-	}
-	return s.point, s.begin(ctx)
-}
-
-// markStaged marks while the server lets nobody commit.
-func (s *source) markStaged(ctx context.Context) (err error) {
-	defer func() {
-		// Also when the context has ended: nobody may stay blocked.
-		if e := s.control.exec(context.WithoutCancel(ctx), "BACKUP STAGE END"); err == nil {
-			err = e
-		}
-	}()
-	for _, stage := range []string{"START", "BLOCK_COMMIT"} {
-		if err := s.control.exec(ctx, "BACKUP STAGE "+stage); err != nil {
-			return err
-		}
-	}
-	if err := s.begin(ctx); err != nil {
-		return err
-	}
-	return s.pin(ctx)
-}
-
-// begin opens the transactions: on all connections, or where they would not see
-// the same, on the first.
-func (s *source) begin(ctx context.Context) error {
-	for i, reader := range s.readers {
-		if i > 0 && s.point.Rung == rungSchema {
-			break
-		}
-		if err := reader.exec(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {
-			return err
-		}
-	}
-	if s.retired == nil {
-		s.point.At = s.now()
-		if err := s.position(ctx); err != nil {
-			return err
-		}
-		if err := s.refresh(ctx); err != nil {
-			return err
-		}
-	}
-	return s.sequences(ctx)
-}
-
-// sequences reads where the sequences stand: that is part of no snapshot.
-func (s *source) sequences(ctx context.Context) (err error) {
-	for _, t := range s.catalog.tables {
-		if !t.sequence {
-			continue
-		}
-		if s.pinned[t.name], err = s.readers[0].sequence(ctx, t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// position reads where the first transaction stands in the binary log. The server
-// keeps that for each snapshot; no privilege is needed.
-func (s *source) position(ctx context.Context) error {
-	status := map[string]string{}
-	err := s.readers[0].each(ctx, "SHOW SESSION STATUS LIKE 'binlog_snapshot_%'", func(rows *sql.Rows) error {
-		var name, value string
-		err := rows.Scan(&name, &value)
-		status[strings.ToLower(name)] = value
-		return err
-	})
-	if err != nil || status["binlog_snapshot_file"] == "" {
-		return err
-	}
-	s.point.Position = status["binlog_snapshot_file"] + ":" + status["binlog_snapshot_position"]
-	var gtid sql.NullString
-	err = s.readers[0].one(ctx, fmt.Sprintf("SELECT BINLOG_GTID_POS(%s, %s)", literal(status["binlog_snapshot_file"]),
-		status["binlog_snapshot_position"]), &gtid)
-	if err == nil && gtid.String != "" {
-		s.point.Position += " " + gtid.String
-	}
-	return err
-}
-
-// refresh reads the definitions anew if tables came or went since they were read.
-func (s *source) refresh(ctx context.Context) error {
-	names, err := s.control.names(ctx)
-	if err != nil || slices.Equal(names, s.names) {
-		return err
-	}
-	return s.readCatalog(ctx)
-}
-
-// pin reads the tables that have no snapshots, as far as they are small: now
-// nobody can write to them.
-func (s *source) pin(ctx context.Context) error {
-	reader := s.readers[0]
-	if err := reader.exec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(maxBlock.Seconds()))); err != nil {
-		return err
-	}
-	left := int64(maxPinned)
-	for _, t := range s.catalog.tables {
-		if t.snapshots || t.rowless() || t.sequence || t.size > left {
-			continue
-		}
-		left -= t.size
-		var text bytes.Buffer
-		err := reader.read(ctx, t, func(r *rowReader) error {
-			_, err := text.ReadFrom(r)
-			return err
-		})
-		switch {
-		case number(err) == errLockTimeout: // then later, and with a note
-		case err != nil:
-			return err
-		default:
-			s.pinned[t.name] = text.Bytes()
-		}
-	}
-	return reader.exec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(patience.Seconds())))
 }
 
 // Close implements engines.Source.

@@ -128,6 +128,9 @@ func (t *target) build(ctx context.Context, p parts, content engines.Content, j 
 // was the staging database. Where the current database has no such sequence yet,
 // this must be done after the swap, and the statements are returned.
 func (t *target) sequenceDefaults(ctx context.Context) ([]string, error) {
+	if t.control.server.mysql {
+		return nil, nil // it has no sequences
+	}
 	var tables []string
 	columns := map[string][]string{}
 	err := t.control.each(ctx, `SELECT table_name, column_name, column_default FROM information_schema.columns

@@ -245,7 +245,7 @@ func (t *target) create(ctx context.Context, o object, collation string) error {
 			return fmt.Errorf("%s: %w", o.label(), err)
 		}
 	}
-	err := t.do(ctx, string(o.replacing()))
+	err := t.do(ctx, o.replacing(t.control.server)...)
 	if o.Collation != "" {
 		err = errors.Join(err, t.control.exec(ctx, "ALTER DATABASE COLLATE = "+collation))
 	}

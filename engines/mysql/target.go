@@ -50,21 +50,26 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err != nil {
 		return engines.Plan{}, err
 	}
-	plan.Warnings, err = t.warnings()
-	return plan, err
+	plan.Warnings = t.warnings()
+	return plan, nil
 }
 
 // warnings says what may not work because the servers differ.
-func (t *target) warnings() ([]string, error) {
-	here, err := serverOf(t.control.version)
-	switch {
-	case err != nil || t.taken == "":
-		return nil, err
-	case engines.Older(here, t.taken, 2):
-		return []string{fmt.Sprintf("the snapshot is of %s, and the server at %s is %s, which is older: what it does not know yet fails the restore before anything is replaced",
-			t.taken, t.address, here)}, nil
+func (t *target) warnings() []string {
+	here := t.control.server
+	differs := ""
+	switch product, _, _ := strings.Cut(t.taken, " "); {
+	case t.taken == "":
+		return nil
+	case product != here.product():
+		differs = "another product"
+	case engines.Older(here.String(), t.taken, 2):
+		differs = "older"
+	default:
+		return nil
 	}
-	return nil, nil
+	return []string{fmt.Sprintf("the snapshot is of %s, and the server at %s is %v, which is %s: what it does not know fails the restore before anything is replaced",
+		t.taken, t.address, here, differs)}
 }
 
 // replaces looks at what is there now, and refuses what could not be replaced.
@@ -116,6 +121,10 @@ func (t *target) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	t.known = t.control.server.product()
+	if t.control.server.mysql {
+		return t.control.exec(ctx, "SET SESSION foreign_key_checks = 0")
+	}
 	return t.control.exec(ctx, "SET SESSION foreign_key_checks = 0, system_versioning_alter_history = 'KEEP'")
 }
 
@@ -135,7 +144,7 @@ func (t *target) privileges(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("user %s at MariaDB %s lacks %s on %s: %s", t.user, t.address, strings.Join(missing, ", "), what, line)
+		return fmt.Errorf("user %s at %s %s lacks %s on %s: %s", t.user, t.product(), t.address, strings.Join(missing, ", "), what, line)
 	}
 	if missing := g.missing(t.database, whole...); len(missing) > 0 {
 		return refuse(missing, "database "+t.database, escapePattern(t.database))
@@ -180,7 +189,11 @@ func (t *target) replaceable(ctx context.Context) ([]object, error) {
 		if mine(o) {
 			continue
 		}
-		line, err := t.control.grantLine(ctx, "SET USER", "")
+		privilege := "SET USER"
+		if t.control.server.mysql {
+			privilege = "SET_USER_ID"
+		}
+		line, err := t.control.grantLine(ctx, privilege, "")
 		if err != nil {
 			return nil, err
 		}
@@ -190,13 +203,17 @@ func (t *target) replaceable(ctx context.Context) ([]object, error) {
 	return objects, nil
 }
 
+// asAnybody are privileges of which one is enough to create what somebody else
+// defines: of both, of MariaDB, of MySQL to 8.4 and since 8.2.
+var asAnybody = []string{"SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"}
+
 // definers returns whether an object can be created with the definer it has.
 func (t *target) definers(ctx context.Context) (func(object) bool, error) {
 	g, err := t.control.grants(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if g.allow("SUPER", "") || g.allow("SET USER", "") {
+	if slices.ContainsFunc(asAnybody, func(p string) bool { return g.allow(p, "") }) {
 		return func(object) bool { return true }, nil
 	}
 	var user string
@@ -246,7 +263,7 @@ func (t *target) lock(ctx context.Context) error {
 		return err
 	}
 	if got.Int64 != 1 {
-		return fmt.Errorf("database %s at MariaDB %s: another restore is working on it (connection %d)", t.database, t.address, holder.Int64)
+		return fmt.Errorf("database %s at %s %s: another restore is working on it (connection %d)", t.database, t.product(), t.address, holder.Int64)
 	}
 	return nil
 }

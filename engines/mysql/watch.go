@@ -20,14 +20,14 @@ type watcher struct {
 	now     func() time.Time
 
 	mu      sync.Mutex
-	reading map[string]bool // tables
-	since   map[int64]time.Time
+	reading map[string]bool      // tables
+	since   map[string]time.Time // by connection and statement
 }
 
 const watchEvery = 200 * time.Millisecond
 
 func newWatcher(s *source) *watcher {
-	return &watcher{control: s.control, now: s.now, reading: map[string]bool{}, since: map[int64]time.Time{}}
+	return &watcher{control: s.control, now: s.now, reading: map[string]bool{}, since: map[string]time.Time{}}
 }
 
 // reads notes that a table is being read, until the returned function is called.
@@ -70,13 +70,13 @@ func (w *watcher) watch(ctx context.Context, ended <-chan struct{}, giveWay cont
 // it for longer than maxBlock. Whom the server lets us see depends on PROCESS;
 // sessions of our own user are always seen.
 func (w *watcher) blocked(ctx context.Context) (string, error) {
-	waiting := map[int64]string{}
-	err := w.control.each(ctx, `SELECT query_id, info FROM information_schema.processlist
+	waiting := map[string]string{}
+	err := w.control.each(ctx, `SELECT id, info FROM information_schema.processlist
 		WHERE state = 'Waiting for table metadata lock' AND info IS NOT NULL`, func(rows *sql.Rows) error {
 		var id int64
 		var statement string
 		err := rows.Scan(&id, &statement)
-		waiting[id] = statement
+		waiting[fmt.Sprint(id, " ", statement)] = statement
 		return err
 	})
 	w.mu.Lock()

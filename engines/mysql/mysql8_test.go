@@ -1,0 +1,138 @@
+package mysql
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/engines"
+	"holdfast/engines/enginetest"
+	"holdfast/internal/testserver"
+)
+
+// What MySQL 8 does otherwise than MariaDB, on one server.
+func TestMySQL(t *testing.T) {
+	server := testserver.MySQL(t)
+	db := server.Open("root", "", "")
+	t.Cleanup(func() { db.Close() })
+	for name, test := range map[string]func(shop){
+		"values come back as they are":                  mysqlValues,
+		"the mark has a position, and waits for nobody": mysqlMark,
+		"a point lost is told":                          mysqlPointLost,
+		"what the site's own user can do":               mysqlRungs,
+	} {
+		t.Run(name, func(t *testing.T) {
+			server.Exec("DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "DROP DATABASE IF EXISTS copy")
+			test(shop{t, server, db})
+		})
+	}
+}
+
+func mysqlValues(s shop) {
+	s.in("shop", "CREATE TABLE v (id INT PRIMARY KEY, f FLOAT, d DOUBLE, j JSON, g GEOMETRY, b BIT(9), g2 INT AS (id * 2) STORED, t TIMESTAMP(6) NULL)",
+		`INSERT INTO v (id, f, d, j, g, b, t) VALUES
+			(1, 0.1, 0.1, '{"ä": [1.10, true, null, "x\\n"]}', ST_GeomFromText('POINT(1 2)', 4326), b'101010101', '2026-03-29 02:30:00.123456'),
+			(2, -0e0, -0e0, 'null', NULL, NULL, NULL), (3, 16777217, 1e308, '"\\u00e9"', NULL, b'0', NULL), (4, NULL, NULL, NULL, NULL, NULL, NULL)`,
+		"CREATE TABLE part (id INT PRIMARY KEY, v INT) PARTITION BY HASH (id) PARTITIONS 3", "INSERT INTO part VALUES (1, 1), (2, 2), (3, 3)")
+	memory, result, point := s.capture("shop")
+	if point.Server != "MySQL 8.0.12" {
+		s.Errorf("server %q", point.Server)
+	}
+	s.restore("copy", memory, result.Entries)
+	for _, table := range []string{"v", "part"} {
+		want, got := s.checksum("shop."+table), s.checksum("copy."+table)
+		if want != got || want == "" {
+			s.Errorf("table %s: checksum %s instead of %s", table, got, want)
+		}
+	}
+	if text := s.joined(memory, result); strings.Contains(text, "/*M!") {
+		s.Error("the script has statements of MariaDB's own")
+	}
+}
+
+// checksum is the server's checksum of a table's rows.
+func (s shop) checksum(table string) string {
+	s.Helper()
+	var name, sum string
+	if err := s.db.QueryRowContext(s.Context(), "CHECKSUM TABLE "+table).Scan(&name, &sum); err != nil {
+		s.Fatal(err)
+	}
+	return sum
+}
+
+func mysqlMark(s shop) {
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)", "CREATE TABLE m (v INT) ENGINE = MyISAM", "INSERT INTO m VALUES (1)")
+	source, memory, point := s.marked("root", "", "shop")
+	if point.Rung != rungReload || !strings.HasPrefix(point.Position, "binlog.0") || !strings.Contains(point.Position, ":") {
+		s.Errorf("point %+v", point)
+	}
+	s.in("shop", "INSERT INTO a VALUES (2)", "UPDATE m SET v = 2") // nobody is kept from writing any more
+	result, err := source.Send(s.Context(), memory)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if text := s.joined(memory, result); !strings.Contains(text, "(1);") || strings.Contains(text, "(2)") {
+		s.Error(text)
+	}
+
+	// A statement that runs for long, in any database: the read lock would wait for it.
+	slept := make(chan error, 1)
+	go func() {
+		_, err := s.db.Exec("SELECT SLEEP(6) FROM shop.a LIMIT 1")
+		slept <- err
+	}()
+	for s.value("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%' AND time >= 1") != "1" {
+		time.Sleep(50 * time.Millisecond)
+	}
+	_, result, point = s.capture("shop")
+	if point.Rung != rungSchema || point.Position != "" {
+		s.Errorf("while a statement runs: point %+v", point)
+	}
+	if len(result.Entries) == 0 {
+		s.Error("no snapshot while a statement runs")
+	}
+	if err := <-slept; err != nil {
+		s.Error(err)
+	}
+}
+
+func mysqlPointLost(s shop) {
+	for name, change := range map[string]string{"truncated": "TRUNCATE a", "altered": "ALTER TABLE a ADD COLUMN w INT", "dropped": "DROP TABLE a"} {
+		s.in("shop", "DROP TABLE IF EXISTS a", "CREATE TABLE a (id INT PRIMARY KEY, v INT)", "INSERT INTO a VALUES (1, 10)")
+		source, memory, _ := s.marked("root", "", "shop")
+		s.in("shop", change)
+		if _, err := source.Send(s.Context(), memory); !errors.Is(err, engines.ErrPointLost) {
+			s.Errorf("%s: the loss was not noticed: %v", name, err)
+		}
+		if name == "dropped" {
+			continue
+		}
+		if _, err := source.Mark(s.Context(), memory); err != nil {
+			s.Fatal(err)
+		}
+		if _, err := source.Send(s.Context(), memory); err != nil {
+			s.Errorf("%s: after a second mark: %v", name, err)
+		}
+	}
+}
+
+func mysqlRungs(s shop) {
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)", "CREATE PROCEDURE p() SELECT 1")
+	s.server.Exec("CREATE USER site IDENTIFIED BY 'x'", "GRANT ALL ON shop.* TO site",
+		"CREATE USER half IDENTIFIED BY 'x'", "GRANT SELECT, RELOAD ON *.* TO half", "GRANT ALL ON shop.* TO half",
+		"CREATE USER saver IDENTIFIED BY 'x'", "GRANT SELECT, RELOAD, PROCESS, SHOW VIEW, TRIGGER, EVENT ON *.* TO saver", "GRANT BACKUP_ADMIN ON *.* TO saver",
+		"CREATE USER blind IDENTIFIED BY 'x'", "GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON shop.* TO blind")
+	defer s.server.Exec("DROP USER site, half, saver, blind")
+	for user, rung := range map[string]string{"half": rungSchema, "saver": rungReload} {
+		if _, _, point := s.captureAs(user, "x", "shop"); point.Rung != rung {
+			s.Errorf("user %s: rung %q, want %q", user, point.Rung, rung)
+		}
+	}
+	for user, want := range map[string]string{"site": "`p`", "blind": "GRANT EXECUTE ON `shop`.*"} {
+		err := s.source(user, "x", "shop").Prepare(s.Context(), enginetest.NewMemory())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			s.Errorf("user %s, who cannot read the procedure: %v", user, err)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package mysql
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+)
+
+// server is the product and version that a session speaks to.
+type server struct {
+	mysql               bool // MySQL; else MariaDB
+	major, minor, patch int
+}
+
+var (
+	mariadbForm = regexp.MustCompile(`^(?:5\.5\.5-)?(\d{1,4})\.(\d{1,4})\.(\d{1,4})-MariaDB`)
+	mysqlForm   = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:-|$)`)
+)
+
+// serverOf reads what VERSION() gives, and refuses what this engine cannot save.
+func serverOf(version string) (server, error) {
+	m, mysql := mariadbForm.FindStringSubmatch(version), false
+	if m == nil {
+		m, mysql = mysqlForm.FindStringSubmatch(version), true
+	}
+	if m == nil {
+		return server{}, fmt.Errorf("version %s: neither MariaDB nor MySQL", version)
+	}
+	v := server{mysql: mysql}
+	for i, into := range []*int{&v.major, &v.minor, &v.patch} {
+		*into, _ = strconv.Atoi(m[i+1]) // at most four digits, as the form has it
+	}
+	switch {
+	case mysql && !v.atLeast(8, 0, 11):
+		return v, fmt.Errorf("%v: 8.0.11 or later is needed", v)
+	case !mysql && !v.atLeast(10, 5, 0):
+		return v, fmt.Errorf("%v: 10.5 or later is needed", v)
+	}
+	return v, nil
+}
+
+func (v server) product() string {
+	if v.mysql {
+		return "MySQL"
+	}
+	return "MariaDB"
+}
+
+// String returns product and version, as they stand in a snapshot.
+func (v server) String() string {
+	return fmt.Sprintf("%s %d.%d.%d", v.product(), v.major, v.minor, v.patch)
+}
+
+// atLeast reports whether the version is that or a later one.
+func (v server) atLeast(major, minor, patch int) bool {
+	a, b := [3]int{v.major, v.minor, v.patch}, [3]int{major, minor, patch}
+	for i := range a {
+		if a[i] != b[i] {
+			return a[i] > b[i]
+		}
+	}
+	return true
+}
