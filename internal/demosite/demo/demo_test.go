@@ -34,7 +34,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Snapshot name: ", "% Complete", "of the first day", "one file of the first day", "None failed", "The site itself is unharmed"} {
+	for _, want := range []string{"Snapshot name: ", "% Complete", "of the first day", "one file of the first day", "Requests were held for", "(the longest ", "None failed", "The site itself is unharmed"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q was not said", want)
 		}
@@ -56,7 +56,7 @@ func TestDemoNoticesDamage(t *testing.T) {
 		"a failure":               {"create", "exit 3", "exit status 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			script := fmt.Sprintf("#!/bin/sh\nflip() { printf x | dd of=\"$1\" bs=1 seek=5000 conv=notrunc 2>/dev/null; }\n%s \"$@\" || exit\ncase \"$*\" in *%q*) %s ;; esac\n", program, test.when, test.damage)
+			script := fmt.Sprintf("#!/bin/sh\ntrap : TERM # the gate ends by it, and we with the gate\nflip() { printf x | dd of=\"$1\" bs=1 seek=5000 conv=notrunc 2>/dev/null; }\n%s \"$@\" || exit\ncase \"$*\" in *%q*) %s ;; esac\n", program, test.when, test.damage)
 			wrapped := filepath.Join(t.TempDir(), "holdfast")
 			if err := os.WriteFile(wrapped, []byte(script), 0o755); err != nil {
 				t.Fatal(err)
