@@ -73,6 +73,7 @@ func echoing() actions {
 		KeyAdd:       echo[KeyAddOptions]("KeyAdd"),
 		KeyList:      echo[KeyListOptions]("KeyList"),
 		KeyRemove:    echo[KeyRemoveOptions]("KeyRemove"),
+		KeyRotate:    echo[KeyRotateOptions]("KeyRotate"),
 		KeyPassword:  echo[KeyPasswordOptions]("KeyPassword"),
 		Version:      echo[VersionOptions]("Version"),
 	}
@@ -221,7 +222,7 @@ func TestEveryActionHasACommand(t *testing.T) {
 		reached = append(reached, e.Action)
 	}
 	slices.Sort(reached)
-	if got := slices.Compact(reached); len(got) != 29 {
+	if got := slices.Compact(reached); len(got) != 30 {
 		t.Errorf("%d actions were reached: %q", len(got), got)
 	}
 }
