@@ -54,6 +54,33 @@ func (w *Writer) Move(ctx context.Context, e *index.Entry, listing bool) error {
 	return w.packers[c].add(ctx, b, payload)
 }
 
+// Whole stores the blob of a copy once more, whole.
+func (w *Writer) Whole(ctx context.Context, e *index.Entry, listing bool) error {
+	data, err := w.repo.blob(ctx, nil, e.ID)
+	if err != nil {
+		return err
+	}
+	select {
+	case k := <-w.idle:
+		defer func() { w.idle <- k }()
+		j := newJob()
+		defer j.free()
+		j.data = data
+		if listing {
+			j.class = listings
+		}
+		b := pack.Blob{ID: e.ID, Length: uint32(len(data))}
+		payload, err := k.encode(ctx, j, &b)
+		if err != nil {
+			return err
+		}
+		w.stats.blobs.Add(1)
+		return w.packers[j.class].add(ctx, b, payload)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // CurrentSegments opens the segments that count. The others, which these have
 // superseded, are named too.
 func (r *Repository) CurrentSegments(ctx context.Context) (current map[index.SegmentName]*index.Segment, superseded []index.SegmentName, err error) {

@@ -23,6 +23,7 @@ type Condemned struct {
 	By     Name        `cbor:"2,keyasint"` // session of the collection that published it
 	Groups []Group     `cbor:"3,keyasint,omitempty"`
 	Purged []PurgedOne `cbor:"4,keyasint,omitempty"` // sorted by project, environment, first number
+	Erased time.Time   `cbor:"5,keyasint"`           // when a collection has erased last
 }
 
 // Group is what one collection has condemned.

@@ -42,7 +42,7 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 	})
 	defer stop()
 	report, err := gc.Run(ctx, r.Repository, gc.Options{Now: app.now, Grace: o.Grace, Settle: o.Settle, Wait: o.Wait,
-		MaxRepack: o.MaxRepack, AcceptLoss: o.AcceptLoss, DryRun: o.DryRun,
+		MaxRepack: o.MaxRepack, BaseRetention: o.Bases, Erase: o.Erase, AcceptLoss: o.AcceptLoss, DryRun: o.DryRun,
 		Silent: func(ctx context.Context, a repo.Announced) (bool, error) { return app.silent(ctx, r, a) },
 		Progress: func(what string, bytes int64) {
 			step.Store(&what)

@@ -149,6 +149,8 @@ type CollectOptions struct {
 	Settle     time.Duration
 	Wait       time.Duration
 	MaxRepack  int64 // bytes; 0: any
+	Bases      time.Duration
+	Erase      bool
 	AcceptLoss bool
 }
 
@@ -372,7 +374,7 @@ func (o *RestoreOptions) narrow(typed string) error {
 }
 
 func collectOptions(c *cli.Context) (o CollectOptions, err error) {
-	o.DryRun, o.AcceptLoss = c.Bool("dry-run"), c.Bool("accept-loss")
+	o.DryRun, o.Erase, o.AcceptLoss = c.Bool("dry-run"), c.Bool("erase"), c.Bool("accept-loss")
 	if typed := c.String("max-repack"); typed != "" {
 		bytes, err := humanize.ParseBytes(typed)
 		if err != nil || bytes > math.MaxInt64 {
@@ -380,7 +382,7 @@ func collectOptions(c *cli.Context) (o CollectOptions, err error) {
 		}
 		o.MaxRepack = int64(max(bytes, 1))
 	}
-	for name, into := range map[string]*time.Duration{"grace": &o.Grace, "settle": &o.Settle, "wait": &o.Wait} {
+	for name, into := range map[string]*time.Duration{"grace": &o.Grace, "settle": &o.Settle, "wait": &o.Wait, "base-retention": &o.Bases} {
 		if *into, err = durationOf(c.String(name)); err != nil {
 			return o, usageError("--%s %q is no duration; expected one such as 0, 90s, 12h or 7d", name, c.String(name))
 		}

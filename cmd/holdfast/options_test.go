@@ -56,9 +56,9 @@ func TestOptions(t *testing.T) {
 	same(t, "repo check --read-data", CheckOptions{ReadData: true})
 	same(t, "repo rebuild-index", RebuildIndexOptions{})
 	day := 24 * time.Hour
-	same(t, "repo gc", CollectOptions{Grace: day, Wait: time.Minute})
-	same(t, "repo gc --grace 7d --max-repack 2GiB --wait 0 --settle 150s --dry-run --accept-loss",
-		CollectOptions{DryRun: true, Grace: 7 * day, Settle: 150 * time.Second, MaxRepack: 2 << 30, AcceptLoss: true})
+	same(t, "repo gc", CollectOptions{Grace: day, Wait: time.Minute, Bases: 14 * day})
+	same(t, "repo gc --grace 7d --max-repack 2GiB --wait 0 --settle 150s --base-retention 0 --erase --dry-run --accept-loss",
+		CollectOptions{DryRun: true, Grace: 7 * day, Settle: 150 * time.Second, MaxRepack: 2 << 30, Erase: true, AcceptLoss: true})
 	same(t, "repo key add --token --label web1", KeyAddOptions{Token: true, Label: "web1"})
 	same(t, "repo key add --new-password-file f", KeyAddOptions{NewPasswordFile: "f"})
 	same(t, "repo key list", KeyListOptions{})

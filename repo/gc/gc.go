@@ -42,6 +42,12 @@ type Options struct {
 	// MaxRepack bounds what of packs to be repacked is copied, in bytes; 0: nothing
 	// bounds it.
 	MaxRepack int64
+	// BaseRetention is how often what only lives as the base of something kept is
+	// erased; 0: never.
+	BaseRetention time.Duration
+	// Erase does that now, and puts every pack together anew of which anything is not
+	// needed: nothing of what was purged is left.
+	Erase bool
 	// AcceptLoss collects what only snapshots need that have vanished.
 	AcceptLoss bool
 	// DryRun changes nothing.
@@ -95,7 +101,7 @@ const (
 	// maxOvertaken is how often a collection starts over.
 	maxOvertaken = 5
 	// maxRounds bounds how often a collection without a grace period goes round.
-	maxRounds = 4
+	maxRounds = 5
 )
 
 // Run collects.
@@ -127,6 +133,8 @@ type collection struct {
 	report   *Report
 	list     *repo.Condemned // the newest, on which all rests
 	finished map[uint64]bool // groups that can be dropped
+	erased   bool
+	tainted  map[[32]byte]bool // packs that held what was erased
 }
 
 func (c *collection) run(ctx context.Context) error {
@@ -189,6 +197,12 @@ func (c *collection) cycle(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if !c.DryRun {
+		if again, err := c.erase(ctx, s, t); again || err != nil {
+			c.tainted = t.tainted
+			return again, err
+		}
+	}
 	chosen, err := c.choose(ctx, s, t)
 	if err != nil {
 		return false, err
@@ -215,7 +229,7 @@ func (c *collection) resume(ctx context.Context) error {
 // group (G8 to G10).
 func (c *collection) decide(ctx context.Context, s *survey, t *tracing, chosen *selection) error {
 	due := c.due(s.settled)
-	if len(due) == 0 && chosen.empty() {
+	if len(due) == 0 && chosen.empty() && !(c.erased && c.erasing()) {
 		return nil
 	}
 	if err := c.evacuate(ctx, s, t, packsOf(c.list, due), t.kept); err != nil {
@@ -271,7 +285,10 @@ func (c *collection) foresee(s *survey, chosen *selection) {
 
 // next is the list that comes after the newest, without the groups that are done.
 func (c *collection) next() *repo.Condemned {
-	next := &repo.Condemned{Number: c.list.Number + 1, At: c.Now().UTC(), By: c.session.Name, Purged: c.list.Purged}
+	next := &repo.Condemned{Number: c.list.Number + 1, At: c.Now().UTC(), By: c.session.Name, Purged: c.list.Purged, Erased: c.list.Erased}
+	if c.erased || next.Erased.IsZero() {
+		next.Erased = next.At
+	}
 	for _, g := range c.list.Groups {
 		if !c.finished[g.Number] {
 			next.Groups = append(next.Groups, g)

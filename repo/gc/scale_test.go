@@ -67,7 +67,7 @@ func TestMemory(t *testing.T) {
 	}
 	var packs []candidate
 	for i, p := range catalog.Packs {
-		packs = append(packs, candidate{p.Name, uint64(p.Size), c.sealed[i], c.needed[i]})
+		packs = append(packs, candidate{name: p.Name, size: uint64(p.Size), sealed: c.sealed[i], needed: c.needed[i]})
 	}
 	chosen := worthCondemning(packs, 0, repo.MaxCondemned)
 	took := time.Since(began)

@@ -30,6 +30,7 @@ type candidate struct {
 	size   uint64 // bytes
 	sealed uint64 // of its copies
 	needed uint64 // of these
+	erase  bool   // nothing of it that is not needed may stay
 }
 
 func (c *candidate) waste() float64 {
@@ -97,7 +98,7 @@ func worthCondemning(packs []candidate, maxRepack int64, room int) []candidate {
 	}
 	for _, p := range packs {
 		switch {
-		case p.needed == 0 || (p.sealed-p.needed)*wasteful >= p.sealed:
+		case p.needed == 0 || p.erase && p.needed < p.sealed || (p.sealed-p.needed)*wasteful >= p.sealed:
 			take(p)
 		case p.size < small:
 			little = append(little, p)
@@ -124,7 +125,7 @@ func (c *collection) choose(ctx context.Context, s *survey, t *tracing) (selecti
 	for i, p := range s.catalog.Packs {
 		indexed[p.Name] = true
 		if size, stored := s.stored[p.Name]; stored && !condemned[p.Name] && !s.open[p.Session] {
-			packs = append(packs, candidate{p.Name, uint64(size), t.sealed[i], t.needed[i]})
+			packs = append(packs, candidate{p.Name, uint64(size), t.sealed[i], t.needed[i], c.Erase || c.tainted[p.Name]})
 		}
 	}
 	for name, size := range s.stored {

@@ -8,7 +8,7 @@ import (
 func TestWhatIsWorthCondemning(t *testing.T) {
 	const mib = 1 << 20
 	p := func(name byte, size, sealed, needed uint64) candidate {
-		return candidate{[32]byte{name}, size * mib, sealed * mib, needed * mib}
+		return candidate{name: [32]byte{name}, size: size * mib, sealed: sealed * mib, needed: needed * mib}
 	}
 	var little []candidate
 	for i := range byte(20) {

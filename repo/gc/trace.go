@@ -16,6 +16,8 @@ type tracing struct {
 	// lasting are the copies that the snapshots without a purge record need; kept has
 	// what the others need besides.
 	lasting trace.Bits
+	wanted  trace.Bits // by place of a blob's first copy: they need it for itself, not as a base
+	tainted map[[32]byte]bool
 	walking trace.Bits // by place of a blob's first copy: is read to walk snapshots
 	sealed  []uint64   // bytes of all copies in each pack
 	needed  []uint64   // of those, of the lasting ones
@@ -66,7 +68,7 @@ func (c *collection) trace(ctx context.Context, s *survey) (*tracing, error) {
 			return nil, err
 		}
 	}
-	t.lasting = t.kept.Clone()
+	t.lasting, t.wanted = t.kept.Clone(), w.Reached().Clone()
 	for _, lenient := range []bool{false, true} {
 		if err := take(s.going, lenient); err != nil {
 			return nil, err
