@@ -62,16 +62,22 @@ func repoCheckCommand(app *env, do actions) *cli.Command {
 		Name:  "check",
 		Usage: "look for damage",
 		Description: describe(`Checks that all that the snapshots need is there, and names every problem with the
-object and the snapshots that it hurts; the exit code is 1 then. It changes nothing.`,
+object, the snapshots that it hurts and what to do next; the exit code is 1 then. It
+changes nothing. Reading everything can be interrupted, and goes on there the next
+time; a part in percent follows upon the part of the run before.`,
 			`holdfast repo check
-holdfast repo check --read-data`,
+holdfast repo check --read-data --read-rate 50MB
+holdfast repo check --read-data-subset 5%
+holdfast repo check --verify-restore latest`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword, exitInterrupted),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "read-data", Usage: "and read and verify every byte"},
+			text("read-data-subset", "and read and verify a part: the next 5%, or the third of twenty, 3/20", "PART"),
+			text("read-rate", "read at most so many bytes per second", "SIZE"),
+			text("verify-restore", "restore this snapshot into a scratch directory, compare all of it, and remove that", "ID"),
+			text("scratch", "where that directory is made; else where temporary files are", "DIR"),
 		},
-		Action: perform(app, do.Check, func(c *cli.Context) (CheckOptions, error) {
-			return CheckOptions{ReadData: c.Bool("read-data")}, nil
-		}),
+		Action: perform(app, do.Check, checkOptions),
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"holdfast/repo"
-	"holdfast/repo/check"
 )
 
 // stats is the action of "repo stats".
@@ -50,64 +49,6 @@ Index        %d segments; %d packs of unfinished work
 			count(t.Blobs), size(t.Bytes), count(t.Deltas), t.Segments, t.Unindexed)
 		return err
 	})
-}
-
-// problemDoc is a problem with its text.
-type problemDoc struct {
-	*check.Problem
-	Error string `json:"error"`
-}
-
-// checkRepository is the action of "repo check".
-func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
-	r, err := app.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	var read atomic.Int64
-	stop := app.watch(func() progress { return progress{Step: "checking", Bytes: uint64(read.Load())} })
-	defer stop()
-	report, err := check.Run(ctx, r.Repository, check.Options{ReadData: o.ReadData, Progress: func(n int64) { read.Add(n) }})
-	stop()
-	if err != nil {
-		return err
-	}
-	for _, n := range report.Notes {
-		app.console.say("%s", n)
-	}
-	doc := struct {
-		*check.Report
-		Problems []problemDoc `json:"problems"`
-	}{report, []problemDoc{}}
-	for _, p := range report.Problems {
-		doc.Problems = append(doc.Problems, problemDoc{p, p.Error()})
-	}
-	if err := app.result(doc, func(w io.Writer) error { return checkText(w, report, o) }); err != nil {
-		return err
-	}
-	if n := len(report.Problems); n > 0 {
-		return &withHint{fmt.Errorf("%d problem(s) found in %s", n, r.config.Repository),
-			"\"holdfast repo repair --dry-run\" says what can be mended and what is lost"}
-	}
-	return nil
-}
-
-func checkText(w io.Writer, report *check.Report, o CheckOptions) error {
-	for _, p := range report.Problems {
-		if _, err := fmt.Fprintln(w, printable(p.Error())); err != nil {
-			return err
-		}
-	}
-	if len(report.Problems) > 0 {
-		return nil
-	}
-	how := "their structure; --read-data reads every byte"
-	if o.ReadData {
-		how = "every byte of " + size(report.BytesRead)
-	}
-	_, err := fmt.Fprintf(w, "No problems in %d snapshots and %s packs: checked %s\n", report.Snapshots, count(uint64(report.Packs)), how)
-	return err
 }
 
 // rebuildIndex is the action of "repo rebuild-index".

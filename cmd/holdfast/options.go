@@ -12,6 +12,8 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 
+	"holdfast/repo/check"
+
 	"holdfast/internal/environment"
 	"holdfast/quiesce"
 )
@@ -130,7 +132,11 @@ type StatsOptions struct{}
 
 // CheckOptions are those of "repo check".
 type CheckOptions struct {
-	ReadData bool // every blob, not only what leads to it
+	ReadData      bool       // every blob, not only what leads to it
+	Part          check.Part // or some
+	Rate          int64      // bytes per second at most; 0: as fast as it goes
+	VerifyRestore string     // a snapshot to restore and compare, as in ShowOptions; "" for none
+	Scratch       string     // a directory for that, as it was typed; "" for the system's
 }
 
 // RebuildIndexOptions are those of "repo rebuild-index".
@@ -405,6 +411,33 @@ func durationOf(typed string) (time.Duration, error) {
 		d *= 24
 	}
 	return d, err
+}
+
+func checkOptions(c *cli.Context) (o CheckOptions, err error) {
+	o.ReadData, o.Scratch = c.Bool("read-data"), c.String("scratch")
+	if typed := c.String("read-data-subset"); typed != "" {
+		if o.ReadData {
+			return o, usageError("--read-data reads everything and --read-data-subset a part; expected one of them")
+		}
+		if o.Part, err = check.ParsePart(typed); err != nil {
+			return o, usageError("--read-data-subset: %v", err)
+		}
+	}
+	if typed := c.String("read-rate"); typed != "" {
+		bytes, err := humanize.ParseBytes(strings.TrimSuffix(typed, "/s"))
+		if err != nil || bytes == 0 || bytes > math.MaxInt64 {
+			return o, usageError("--read-rate %q is no rate; expected bytes per second such as 20MB or 500KiB", typed)
+		}
+		o.Rate = int64(bytes)
+	}
+	if typed := c.String("verify-restore"); typed != "" {
+		if o.VerifyRestore = strings.ToLower(typed); o.VerifyRestore != "latest" && !snapshotName.MatchString(o.VerifyRestore) {
+			return o, usageError("--verify-restore %q is no snapshot; expected latest, or 6 to 20 of the hex digits of its name", typed)
+		}
+	} else if o.Scratch != "" {
+		return o, usageError("--scratch is the place for --verify-restore, which is not given")
+	}
+	return o, nil
 }
 
 func parityOnOptions(c *cli.Context) (ParityOnOptions, error) {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/index"
 	"holdfast/repo"
@@ -30,6 +31,20 @@ type Problem struct {
 	// some of what is lost in them.
 	Snapshots []repo.Name `json:"snapshots,omitempty"`
 	Paths     []string    `json:"paths,omitempty"`
+}
+
+// Next is what to do about it, for a line of its own.
+func (p *Problem) Next() string {
+	folder, _, _ := strings.Cut(p.Object, "/")
+	switch folder {
+	case "packs", "blob", "list":
+		return "\"holdfast repo repair --dry-run\" says what can be saved, and what is lost"
+	case "snapshots":
+		return "put it back from a copy of the repository; parity mends it too: \"holdfast repo repair\""
+	case "index", "parity":
+		return "\"holdfast repo repair\" makes it anew, and nothing is lost"
+	}
+	return "\"holdfast repo repair --dry-run\" says what can be mended"
 }
 
 // maxPaths bounds Problem.Paths.
@@ -56,13 +71,21 @@ type Report struct {
 	Notes     []string   `json:"notes,omitempty"`
 	Snapshots int        `json:"snapshots"`
 	Packs     int        `json:"packs"`
-	BytesRead uint64     `json:"bytes_read"` // of packs, with ReadData
+	BytesRead uint64     `json:"bytes_read"`        // of packs
+	PacksRead int        `json:"packs_read"`        // by this run
+	Earlier   int        `json:"earlier,omitempty"` // packs that were read by the interrupted run with which this one goes on
 }
 
 // Options of Run.
 type Options struct {
-	ReadData bool              // read every byte, not only the structure
-	Progress func(bytes int64) // called with what was read; may be nil
+	ReadData bool  // read every byte, not only the structure
+	Part     Part  // or some of them
+	Rate     int64 // bytes per second at most; 0: as fast as it goes
+	// Position is a file that keeps how far reading has come, for the next run; ""
+	// keeps nothing.
+	Position string
+	Now      func() time.Time        // needed for Rate
+	Progress func(read, total int64) // called with what was read, and will be; may be nil
 }
 
 // maxMoved is how often a check begins anew because packs were moved under it.
@@ -172,7 +195,7 @@ func (c *checker) segments(ctx context.Context) error {
 		return err
 	}
 	for object, err := range c.repo.BadSegments() {
-		c.problem(object, fmt.Errorf("%w; \"holdfast repo rebuild-index\" makes the index anew", err))
+		c.problem(object, err)
 	}
 	return ctx.Err()
 }
@@ -208,30 +231,42 @@ func (c *checker) packs(ctx context.Context) error {
 	if unindexed > 0 {
 		c.note("%d pack(s) of unfinished work, which no index segment names", unindexed)
 	}
-	if !c.options.ReadData {
-		return nil
-	}
 	return c.readPacks(ctx, stored)
 }
 
 func (c *checker) readPacks(ctx context.Context, stored map[[32]byte]int64) error {
-	names := make([][32]byte, 0, len(stored))
-	for name := range stored {
-		names = append(names, name)
+	r := newReading(c.options)
+	if r.part.None() {
+		return nil
 	}
-	slices.SortFunc(names, func(a, b [32]byte) int { return slices.Compare(a[:], b[:]) })
-	for _, name := range names {
-		if c.badPacks[name] != nil {
-			continue
-		}
-		if err := c.readPack(ctx, name); err != nil {
+	chosen, earlier := r.choose(stored)
+	c.report.Earlier = earlier
+	total := int64(0)
+	for _, name := range chosen {
+		total += stored[name]
+	}
+	defer r.keep()
+	for i, name := range chosen {
+		if err := r.wait(ctx, stored[name]); err != nil {
 			return err
 		}
+		problems := len(c.report.Problems)
+		if c.badPacks[name] == nil {
+			if err := c.readPack(ctx, name); err != nil {
+				return err
+			}
+		}
 		c.report.BytesRead += uint64(stored[name])
+		c.report.PacksRead++
 		if c.options.Progress != nil {
-			c.options.Progress(stored[name])
+			c.options.Progress(int64(c.report.BytesRead), total)
+		}
+		r.done(name, len(c.report.Problems) > problems)
+		if i%64 == 63 {
+			r.keep()
 		}
 	}
+	r.finish()
 	return nil
 }
 
@@ -297,14 +332,14 @@ func (c *checker) parity(ctx context.Context) error {
 		}
 		switch {
 		case g.Group == nil:
-			c.problem(g.Object, fmt.Errorf("%w; \"holdfast repo repair\" makes it anew", g.Err))
+			c.problem(g.Object, g.Err)
 		case c.options.ReadData:
 			bad, err := c.repo.BadParity(ctx, g)
 			if err != nil {
 				return err
 			}
 			if bad > 0 {
-				c.problem(g.Object, fmt.Errorf("%d of its blocks are damaged; \"holdfast repo repair\" makes it anew", bad))
+				c.problem(g.Object, fmt.Errorf("%d of its blocks are damaged", bad))
 			}
 		}
 	}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync/atomic"
+
+	"holdfast/repo/check"
+)
+
+// problemDoc is a problem with its text.
+type problemDoc struct {
+	*check.Problem
+	Error string `json:"error"`
+	Next  string `json:"next"`
+}
+
+// checkRepository is the action of "repo check".
+func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
+	r, err := app.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if o.VerifyRestore != "" {
+		return app.verifyRestore(ctx, r, o)
+	}
+	var read, total atomic.Int64
+	stop := app.watch(func() progress {
+		return progress{Step: "checking", Bytes: uint64(read.Load()), TotalBytes: uint64(total.Load())}
+	})
+	defer stop()
+	options := check.Options{ReadData: o.ReadData, Part: o.Part, Rate: o.Rate, Now: app.now,
+		Progress: func(n, of int64) { read.Store(n); total.Store(of) }}
+	if cache := app.cacheDir(); cache != "" {
+		options.Position = filepath.Join(cache, r.ID(), "check.json")
+	}
+	report, err := check.Run(ctx, r.Repository, options)
+	stop()
+	if err != nil {
+		return err
+	}
+	for _, n := range report.Notes {
+		app.console.say("%s", n)
+	}
+	doc := struct {
+		*check.Report
+		Problems []problemDoc `json:"problems"`
+	}{report, []problemDoc{}}
+	for _, p := range report.Problems {
+		doc.Problems = append(doc.Problems, problemDoc{p, p.Error(), p.Next()})
+	}
+	if err := app.result(doc, func(w io.Writer) error { return checkText(w, report, o) }); err != nil {
+		return err
+	}
+	if n := len(report.Problems); n > 0 {
+		return &withHint{fmt.Errorf("%d problem(s) found in %s", n, r.config.Repository),
+			"\"holdfast repo repair --dry-run\" says what can be mended and what is lost"}
+	}
+	return nil
+}
+
+func checkText(w io.Writer, report *check.Report, o CheckOptions) error {
+	for _, p := range report.Problems {
+		if _, err := fmt.Fprintf(w, "%s\n  next: %s\n", printable(p.Error()), p.Next()); err != nil {
+			return err
+		}
+	}
+	if len(report.Problems) > 0 {
+		return nil
+	}
+	how := "their structure; --read-data reads every byte"
+	switch {
+	case o.ReadData && report.Earlier > 0:
+		how = fmt.Sprintf("every byte of %s; %s more packs had been read by the run that was interrupted", size(report.BytesRead), count(uint64(report.Earlier)))
+	case o.ReadData:
+		how = "every byte of " + size(report.BytesRead)
+	case !o.Part.None():
+		how = fmt.Sprintf("their structure, and every byte of %s of them, %s", count(uint64(report.PacksRead)), size(report.BytesRead))
+	}
+	_, err := fmt.Fprintf(w, "No problems in %d snapshots and %s packs: checked %s\n", report.Snapshots, count(uint64(report.Packs)), how)
+	return err
+}
