@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"holdfast/engines"
 	"holdfast/engines/enginetest"
 	"holdfast/internal/testserver"
+	"holdfast/internal/tree"
 )
 
 const otherToken = "fedcba98765432100000"
@@ -105,6 +107,24 @@ func drain(t *testing.T, source engines.Source, sink engines.Sink) engines.Resul
 		t.Fatal(err)
 	}
 	return result
+}
+
+// What a server holds that has more than fits into memory to be sorted.
+func TestADumpOfManyRunsIsRestored(t *testing.T) {
+	loaded, restored := testserver.Redis(t, "--enable-debug-command", "yes"), testserver.Redis(t, "--enable-debug-command", "yes")
+	loaded.Load(golden(t))
+	want := allOf(t, dial(t, loaded, "", 0), 0, 5)
+	for _, size := range []int64{1, 500} {
+		memory := enginetest.NewMemory()
+		e, err := memory.Put(t.Context(), tree.Entry{Name: "cache.rdb", Type: tree.File}, tree.Stream{}, bytes.NewReader(sorted(t, golden(t), size)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		restore(t, serviceAt(restored.URL("", "")), memory, []tree.Entry{e})
+		if got := allOf(t, dial(t, restored, "", 0), 0, 5); got != want {
+			t.Errorf("in runs of %d bytes it is restored as other data", size)
+		}
+	}
 }
 
 func TestStagingNeverEvictsWhatIsCurrent(t *testing.T) {

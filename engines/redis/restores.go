@@ -125,36 +125,6 @@ func (t *target) mine(ctx context.Context) ([]restored, error) {
 	return slices.DeleteFunc(all, func(r restored) bool { return r.token != t.token || r.scope != t.scope() }), err
 }
 
-// occupy takes a free number, none of taken, by writing mark there, and returns it.
-func (t *target) occupy(ctx context.Context, mark restored, taken []int) (int, error) {
-	for {
-		at, err := t.free(ctx, taken)
-		if err != nil {
-			return 0, err
-		}
-		if err := t.in(ctx, at, []any{"WATCH", markKey}); err != nil {
-			return 0, err
-		}
-		size, err := t.control.do(ctx, "DBSIZE")
-		if err != nil {
-			return 0, err
-		}
-		if size == int64(0) {
-			err = t.atomically(ctx, mark.put())
-		} else {
-			_, err = t.control.do(ctx, "UNWATCH")
-		}
-		switch {
-		case errors.Is(err, errChanged):
-		case err != nil:
-			return 0, err
-		case size == int64(0):
-			return at, nil
-		}
-		taken = append(taken, at) // somebody else was faster
-	}
-}
-
 // retired is what a restore has put aside.
 type retired struct {
 	as        map[int]int // by the number where it is now: the one where it was

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -195,65 +194,6 @@ func (s *staging) claim(ctx context.Context, n int) error {
 	return err
 }
 
-// free finds the highest number of a database that is empty and nobody uses.
-func (t *target) free(ctx context.Context, taken []int) (int, error) {
-	if t.database != allDatabases {
-		taken = append(taken, t.database)
-	}
-	i, err := t.control.info(ctx, "keyspace")
-	if err != nil {
-		return 0, err
-	}
-	for n := range i.keyspaces() {
-		taken = append(taken, n)
-	}
-	id, err := t.control.do(ctx, "CLIENT", "ID")
-	if err != nil {
-		return 0, err
-	}
-	clients, err := t.control.clients(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, c := range clients {
-		if c.id != id {
-			taken = append(taken, c.database)
-		}
-	}
-	count, err := t.control.databases(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for n := count - 1; n >= 0; n-- {
-		if !slices.Contains(taken, n) {
-			return n, nil
-		}
-	}
-	return 0, fmt.Errorf("the Redis server at %s has no free database to build the new data in: all %d hold data, or somebody uses them: raise databases in its configuration", t.address, count)
-}
-
-// maxDatabases bounds the numbers that are looked for.
-const maxDatabases = 1 << 14
-
-// databases counts the databases that the server has.
-func (c *conn) databases(ctx context.Context) (int, error) {
-	const step = 64
-	for n := 0; n < maxDatabases; n += step {
-		var commands [][]any
-		for i := range step {
-			commands = append(commands, []any{"SELECT", n + i})
-		}
-		answers, err := c.pipeline(ctx, commands...)
-		if err != nil {
-			return 0, err
-		}
-		if i := slices.IndexFunc(answers, func(a any) bool { return a != "OK" }); i >= 0 {
-			return n + i, nil
-		}
-	}
-	return maxDatabases, nil
-}
-
 // key adds one key to the batch.
 func (s *staging) key(ctx context.Context, r record) error {
 	name, err := text(r.key)
@@ -390,5 +330,3 @@ func (t *target) knowsFunctions(ctx context.Context) (bool, error) {
 	}
 	return err == nil, err
 }
-
-var errNotStaged = errors.New("it is not staged")

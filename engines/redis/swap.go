@@ -2,8 +2,11 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
+
+var errNotStaged = errors.New("it is not staged")
 
 // Swap implements engines.Target.
 func (t *target) Swap(ctx context.Context) error {
