@@ -6,7 +6,7 @@ GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION     ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all build demo test soak bench bench-peers bench-render bench-stages bench-compare lint fuzz clean test-tools
+.PHONY: all build demo test soak bench bench-hold bench-peers bench-render bench-stages bench-compare lint fuzz clean test-tools
 
 all: build
 
@@ -51,6 +51,14 @@ bench: build
 
 bench-peers:
 	bench/install-peers
+
+# What visitors notice of a snapshot: the figures of docs/quiesce.md. Takes half an
+# hour, 12 GB of TMPDIR and a machine that does nothing else.
+HOLD := $(GO) test ./bench/hold -count 1 -v -timeout 3h
+bench-hold: test-tools
+	$(HOLD) -run TestNothingIsLost -snapshots 100 -restores 20 -rate 500 -out $(CURDIR)/docs/benchmarks/hold-sums.json
+	$(HOLD) -run TestTheHold -snapshots 20 -rate 500 -files 20000 -megabytes 500 -out $(CURDIR)/docs/benchmarks/hold-small.json
+	$(HOLD) -run TestTheHold -snapshots 20 -rate 500 -files 200000 -megabytes 5000 -out $(CURDIR)/docs/benchmarks/hold-large.json
 
 # The tables and pictures of docs/benchmarks.md, from the results beside it.
 bench-render:

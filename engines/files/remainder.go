@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,7 +27,11 @@ func (s *source) remainder(ctx context.Context, sink engines.Sink) (*engines.Res
 			s.blind = err
 		}
 	}
-	return s.again(ctx, sink, wholeTree)
+	result, err := s.again(ctx, sink, wholeTree)
+	if err == nil && s.blind != nil {
+		result.Notes = append(result.Notes, fmt.Sprintf("%s: every file was looked at under the hold: %v", s.name, s.blind))
+	}
+	return result, err
 }
 
 // again looks at what was touched. What was not is as the first walk found it.

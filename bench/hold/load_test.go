@@ -1,0 +1,130 @@
+package hold
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// load is an open-loop generator: requests start on time, whether earlier ones
+// were answered or not. So a hold makes waits, and never fewer requests.
+type load struct {
+	address string
+	rate    int // a second; every other one writes
+
+	client *http.Client
+	stop   context.CancelFunc
+	ended  sync.WaitGroup
+	pause  sync.RWMutex // held for reading by each request
+
+	mu    sync.Mutex
+	next  int          // id of the next entry
+	sent  map[int]bool // entries that were answered
+	waits []time.Duration
+	fails []string
+}
+
+func newLoad(address string, rate int) *load {
+	return &load{address: address, rate: rate, sent: map[int]bool{}, client: &http.Client{
+		Timeout:   time.Minute,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true},
+	}}
+}
+
+func (l *load) start(ctx context.Context) {
+	ctx, l.stop = context.WithCancel(ctx)
+	l.ended.Go(func() {
+		begin := time.Now()
+		for n := 0; ; n++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Until(begin.Add(time.Duration(n) * time.Second / time.Duration(l.rate)))):
+			}
+			l.ended.Go(func() {
+				l.pause.RLock() // what waits here waits for the test, not for the site
+				defer l.pause.RUnlock()
+				l.visit(n%2 == 0)
+			})
+		}
+	})
+}
+
+// finish ends the load and waits for all answers.
+func (l *load) finish() {
+	l.stop()
+	l.ended.Wait()
+	l.client.CloseIdleConnections()
+}
+
+// quiet runs f while no request is on its way.
+func (l *load) quiet(f func()) {
+	l.pause.Lock()
+	defer l.pause.Unlock()
+	f()
+}
+
+func (l *load) visit(writes bool) {
+	started := time.Now()
+	id, err := 0, error(nil)
+	if writes {
+		id = l.nextID()
+		err = l.send(http.MethodPost, fmt.Sprintf("%s/entries?id=%d", l.address, id))
+	} else {
+		err = l.send(http.MethodGet, l.address+"/")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.fails = append(l.fails, err.Error())
+	} else if writes {
+		l.sent[id] = true
+	}
+	l.waits = append(l.waits, time.Since(started))
+}
+
+func (l *load) nextID() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next++
+	return l.next
+}
+
+func (l *load) send(method, url string) error {
+	request, err := http.NewRequest(method, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := l.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s: %s: %s", method, url, response.Status, body)
+	}
+	return err
+}
+
+// seen returns what visitors saw until now, and forgets it.
+func (l *load) seen() (waits []time.Duration, fails []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	waits, fails = l.waits, l.fails
+	l.waits, l.fails = nil, nil
+	slices.Sort(waits)
+	return waits, fails
+}
+
+// quantile of sorted values; 0 where there are none.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
