@@ -27,6 +27,7 @@ type Crash struct {
 	coin  *rand.Rand
 	left  int // changes that still succeed
 	dark  bool
+	torn  string
 }
 
 // NewCrash returns a storage that holds what base holds, which it leaves alone,
@@ -42,6 +43,13 @@ func (c *Crash) Crashed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.dark
+}
+
+// Torn returns the object of which only the beginning was found, or "".
+func (c *Crash) Torn() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.torn
 }
 
 // Survivor returns what is there after a restart.
@@ -86,7 +94,11 @@ func (c *Crash) fate(call *Call) fate {
 	if c.Tears && call.Op == Put && len(call.Data) > 0 {
 		sides = 3
 	}
-	return lost + fate(c.coin.IntN(sides))
+	f := lost + fate(c.coin.IntN(sides))
+	if f == torn {
+		c.torn = call.Name
+	}
+	return f
 }
 
 var _ = []storage.Storage{(*Memory)(nil), (*Recorder)(nil), (*Faulty)(nil), (*Crash)(nil)}
