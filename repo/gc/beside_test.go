@@ -44,7 +44,7 @@ func stride(usual int) int {
 // the usual run, before every few, which are others each time.
 func everywhere(t *testing.T, f func(n int) (reached bool)) {
 	t.Helper()
-	step := stride(13)
+	step := stride(17)
 	n := 1 + rand.IntN(step)
 	t.Logf("from call %d on", n)
 	for ; f(n); n += step {

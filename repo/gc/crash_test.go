@@ -97,16 +97,17 @@ func TestEveryFailingCallOfACollection(t *testing.T) {
 		"full":        {Ops: storagetest.Put, Effect: storagetest.Full()},
 		"answer lost": {Ops: storagetest.Changes, Effect: storagetest.FailAfter(broken)},
 	} {
-		step := stride(5)
+		step := stride(7)
 		for n := 1 + rand.IntN(step); ; n += step {
 			state := w.store.Clone()
 			faulty := storagetest.NewFaulty(state)
 			r := repotest.Open(t, faulty)
 			struck := fault
 			struck.Nth = n
-			another := false // copy of what was read can serve
+			another := false // copy of what was read can serve, or the probe was answered
 			struck.Effect = func(ctx context.Context, c *storagetest.Call, do func() error) error {
-				another = c.Op == storagetest.ReadAt && storagetest.Under("packs")(c.Name)
+				another = c.Op == storagetest.ReadAt && storagetest.Under("packs")(c.Name) ||
+					c.Op == storagetest.Put && storagetest.Under("sessions")(c.Name)
 				return fault.Effect(ctx, c, do)
 			}
 			rule := faulty.Inject(struck)

@@ -58,7 +58,12 @@ func (w *world) delete(t testing.TB, s storage.Storage, days ...int) {
 
 func collect(t testing.TB, s storage.Storage, o gc.Options) *gc.Report {
 	t.Helper()
-	report, err := gc.Run(t.Context(), repotest.Open(t, s), o)
+	return collectWith(t, repotest.Open(t, s), o)
+}
+
+func collectWith(t testing.TB, r *repo.Repository, o gc.Options) *gc.Report {
+	t.Helper()
+	report, err := gc.Run(t.Context(), r, o)
 	if err != nil {
 		t.Fatal(err)
 	}
