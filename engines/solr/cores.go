@@ -3,6 +3,8 @@ package solr
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -54,4 +56,20 @@ func (p place) coreStatus(ctx context.Context, core string) (coreStatus, error) 
 		case <-time.After(loadPause):
 		}
 	}
+}
+
+// coresOf lists the cores whose names begin with prefix.
+func (p place) coresOf(ctx context.Context, prefix string) ([]string, error) {
+	var s status
+	if err := p.ask(ctx, "list its cores", "/admin/cores", query("action", "STATUS", "indexInfo", "false"), &s); err != nil {
+		return nil, err
+	}
+	var names []string
+	for name := range s.Status {
+		if strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }

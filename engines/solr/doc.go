@@ -45,7 +45,7 @@
 //     named after the token holds the new data, whatever the core is called.
 //  4. Whatever changes cores is one request, which is waited for even when the
 //     caller's context ends: nothing is still under way when a call has returned.
-//  5. No password is ever part of an error, nor the address from which Solr fetches.
+//  5. No password is ever part of an error, nor the path at which a restore is fetched.
 //
 // Goroutines: the one that keeps a commit reserved ends with Close or the next
 // Mark; the one that serves a restore ends with Stage.

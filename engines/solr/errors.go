@@ -2,6 +2,7 @@ package solr
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -47,6 +48,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	}
 	at := p.at()
 	var network *net.OpError
+	var certificate *tls.CertificateVerificationError
 	switch c := code(err); {
 	case c == http.StatusUnauthorized && p.user == "":
 		return fmt.Errorf("%s asks for a user and password: write solr://user@%s and password_file: %w", at, p.address, err)
@@ -56,6 +58,8 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 		return fmt.Errorf("%s does not let user %s %s; %s: %w", at, p.user, doing, permissions, err)
 	case c != 0:
 		return fmt.Errorf("%s, core %s: could not %s: %w", at, p.core, doing, err)
+	case errors.As(err, &certificate):
+		return fmt.Errorf("%s has a certificate that is not trusted here (tls=skip-verify accepts any): %w", at, err)
 	case errors.As(err, &network) && network.Op == "dial":
 		return fmt.Errorf("%s cannot be reached: is it running, and is the address right? %w", at, err)
 	}

@@ -170,7 +170,7 @@ func documents(kind enginetest.Kind) []document {
 	}
 	switch kind {
 	case enginetest.Large:
-		all = append(all, document{"id": "large", "body_t": text(5 << 20)}, document{"id": "repeated", "body_t": strings.Repeat("Größe\n", 500000)})
+		all = append(all, document{"id": "large", "body_t": text(5 << 19)}, document{"id": "repeated", "body_t": strings.Repeat("Größe\n", 200000)})
 	case enginetest.Odd:
 		for _, id := range []string{" ", "a/b", "..", "*:*", `"quoted" \`, "ключ", "🦊", "line\nbreak", "nul\x00"} {
 			all = append(all, document{"id": id, "title_s": id, "body_t": id, "size_l": -1 << 63, "empty_s": ""})
@@ -182,7 +182,7 @@ func documents(kind enginetest.Kind) []document {
 // oddConfig adds files to the core's config set that nothing reads.
 func (p *testPlace) oddConfig() error {
 	for name, text := range map[string]string{"lang/stop words_de.txt": "und\n", "lang/a+b&c=d%20.txt": "x", "lang-more.txt": "", "ключ.txt": "🦊",
-		"lang/deep/er/large.txt": strings.Repeat("word\n", 500000), "exact.txt": strings.Repeat("x", 1<<20)} {
+		"lang/deep/er/large.txt": strings.Repeat("word\n", 250000), "exact.txt": strings.Repeat("x", 1<<20)} {
 		path := filepath.Join(p.server.Home, p.name, "conf", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err

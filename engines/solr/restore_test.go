@@ -119,8 +119,25 @@ func killed(t *testing.T, server *testserver.SolrServer) {
 	sent.capture()
 }
 
+// leftOver: what another restore has staged is told of.
+func leftOver(t *testing.T, server *testserver.SolrServer) {
+	w := newWorkbench(t, server, enginetest.Known)
+	w.capture()
+	other := w.target(nil)
+	_, err := other.Stage(t.Context(), w.entries, w.memory)
+	w.must(err)
+	for _, want := range []int{1, 0} {
+		plan, err := w.target(nil).Plan(t.Context(), w.entries)
+		w.must(err)
+		if len(plan.Warnings) != want {
+			t.Errorf("warnings: %q", plan.Warnings)
+		}
+		w.must(other.Discard(t.Context()))
+	}
+}
+
 func atOnce(t *testing.T, server *testserver.SolrServer) {
-	from := newWorkbench(t, server, enginetest.Large)
+	from := newWorkbench(t, server, enginetest.Known)
 	from.capture()
 	want := from.dump()
 	var group errgroup.Group

@@ -28,6 +28,8 @@ func TestSolr(t *testing.T) {
 		"a core that cannot be loaded is not replaced":             broken,
 		"two cores are restored at the same time":                  atOnce,
 		"a port that somebody else has is said":                    takenPort,
+		"what another restore has left is told of":                 leftOver,
+		"https, with a certificate or without":                     overHTTPS,
 		"a newer server's data are warned of":                      newerServer,
 		"a server that is killed loses a snapshot, not a restore":  killed,
 	} {

@@ -32,7 +32,10 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err != nil {
 		return engines.Plan{}, err
 	}
-	plan := engines.Plan{Warnings: t.warnings(here)}
+	var plan engines.Plan
+	if plan.Warnings, err = t.warnings(ctx, here); err != nil {
+		return engines.Plan{}, err
+	}
 	current, err := t.coreStatus(ctx, t.core)
 	if err != nil {
 		return engines.Plan{}, err
@@ -45,13 +48,21 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	return plan, nil
 }
 
-// warnings says what may not work because the servers differ.
-func (t *target) warnings(here string) []string {
-	if !engines.Older(here, t.taken, 2) {
-		return nil
+// warnings says what may not work because the servers differ, and what another
+// restore has left.
+func (t *target) warnings(ctx context.Context, here string) ([]string, error) {
+	var all []string
+	if engines.Older(here, t.taken, 2) {
+		all = append(all, fmt.Sprintf("the snapshot is of %s, and the server at %s is %s, which is older: "+
+			"if its Lucene cannot read the index, the restore fails before anything is replaced", t.taken, t.address, here))
 	}
-	return []string{fmt.Sprintf("the snapshot is of %s, and the server at %s is %s, which is older: "+
-		"if its Lucene cannot read the index, the restore fails before anything is replaced", t.taken, t.address, here)}
+	left, err := t.coresOf(ctx, t.core+"_"+ours)
+	for _, name := range left {
+		if name != t.staging {
+			all = append(all, fmt.Sprintf("core %s at %s is of another restore: if none is at work, and no snapshot waits to be taken from it, unload it", name, t.address))
+		}
+	}
+	return all, err
 }
 
 // creatable refuses to create a core without a config set to begin with.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/adler32"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -57,12 +58,18 @@ func newWay(t *testing.T, server *testserver.SolrServer, change func(file, offse
 			return nil
 		},
 	}
-	w.proxy = httptest.NewServer(proxy)
+	w.proxy = httptest.NewUnstartedServer(proxy)
+	w.proxy.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are meant
 	t.Cleanup(w.proxy.Close)
 	return w
 }
 
-// through makes a source take that way.
+// start lets a source take that way.
+func (w *way) start(s *source) {
+	w.proxy.Start()
+	w.through(s)
+}
+
 func (w *way) through(s *source) {
 	u, _ := url.Parse(w.proxy.URL)
 	s.base = strings.Replace(s.base, s.address, u.Host, 1)
@@ -86,7 +93,7 @@ func brokenConnections(t *testing.T, server *testserver.SolrServer) {
 		}
 		return packets
 	})
-	w.must(w.deliver(w.source(way.through), w.memory))
+	w.must(w.deliver(w.source(way.start), w.memory))
 	if len(way.offsets) == 0 {
 		t.Error("no file was taken up in its middle")
 	}
@@ -103,12 +110,33 @@ func damagedOnTheWay(t *testing.T, server *testserver.SolrServer) {
 		"a flipped bit": func(p []byte) []byte { q := bytes.Clone(p); q[12] ^= 1; return q },
 	} {
 		way := newWay(t, server, func(_, _ string, packets []byte) []byte { return change(packets) })
-		err := w.deliver(w.source(way.through), w.memory)
+		err := w.deliver(w.source(way.start), w.memory)
 		if err == nil || errors.Is(err, engines.ErrPointLost) {
 			t.Errorf("%s: %v", what, err)
 		}
 		w.says(err, w.name)
 	}
+}
+
+// overHTTPS: what ends the encryption stands in front of Solr, as in most places.
+func overHTTPS(t *testing.T, server *testserver.SolrServer) {
+	w := newWorkbench(t, server, enginetest.Known)
+	way := newWay(t, server, func(_, _ string, packets []byte) []byte { return packets })
+	way.proxy.StartTLS()
+	prepare := func(scheme, query string) error {
+		service := w.Service()
+		service.URL.Scheme, service.URL.RawQuery = scheme, query
+		service.URL.Host = strings.TrimPrefix(way.proxy.URL, "https://")
+		s, err := Engine.Source(service)
+		w.must(err)
+		defer s.Close()
+		return s.Prepare(t.Context(), w.memory)
+	}
+	w.must(prepare("solr", "tls=skip-verify"))
+	w.must(prepare("solrs", "tls=skip-verify"))
+	w.says(prepare("solrs", ""), "certificate", "tls=skip-verify")
+	w.says(prepare("solr", "tls=true"), "certificate")
+	w.says(prepare("solr", ""), "400")
 }
 
 // packetOf is data as one packet.
@@ -128,7 +156,7 @@ func damagedOnDisk(t *testing.T, server *testserver.SolrServer) {
 		binary.BigEndian.PutUint64(damaged[4:], uint64(adler32.Checksum(data)))
 		return damaged
 	})
-	err := w.deliver(w.source(way.through), w.memory)
+	err := w.deliver(w.source(way.start), w.memory)
 	w.says(err, "checksum", "CheckIndex")
 }
 
