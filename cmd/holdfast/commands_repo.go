@@ -95,9 +95,10 @@ holdfast repo repair`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be done and what is lost"},
 			&cli.BoolFlag{Name: "structure", Usage: "do not read the packs: find only what is missing or has another length"},
+			&cli.BoolFlag{Name: "give-up-snapshots", Usage: "set aside the snapshots that cannot be read at all, instead of only naming them"},
 		},
 		Action: perform(app, do.Repair, func(c *cli.Context) (RepairOptions, error) {
-			return RepairOptions{DryRun: c.Bool("dry-run"), Structure: c.Bool("structure")}, nil
+			return RepairOptions{DryRun: c.Bool("dry-run"), Structure: c.Bool("structure"), GiveUp: c.Bool("give-up-snapshots")}, nil
 		}),
 	}
 }

@@ -31,7 +31,7 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 	var read atomic.Int64
 	stop := app.watch(func() progress { return progress{Step: "repairing", Bytes: uint64(read.Load())} })
 	defer stop()
-	report, err := repair.Run(ctx, r.Repository, repair.Options{DryRun: o.DryRun, Structure: o.Structure, Now: app.now,
+	report, err := repair.Run(ctx, r.Repository, repair.Options{DryRun: o.DryRun, Structure: o.Structure, GiveUp: o.GiveUp, Now: app.now,
 		Divisible: func(engine string) bool { return engine == files.Engine.Name }, Progress: func(n int64) { read.Add(n) }})
 	stop()
 	if err != nil {
@@ -46,7 +46,7 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 	}
 	if n := len(report.Unread); n > 0 {
 		return &withHint{fmt.Errorf("%d snapshot(s) or records cannot be read and could not be mended", n),
-			"put the named objects back from a copy of the repository, if there is one"}
+			"put the named objects back from a copy of the repository; if there is none, \"holdfast repo repair --give-up-snapshots\" takes them out of the way"}
 	}
 	if len(report.Lost) > 0 {
 		return &incompleteError{fmt.Sprintf("%d snapshot(s) have lost something; what is left of them can be restored", len(report.Lost))}

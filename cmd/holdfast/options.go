@@ -146,6 +146,7 @@ type RebuildIndexOptions struct{}
 type RepairOptions struct {
 	DryRun    bool // say what would be done
 	Structure bool // do not read the packs' bytes
+	GiveUp    bool // set unreadable snapshots aside
 }
 
 // CollectOptions are those of "repo gc".

@@ -36,6 +36,8 @@ type Options struct {
 	// Structure leaves the packs' bytes unread: only what is missing or has another
 	// length than it had is found.
 	Structure bool
+	// GiveUp sets aside the snapshots that cannot be read, which else are only named.
+	GiveUp bool
 	// Divisible reports whether of a service of this engine a part is of use
 	// without the rest.
 	Divisible func(engine string) bool

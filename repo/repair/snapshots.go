@@ -55,7 +55,17 @@ func (m *mender) unread(ctx context.Context, err error) error {
 		if !ok || repo.Foreign(err) || ctx.Err() != nil {
 			return err
 		}
-		m.report.Unread = append(m.report.Unread, Aside{damaged.Object, damaged.Err.Error()})
+		if !m.options.GiveUp || !strings.HasPrefix(damaged.Object, "snapshots/") {
+			m.report.Unread = append(m.report.Unread, Aside{damaged.Object, damaged.Err.Error()})
+			continue
+		}
+		m.aside(damaged.Object, damaged.Err)
+		if m.options.DryRun {
+			continue
+		}
+		if err := m.repo.SetAside(ctx, damaged.Object); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -245,10 +255,15 @@ func (m *mender) records(ctx context.Context) error {
 		kind   seal.Type
 		name   string
 		action repo.Action
-	}{{seal.Pin, "pins", repo.Pin}, {seal.Trash, "trash", repo.Undelete}, {seal.Damage, "damaged", ""}, {seal.Setting, "parity/settings", ""}} {
+	}{{seal.Pin, "pins", repo.Pin}, {seal.Trash, "trash", repo.Undelete}, {seal.Damage, "damaged", ""}, {seal.Setting, "parity/settings", ""}, {seal.Condemned, "condemned", ""}} {
 		bad, err := m.repo.Unreadable(ctx, folder.kind, folder.name)
 		if err != nil {
 			return err
+		}
+		if folder.kind == seal.Condemned && len(bad) > 0 {
+			if err := m.noCollection(ctx); err != nil {
+				return err
+			}
 		}
 		for _, object := range sorted(bad) {
 			m.aside(object, bad[object])
@@ -273,6 +288,21 @@ func (m *mender) records(ctx context.Context) error {
 		}
 		if err := m.mark(ctx, object, marks[object]); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// noCollection refuses to change what collections have decided while one may be
+// under way: it has read what now cannot be read.
+func (m *mender) noCollection(ctx context.Context) error {
+	open, err := m.repo.Sessions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range open {
+		if s.Kind == repo.Collect || s.Kind == "" {
+			return fmt.Errorf("a list of condemned packs is damaged, and a collection is open since %s on %s (session %s): repair when it has ended", s.Started, s.Host, s.Name)
 		}
 	}
 	return nil
