@@ -20,8 +20,6 @@ type Session struct {
 	now  func() time.Time
 	rely *reliance
 	lost bool
-	// condemned is the newest list when the session began.
-	condemned *Condemned
 }
 
 // The kinds of sessions.
@@ -66,15 +64,16 @@ func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Tim
 
 // learn finds out what the session may rely on. What was in packs that are lost or
 // condemned is stored anew where it is met again.
-func (s *Session) learn(ctx context.Context, kind string) (err error) {
+func (s *Session) learn(ctx context.Context, kind string) error {
 	r := s.repo
-	if s.condemned, err = r.Condemned(ctx); err != nil {
+	condemned, err := r.Condemned(ctx)
+	if err != nil {
 		return err
 	}
 	if err := r.Refresh(ctx); err != nil {
 		return err
 	}
-	lost, good, err := r.comparePacks(ctx, s.condemned.Packs())
+	lost, good, err := r.comparePacks(ctx, condemned.Packs())
 	if err != nil {
 		return err
 	}

@@ -79,9 +79,7 @@ func (app *env) silent(ctx context.Context, r *opened, a repo.Announced) (bool, 
 	now := app.now()
 	record, err := activity.Latest(ctx, r.Activities(), a.Name.String(), now)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return now.Sub(a.Started) >= unheardAfter, nil
-	case errors.Is(err, activity.ErrInvalid):
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, activity.ErrInvalid):
 		return now.Sub(a.Started) >= unheardAfter, nil
 	case err != nil:
 		return false, err
