@@ -25,9 +25,13 @@ const (
 
 // header makes the settings that every stream begins with: they say how the rest
 // is to be read, wherever it is loaded. mode is the sql_mode.
+//
+// Not among them is unique_checks = 0, which other dumps have: together with
+// foreign_key_checks = 0 it makes MariaDB 10.11 load each statement into an empty
+// table in another way, which costs two and a half times the time (measured).
 func header(mode string) string {
 	return "SET NAMES utf8mb4;\n" +
-		"SET time_zone = '+00:00', sql_mode = '" + mode + "', unique_checks = 0, foreign_key_checks = 0;\n"
+		"SET time_zone = '+00:00', sql_mode = '" + mode + "', foreign_key_checks = 0;\n"
 }
 
 // appendStatement appends a statement as simply as its text allows.
