@@ -174,8 +174,10 @@ func (r *database) alone(ctx context.Context, databases []string, statements ...
 }
 
 // endSessions ends all sessions in databases again and again until done is closed.
-// No query of it may outlive that: it would end sessions that come afterwards.
+// No query of it may outlive that: it would end sessions that come afterwards. So
+// the end of ctx does not cut one off, which the server might still go on with.
 func endSessions(ctx context.Context, s *session, databases []string, done <-chan struct{}) error {
+	ctx = context.WithoutCancel(ctx)
 	for {
 		_, err := s.rows(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY (`+list(databases)+`)
 			AND usesysid IS NOT NULL AND (pg_has_role(usesysid, 'MEMBER') OR pg_has_role('pg_signal_backend', 'MEMBER')

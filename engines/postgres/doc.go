@@ -10,7 +10,7 @@
 //	shop/schema.sql                 what comes before the rows: extensions, types, tables, views, functions
 //	shop/tables/public.orders.sql   the rows of table orders
 //	shop/sequences.sql              where the sequences stand
-//	shop/largeobjects.sql           the content of large objects
+//	shop/largeobjects.sql           the large objects
 //	shop/after.sql                  what comes behind them: indexes, keys, triggers, rules, policies
 //	shop/privileges.sql             whose things are, and who may use them
 //	shop.sql                        schema.sql, every table, sequences.sql, largeobjects.sql, after.sql

@@ -25,8 +25,11 @@ func (out *output) setSequences() string {
 	return text.String()
 }
 
-// largeObjects sends the content of all large objects; what they are called, whose
-// they are and who may use them is among the definitions.
+// largeHeader begins the stream of large objects; without any it is all of it.
+const largeHeader = "-- Large objects\n\n"
+
+// largeObjects sends all large objects. Versions of pg_dump disagree about the
+// section they belong to.
 func (out *output) largeObjects(ctx context.Context) (e tree.Entry, err error) {
 	read, write := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
@@ -53,18 +56,25 @@ func (out *output) largeObjects(ctx context.Context) (e tree.Entry, err error) {
 }
 
 func (out *output) writeLargeObjects(ctx context.Context, w io.Writer) error {
-	if _, err := io.WriteString(w, "-- Content of large objects\n\n"); err != nil {
+	if _, err := io.WriteString(w, largeHeader); err != nil {
 		return err
 	}
 	if out.schemas() != nil {
 		return nil // they are no part of a schema
 	}
 	reader := out.readers[0]
-	oids, err := reader.rows(ctx, "SELECT oid FROM pg_largeobject_metadata ORDER BY oid")
+	objects, err := reader.rows(ctx, "SELECT oid, obj_description(oid, 'pg_largeobject') FROM pg_largeobject_metadata ORDER BY oid")
 	if err != nil {
 		return err
 	}
-	for _, row := range oids {
+	for _, row := range objects {
+		create := fmt.Sprintf("SELECT pg_catalog.lo_create(%s);\n", row[0])
+		if row[1] != "" {
+			create += fmt.Sprintf("COMMENT ON LARGE OBJECT %s IS %s;\n", row[0], literal(row[1]))
+		}
+		if _, err := io.WriteString(w, create); err != nil {
+			return err
+		}
 		for offset := int64(0); ; offset += largePiece {
 			piece, err := reader.value(ctx, fmt.Sprintf("SELECT lo_get(%s, %d, %d)", row[0], offset, largePiece))
 			if err != nil {
@@ -82,4 +92,20 @@ func (out *output) writeLargeObjects(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// largePrivileges says whose large objects are, and who may use them.
+func (out *output) largePrivileges(ctx context.Context) (string, error) {
+	if out.schemas() != nil {
+		return "", nil
+	}
+	rows, err := out.control.rows(ctx, `SELECT format('ALTER LARGE OBJECT %s OWNER TO %I', oid, pg_get_userbyid(lomowner)), oid, 0 FROM pg_largeobject_metadata
+		UNION ALL SELECT format('GRANT %s ON LARGE OBJECT %s TO %s%s', a.privilege_type, m.oid, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+			CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), m.oid, 1
+		FROM pg_largeobject_metadata m, aclexplode(m.lomacl) a WHERE a.grantee <> m.lomowner ORDER BY 2, 3, 1`)
+	var text strings.Builder
+	for _, row := range rows {
+		text.WriteString(row[0] + ";\n")
+	}
+	return text.String(), err
 }

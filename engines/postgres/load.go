@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +73,7 @@ func (l *loading) open(ctx context.Context, entries []tree.Entry) error {
 	if l.sequences.Type != tree.File || l.large.Type != tree.File || files[tablesDir].Type != tree.Directory {
 		return fmt.Errorf("%s: %s, %s or %s is missing: %w", top.Name, sequencesFile, largeFile, tablesDir, errScript)
 	}
+	l.definitions.large = l.large.Size > uint64(len(largeHeader))
 	l.tables = map[tableName]tree.Entry{}
 	for e, err := range l.content.Children(ctx, files[tablesDir]) {
 		if err != nil {
@@ -148,6 +150,9 @@ func (l *loading) execute(ctx context.Context, s *session, file string, statemen
 	return s.exec(ctx, "RESET default_tablespace; RESET default_table_access_method")
 }
 
+// streamed matches what stands in scripts that may be long.
+var streamed = regexp.MustCompile(`^(?:SELECT pg_catalog\.(?:setval|lo_create|lo_put)\(|COMMENT ON LARGE OBJECT )`)
+
 // stream executes a script that may be long.
 func (l *loading) stream(ctx context.Context, s *session, name string, e tree.Entry) error {
 	file := l.content.Open(ctx, e)
@@ -161,7 +166,7 @@ func (l *loading) stream(ctx context.Context, s *session, name string, e tree.En
 		if err != nil {
 			return fmt.Errorf("%s/%s: %w", l.service, name, err)
 		}
-		if !strings.HasPrefix(st.text, "SELECT pg_catalog.setval(") && !strings.HasPrefix(st.text, "SELECT pg_catalog.lo_put(") {
+		if !streamed.MatchString(st.text) {
 			return fmt.Errorf("%s/%s: statement %.40q: %w", l.service, name, st.text, errScript)
 		}
 		if err := s.exec(ctx, st.text); err != nil {

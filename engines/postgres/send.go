@@ -183,6 +183,11 @@ func (out *output) definitions(ctx context.Context) error {
 			return errors.Join(out.sameDefinitions(ctx), err)
 		}
 	}
+	large, err := out.largePrivileges(ctx)
+	if err != nil {
+		return err
+	}
+	d.privileges = append(d.privileges, large...)
 	if err := out.sameDefinitions(ctx); err != nil {
 		return err
 	}

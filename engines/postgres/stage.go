@@ -79,10 +79,11 @@ func (t *target) clear(ctx context.Context) error {
 // scripts are the definitions of a snapshot.
 type scripts struct {
 	database, schema, after, privileges []statement
+	large                               bool // there are large objects
 }
 
 // unswappable matches statements about what belongs to a database as a whole.
-var unswappable = regexp.MustCompile(`^(?:CREATE|ALTER) (?:OR REPLACE )?(EVENT TRIGGER|PUBLICATION|SUBSCRIPTION|SERVER|FOREIGN|USER MAPPING|CAST|(?:TRUSTED )?(?:PROCEDURAL )?LANGUAGE|ACCESS METHOD|TRANSFORM) |^SELECT pg_catalog\.(lo_create)\(`)
+var unswappable = regexp.MustCompile(`^(?:CREATE|ALTER) (?:OR REPLACE )?(EVENT TRIGGER|PUBLICATION|SUBSCRIPTION|SERVER|FOREIGN|USER MAPPING|CAST|(?:TRUSTED )?(?:PROCEDURAL )?LANGUAGE|ACCESS METHOD|TRANSFORM) `)
 
 // choose returns the room in which the snapshot is built.
 func (t *target) choose(ctx context.Context, d scripts) (room, error) {
@@ -125,8 +126,11 @@ func localeIn(statements []statement) (string, error) {
 func (t *target) unfit(ctx context.Context, d scripts) (string, error) {
 	for _, st := range slices.Concat(d.schema, d.after) {
 		if m := unswappable.FindStringSubmatch(st.text); m != nil {
-			return strings.ToLower("the snapshot has a " + strings.TrimSpace(m[1]+m[2])), nil
+			return strings.ToLower("the snapshot has a " + m[1]), nil
 		}
+	}
+	if d.large {
+		return "the snapshot has large objects", nil
 	}
 	has, err := t.inside.value(ctx, `SELECT string_agg(what, ', ') FROM (
 		SELECT 'event triggers' WHERE EXISTS (SELECT FROM pg_event_trigger)

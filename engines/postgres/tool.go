@@ -53,7 +53,7 @@ const maxComplaint = 8 << 10
 // was exported, and lets use read it.
 func (out *output) dump(ctx context.Context, section string, exclude []string, use func(io.Reader) error) error {
 	args := []string{"--section=" + section, "--snapshot=" + out.snapshot, "--no-password", "--encoding=" + out.encoding,
-		"--no-tablespaces", "--no-subscriptions", fmt.Sprintf("--lock-wait-timeout=%d", patience.Milliseconds())}
+		"--no-tablespaces", "--no-subscriptions", "--no-blobs", fmt.Sprintf("--lock-wait-timeout=%d", patience.Milliseconds())}
 	for _, pattern := range exclude {
 		args = append(args, "--exclude-schema="+pattern)
 	}
