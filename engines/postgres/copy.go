@@ -88,6 +88,7 @@ type rowReader struct {
 	rest []byte // of a line
 	new  bool   // the next line begins a row
 	done bool
+	err  error // why there are no more rows
 }
 
 func newRowReader(from *bufio.Reader) *rowReader { return &rowReader{from: from, new: true} }
@@ -119,6 +120,7 @@ func (r *rowReader) Read(p []byte) (int, error) {
 			if err == io.EOF {
 				err = fmt.Errorf("it ends inside the rows: %w", errScript)
 			}
+			r.err = err
 			return n, err
 		}
 		r.new = err == nil
@@ -128,11 +130,15 @@ func (r *rowReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// copyIn loads rows into a table and returns how many there were.
-func (s *session) copyIn(ctx context.Context, statement string, rows io.Reader) (int64, error) {
+// copyIn loads rows into a table and returns how many there were. That rows could
+// not be read is told before what the server makes of it.
+func (s *session) copyIn(ctx context.Context, statement string, rows *rowReader) (int64, error) {
 	copied, err := s.CopyFrom(ctx, rows, statement)
-	if err != nil {
-		return 0, err
+	switch {
+	case err == nil:
+		return copied.RowsAffected(), nil
+	case ctx.Err() == nil && rows.err != nil:
+		return 0, rows.err
 	}
-	return copied.RowsAffected(), nil
+	return 0, s.place.explain(ctx, "load", err)
 }

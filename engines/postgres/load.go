@@ -277,9 +277,6 @@ func (l *loading) rows(ctx context.Context, s *session, name tableName, columns 
 			freeze = " WITH (FREEZE)"
 		}
 		got, err = s.copyIn(ctx, fmt.Sprintf("COPY %s (%s) FROM STDIN%s", l.staged(name), columns, freeze), newRowReader(from))
-		if err != nil && code(err) != "" {
-			err = s.place.explain(ctx, "load", err)
-		}
 		return err
 	})
 	if err != nil {

@@ -96,7 +96,7 @@ func (p place) shares(q place) (string, bool) {
 func sameServer(a, b *url.URL) bool {
 	samePort := a.Port() == b.Port() || a.Port() == "" || b.Port() == ""
 	return samePort && strings.EqualFold(a.Hostname(), b.Hostname()) && sameDatabase(a, b) &&
-		a.Query().Get("socket") == b.Query().Get("socket")
+		a.Query().Get("socket") == b.Query().Get("socket") && a.Query().Get("host") == b.Query().Get("host")
 }
 
 // sameDatabase compares the paths of two URLs. Without one, a Redis is all of its
