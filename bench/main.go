@@ -6,6 +6,7 @@
 //	go run ./bench curve  [--data dump] [--scales 0.25,1,4] …
 //	go run ./bench days   [--data mixed] [--days 30] …
 //	go run ./bench databases [--days 30] …
+//	go run ./bench gate   [--rounds 5] …
 //	go run ./bench render docs/benchmarks.md
 //
 // A run of compare makes the corpus anew and takes every tool through a first
@@ -17,7 +18,8 @@
 //
 // curve shows how Holdfast's time and memory grow with the data, days how
 // repositories grow with time, databases the same with a database on a real server,
-// saved by Holdfast and by dumps piped into the others; and render puts what --out has written into a page.
+// saved by Holdfast and by dumps piped into the others; gate measures the gate beside
+// nginx; and render puts what --out has written into a page.
 package main
 
 import (
@@ -61,6 +63,8 @@ func dispatch(ctx context.Context, args []string) error {
 		return days(ctx, rest)
 	case "databases":
 		return databases(ctx, rest)
+	case "gate":
+		return gate(ctx, rest)
 	case "render":
 		return render(rest)
 	}

@@ -36,6 +36,7 @@ const usage = `Usage:
   bench curve [flags]      how Holdfast's time and memory grow with the data
   bench days [flags]       how repositories grow with time
   bench databases [flags]  a database on a real server, saved every day and restored
+  bench gate [flags]       the gate beside no gate and beside nginx
   bench render PAGE        put what --out has written into a page
 "bench COMMAND --help" lists the flags of a command.
 

@@ -187,7 +187,7 @@ func TestParseSteps(t *testing.T) {
 func TestWrongFlagsAreErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"--data", "unknown"}, {"--runs", "0"}, {"--scale", "-1"}, {"surplus"}, {"--only", "nothing"}, {"--steps", "x"},
-		{"curve", "--only", "restic"}, {"curve", "--scales", "1,x"}, {"curve", "--scales", "0"}, {"days", "--days", "0"}, {"render"},
+		{"curve", "--only", "restic"}, {"curve", "--scales", "1,x"}, {"curve", "--scales", "0"}, {"days", "--days", "0"}, {"render"}, {"gate", "--rounds", "0"}, {"gate", "surplus"},
 	} {
 		if err := quietly(t, func() error { return dispatch(context.Background(), args) }); err == nil {
 			t.Errorf("%v was accepted", args)

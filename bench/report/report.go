@@ -1,7 +1,7 @@
 // Package report keeps what was measured and shows it: as JSON, as tables for a
 // terminal and for a page, and as a picture.
 //
-//	measurements -> Comparison | Curve | Days -> JSON file
+//	measurements -> Comparison | Curve | Days | Gate -> JSON file
 //	JSON file -> Tables -> text, Markdown, a page's markers
 //	          -> Picture -> SVG
 //
@@ -29,7 +29,7 @@ type Measurement struct {
 
 // Common is what every result begins with.
 type Common struct {
-	Kind    string   `json:"kind"` // comparison, curve or days
+	Kind    string   `json:"kind"` // comparison, curve, days or gate
 	Machine string   `json:"machine"`
 	Data    string   `json:"data"`
 	LeftOut []string `json:"left_out,omitempty"` // tools, and why
@@ -62,6 +62,8 @@ func Load(path string) (Result, error) {
 		result = new(Curve)
 	case "days":
 		result = new(Days)
+	case "gate":
+		result = new(Gate)
 	default:
 		return nil, fmt.Errorf("read %s: it holds no result but %q", path, common.Kind)
 	}

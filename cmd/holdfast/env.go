@@ -24,8 +24,10 @@ type env struct {
 	lookup environment.Lookup
 	// schemes are those of the engines, for the configuration's check.
 	schemes []string
-	now     func() time.Time
-	zone    *time.Location // of times in tables
+	// pace sets how much garbage is left lying, in bytes; nil in tests.
+	pace func(uint64)
+	now  func() time.Time
+	zone *time.Location // of times in tables
 
 	config *environment.Config // once loaded
 }

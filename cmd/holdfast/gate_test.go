@@ -427,3 +427,56 @@ func TestARequestThatRunsOnAndASnapshot(t *testing.T) {
 	close(blocked)
 	visitor.Wait()
 }
+
+// A gate that is killed while it holds leaves a worker frozen; the next one thaws
+// it, and its holder has been told.
+func TestAKilledGateLeavesNothingFrozen(t *testing.T) {
+	t.Parallel()
+	g := newGated(t)
+	g.begin("master", 5)
+	worker := exec.Command("sleep", "1000")
+	g.must(worker.Start())
+	t.Cleanup(func() {
+		_ = worker.Process.Kill() // it is ours
+		_ = worker.Wait()
+	})
+	g.write("worker.pid", fmt.Append(nil, worker.Process.Pid))
+	stands := func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", worker.Process.Pid))
+		g.must(err)
+		return strings.Contains(string(stat), ") T ")
+	}
+	gate := g.gate("master", "--freeze", "pid:"+g.path("worker.pid"))
+	hold, err := quiesce.Client(g.path("master.sock")).Hold(t.Context(), quiesce.Request{Mode: quiesce.Mark, Holder: "the test"})
+	g.must(err)
+	if !stands() {
+		t.Error("the worker is not frozen")
+	}
+	g.must(gate.Process.Kill())
+	_ = gate.Wait()
+	<-hold.Lost()
+	hold.Abandon()
+	if !stands() {
+		t.Error("the worker was thawed, though the gate was killed: the test does not test what it says")
+	}
+	g.gate("master", "--freeze", "pid:"+g.path("worker.pid"))
+	g.becomes("master", isOpen)
+	for range 1000 {
+		if !stands() {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if stands() {
+		t.Error("the worker still stands")
+	}
+	var s struct {
+		Gate struct {
+			Frozen []string `json:"frozen"`
+		} `json:"gate"`
+	}
+	g.must(json.Unmarshal([]byte(g.ok("-e", "master", "--json", "snapshot", "create")), &s))
+	if len(s.Gate.Frozen) != 1 || stands() {
+		t.Errorf("the snapshot says that %q were frozen; the worker stands: %v", s.Gate.Frozen, stands())
+	}
+}

@@ -21,9 +21,9 @@ import (
 )
 
 func main() {
-	paceCollector()
 	app := newEnv(os.Stdin, os.Stdout, os.Stderr)
 	app.schemes = serviceSchemes()
+	app.pace = paceCollector
 	ctx, stop := interruptible(context.Background(), app.console)
 	stopProfile, err := profile(os.Getenv(profileVariable))
 	if err != nil {
@@ -49,6 +49,12 @@ func run(ctx context.Context, app *env, do actions, args []string) exitCode {
 		return app.fail(ctx, writeHelp(app.stdout, program, call.path))
 	case len(call.path) == 0:
 		return app.fail(ctx, pointToHelp(usageError("no command was given"), ""))
+	}
+	if floor := uint64(garbageFloor); app.pace != nil {
+		if call.name() == "gate" {
+			floor = gateFloor
+		}
+		app.pace(floor)
 	}
 	return app.fail(ctx, pointToHelp(program.RunContext(ctx, call.args), call.name()))
 }

@@ -9,24 +9,25 @@ import (
 // How much may become garbage before it is collected: a guest on a busy machine
 // takes little memory, but a small heap is not worth collecting often.
 const (
-	garbageFloor   = 8 << 20 // bytes
-	garbagePercent = 25      // of what lives, where that is more
+	garbageFloor   = 8 << 20  // bytes
+	gateFloor      = 64 << 20 // of a gate, which makes garbage with every request
+	garbagePercent = 25       // of what lives, where that is more
 )
 
 // paceCollector keeps the collector to that, for as long as the process lives.
-func paceCollector() {
-	debug.SetGCPercent(collectAt(0))
+func paceCollector(floor uint64) {
+	debug.SetGCPercent(collectAt(0, floor))
 	afterCollection(func() {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		metrics.Read(live)
-		debug.SetGCPercent(collectAt(live[0].Value.Uint64()))
+		debug.SetGCPercent(collectAt(live[0].Value.Uint64(), floor))
 	})
 }
 
 // collectAt returns the growth of the heap in per cent at which to collect, where
 // that many bytes live. The runtime counts at least 4 MB as living.
-func collectAt(live uint64) int {
-	return int(max(garbagePercent, 100*garbageFloor/max(live, 4<<20)))
+func collectAt(live, floor uint64) int {
+	return int(max(garbagePercent, 100*floor/max(live, 4<<20)))
 }
 
 // afterCollection calls f after each collection from now on.
