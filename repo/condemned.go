@@ -58,6 +58,11 @@ type PurgedOne struct {
 	First, Last uint64
 }
 
+// PurgedSnapshot is PurgedOne of one snapshot.
+func PurgedSnapshot(s *Snapshot) PurgedOne {
+	return PurgedOne{Project: s.Project, Environment: s.Environment, First: s.Counter, Last: s.Counter}
+}
+
 // MaxCondemned bounds the packs in the groups of one list, so that it stays a record.
 const MaxCondemned = 1 << 18
 
@@ -174,9 +179,12 @@ func (c *Condemned) Dead(n Name) bool {
 	})
 }
 
-// AddPurged notes that a snapshot is rightly gone.
-func (c *Condemned) AddPurged(s *Snapshot) {
-	c.Purged = append(slices.Clone(c.Purged), PurgedOne{Project: s.Project, Environment: s.Environment, First: s.Counter, Last: s.Counter})
+// AddPurged notes that snapshots are rightly gone.
+func (c *Condemned) AddPurged(gone ...PurgedOne) {
+	if len(gone) == 0 {
+		return
+	}
+	c.Purged = append(slices.Clone(c.Purged), gone...)
 	slices.SortFunc(c.Purged, func(a, b PurgedOne) int {
 		if byLine := strings.Compare(a.Project+"\x00"+a.Environment, b.Project+"\x00"+b.Environment); byLine != 0 {
 			return byLine

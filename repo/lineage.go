@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // VanishedError says that snapshots which were there are gone, though nobody
@@ -128,6 +129,35 @@ func (r *Repository) addPurged(ctx context.Context, to counters) error {
 		}
 	}
 	return nil
+}
+
+// Unaccounted returns the numbers of the snapshots that have vanished, as Vanished
+// finds them.
+func (r *Repository) Unaccounted(ctx context.Context, all []Listed) (gone []PurgedOne, err error) {
+	present := counters{}
+	for _, s := range all {
+		present.add(s.Project, s.Environment, s.Counter, s.Counter)
+	}
+	if err := r.addPurged(ctx, present); err != nil {
+		return nil, err
+	}
+	last := map[lineKey]uint64{}
+	for key := range present {
+		last[key] = present.highest(key)
+	}
+	for name, n := range r.seen() {
+		project, environment, _ := strings.Cut(name, "/") // no name has one
+		key := lineKey{project, environment}
+		last[key] = max(last[key], n)
+	}
+	for key, n := range last {
+		for ; n > 0; n-- {
+			if !present[key][n] {
+				gone = append(gone, PurgedOne{Project: key.project, Environment: key.environment, First: n, Last: n})
+			}
+		}
+	}
+	return gone, nil
 }
 
 // LastCounter returns the highest number that an environment's snapshots which

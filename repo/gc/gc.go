@@ -48,7 +48,8 @@ type Options struct {
 	// Erase does that now, and puts every pack together anew of which anything is not
 	// needed: nothing of what was purged is left.
 	Erase bool
-	// AcceptLoss collects what only snapshots need that have vanished.
+	// AcceptLoss collects what only snapshots need that have vanished, and takes them
+	// for purged from then on.
 	AcceptLoss bool
 	// DryRun changes nothing.
 	DryRun bool
@@ -131,8 +132,9 @@ type collection struct {
 	repo     *repo.Repository
 	session  *repo.Session
 	report   *Report
-	list     *repo.Condemned // the newest, on which all rests
-	finished map[uint64]bool // groups that can be dropped
+	list     *repo.Condemned  // the newest, on which all rests
+	finished map[uint64]bool  // groups that can be dropped
+	accepted []repo.PurgedOne // losses that the next list is to note
 	erased   bool
 	tainted  map[[32]byte]bool // packs that held what was erased
 }
@@ -229,7 +231,7 @@ func (c *collection) resume(ctx context.Context) error {
 // group (G8 to G10).
 func (c *collection) decide(ctx context.Context, s *survey, t *tracing, chosen *selection) error {
 	due := c.due(s.settled)
-	if len(due) == 0 && chosen.empty() && !(c.erased && c.erasing()) {
+	if len(due) == 0 && chosen.empty() && len(c.accepted) == 0 && !(c.erased && c.erasing()) {
 		return nil
 	}
 	if err := c.evacuate(ctx, s, t, packsOf(c.list, due), t.kept); err != nil {
@@ -244,9 +246,10 @@ func (c *collection) decide(ctx context.Context, s *survey, t *tracing, chosen *
 	if !chosen.empty() {
 		next.Groups = append(next.Groups, chosen.group(next.Number, next.At))
 		for _, d := range chosen.dead {
-			next.AddPurged(d.Snapshot)
+			next.AddPurged(repo.PurgedSnapshot(d.Snapshot))
 		}
 	}
+	next.AddPurged(c.accepted...)
 	if err := c.publish(ctx, next); err != nil {
 		return err
 	}

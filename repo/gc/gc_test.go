@@ -217,6 +217,9 @@ func TestAVanishedSnapshotStopsIt(t *testing.T) {
 	for _, day := range []int{0, 2} {
 		repotest.MustHold(t, repotest.Open(t, w.store), w.snapshots[day], w.contents[day])
 	}
+	// From then on nothing is missing.
+	repotest.MustBeWhole(t, repotest.Open(t, w.store))
+	collect(t, w.store, w.options(0))
 }
 
 func TestAStorageThatOverwritesIsRefused(t *testing.T) {

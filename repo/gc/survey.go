@@ -94,10 +94,12 @@ func (c *collection) purge(ctx context.Context) error {
 }
 
 // refuseVanished: what a snapshot needs that was lost, not deleted, is perhaps all
-// that is left of it.
+// that is left of it. A loss that is accepted is noted in the next list, for good.
 func (c *collection) refuseVanished(ctx context.Context, all []repo.Listed) error {
 	if c.AcceptLoss {
-		return nil
+		gone, err := c.repo.Unaccounted(ctx, all)
+		c.accepted = gone
+		return err
 	}
 	vanished, err := c.repo.Vanished(ctx, all)
 	if err == nil && len(vanished) > 0 {
