@@ -65,7 +65,7 @@ func rewrittenWhileSent(t *testing.T, server *testserver.SolrServer) {
 }
 
 func noReplication(t *testing.T, server *testserver.SolrServer) {
-	w := configured(t, server, withHandler(`<requestHandler name="/replication" class="solr.DumpRequestHandler"/>`))
+	w := configured(t, server, withHandler(`<requestHandler name="/replication" class="solr.SearchHandler"/>`))
 	_, err := w.open(nil)
 	w.says(err, w.name, "no replication handler", "solrconfig.xml")
 }
