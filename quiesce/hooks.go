@@ -1,7 +1,6 @@
 package quiesce
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,8 +48,19 @@ func (h Hooks) run(ctx context.Context, command string) error {
 	return RunCommand(ctx, command)
 }
 
-// errorOutput is how much of what a command writes is told.
+// errorOutput is how much of what a command writes is told, in bytes.
 const errorOutput = 4 << 10
+
+// ending keeps the end of what is written to it.
+type ending []byte
+
+func (e *ending) Write(p []byte) (int, error) {
+	*e = append(*e, p...)
+	if extra := len(*e) - errorOutput; extra > 0 {
+		*e = append((*e)[:0], (*e)[extra:]...)
+	}
+	return len(p), nil
+}
 
 // RunCommand runs a command by /bin/sh, and kills it with all that it has started
 // when ctx ends. The error holds the end of what it wrote. An *exec.ExitError says
@@ -60,7 +70,7 @@ func RunCommand(ctx context.Context, command string) error {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = time.Second // for those that keep its output open
-	var output bytes.Buffer
+	var output ending
 	c.Stdout, c.Stderr = &output, &output
 	err := c.Run()
 	if err == nil {
@@ -69,10 +79,7 @@ func RunCommand(ctx context.Context, command string) error {
 	if ctx.Err() != nil {
 		err = errors.Join(errors.New("it took too long"), ctx.Err())
 	}
-	said := strings.TrimSpace(output.String())
-	if len(said) > errorOutput {
-		said = said[len(said)-errorOutput:]
-	}
+	said := strings.TrimSpace(string(output))
 	if said == "" {
 		return err
 	}

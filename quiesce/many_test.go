@@ -44,7 +44,7 @@ func TestManyHeldAtOnce(t *testing.T) {
 	waiting(t, g, many)
 	took := (inUse() - before) / int64(many)
 	t.Logf("%d bytes for each of %d held requests", took, many)
-	if took > perHeld {
+	if took > perHeld && !underRace {
 		t.Errorf("a held request takes %d bytes, want at most %d", took, perHeld)
 	}
 	g.release()

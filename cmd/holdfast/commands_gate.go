@@ -13,9 +13,12 @@ and unread, and then go on; none is dropped. Name its control socket in holdfast
 
   gate: unix:/run/holdfast/gate.sock
 
+Without --control it is the gate of the environment there, which it then also recovers;
+with --control it needs neither configuration nor repository.
+
 A snapshot that dies, or takes longer than --max-hold, lets the requests go. A restore
 that dies does not: visitors wait, and are then answered 503 with Retry-After, until
-the environment is whole again, which --recover brings about.
+the environment is whole again, which the gate brings about: --recover.
 
 WebSockets, event streams and health checks of load balancers pass, and what --pass
 names. Workers that change data without asking the gate are frozen meanwhile: --freeze.
@@ -23,7 +26,8 @@ names. Workers that change data without asking the gate are frozen meanwhile: --
 On SIGTERM it lets running requests finish. With a socket of systemd's it can be
 replaced without a dropped connection. "gate status" shows what it does, and "gate
 release" lets requests go by force, both by --control or the configuration's gate.`,
-			`holdfast gate --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --control unix:/run/holdfast/gate.sock
+			`holdfast gate -e master --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000
+holdfast gate --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --control unix:/run/holdfast/gate.sock
 holdfast gate --upstream h2c://127.0.0.1:9000 --control unix:/run/holdfast/gate.sock --control-group holdfast
 holdfast gate --listen :80 --upstream http://127.0.0.1:9000 --control unix:/run/hf.sock --pass /healthz
 holdfast gate --upstream http://127.0.0.1:9000 --control unix:/run/hf.sock --freeze cgroup:/sys/fs/cgroup/workers
@@ -34,7 +38,7 @@ holdfast gate release --control unix:/run/holdfast/gate.sock`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "listen", Usage: "accept visitors here; may be repeated; not needed with a socket of systemd's", DefaultText: "HOST:PORT"},
 			text("upstream", "the site: http:// or h2c://", "URL"),
-			text("control", "the control socket", "unix:PATH"),
+			text("control", "the control socket, instead of the configuration's", "unix:PATH"),
 			text("control-group", "who may use it, beside root and the gate's own user", "GROUP"),
 			&cli.IntFlag{Name: "queue", Usage: "requests that wait at most; more are answered 503 (16384)", DefaultText: "N"},
 			&cli.DurationFlag{Name: "drain", Usage: "how long running requests may take to finish, at most (5s)", DefaultText: "TIME"},

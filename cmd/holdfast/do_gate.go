@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/url"
+	"os"
 	"os/exec"
 	"os/user"
 	"strconv"
@@ -69,7 +70,7 @@ func showGate(ctx context.Context, app *env, o GateOptions) error {
 	return app.result(s, func(w io.Writer) error {
 		text := fmt.Sprintf("The gate is %s", s.State)
 		if s.Holder != "" {
-			text += fmt.Sprintf(", held by %s for %.1fs", s.Holder, s.Held)
+			text += fmt.Sprintf(", held by %s for %.1fs", printable(s.Holder), s.Held)
 		}
 		if s.Orphan {
 			text += ", which is gone; requests go on when \"holdfast snapshot recover\" has succeeded"
@@ -101,7 +102,7 @@ func releaseGate(ctx context.Context, app *env, o GateOptions) error {
 	return app.result(doc, func(w io.Writer) error {
 		text := "Nothing was held\n"
 		if before.Holder != "" {
-			text = fmt.Sprintf("Released what %s held\n", before.Holder)
+			text = fmt.Sprintf("Released what %s held\n", printable(before.Holder))
 		}
 		_, err := io.WriteString(w, text)
 		return err
@@ -110,8 +111,13 @@ func releaseGate(ctx context.Context, app *env, o GateOptions) error {
 
 // serveGate is the gate itself.
 func serveGate(ctx context.Context, app *env, o GateOptions) error {
-	if o.Upstream == "" || o.Control == "" {
-		return usageError("gate needs --upstream and --control")
+	if o.Upstream == "" {
+		return usageError("gate needs --upstream, such as http://127.0.0.1:9000")
+	}
+	if o.Control == "" {
+		if err := app.configured(&o); err != nil {
+			return err
+		}
 	}
 	logger := log.New(app.console, "gate: ", 0)
 	keeper, err := app.keeper(o, logger)
@@ -136,6 +142,29 @@ func serveGate(ctx context.Context, app *env, o GateOptions) error {
 		app.console.say("listening on %s, for %s", l.Addr(), o.Upstream)
 	}
 	return serve(ctx, keeper, listeners, control, group)
+}
+
+// configured completes the options from the acting environment: its control socket,
+// and how to recover it.
+func (app *env) configured(o *GateOptions) error {
+	client, err := app.controlOf(*o)
+	if err != nil {
+		return err
+	}
+	o.Control = string(client)
+	if o.Recover != "" {
+		return nil
+	}
+	name, err := app.config.Acting()
+	if err != nil {
+		return err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program, to recover with: %w", err)
+	}
+	o.Recover = fmt.Sprintf("%s --config %s -e %s snapshot recover", quoted(program), quoted(app.config.File), name)
+	return nil
 }
 
 // serve runs until ctx ends, which is how a gate is meant to end. The control socket

@@ -118,10 +118,10 @@ func (g *gated) consistent(environment string) (rows, files int) {
 }
 
 // gate starts an environment's gate on its socket, as systemd does, and returns
-// once it answers.
+// once it has begun.
 func (g *gated) gate(environment string, flags ...string) *exec.Cmd {
 	g.t.Helper()
-	args := append([]string{"gate", "--upstream", g.apps[environment].URL, "--control", "unix:" + g.path(environment+".sock")}, flags...)
+	args := append([]string{"-e", environment, "gate", "--upstream", g.apps[environment].URL}, flags...)
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec holdfast "$@"`, "sh"}, args...)...)
 	cmd.Dir, cmd.Env, cmd.ExtraFiles = g.dir, g.env, []*os.File{g.sockets[environment]}
 	var log bytes.Buffer
@@ -134,7 +134,7 @@ func (g *gated) gate(environment string, flags ...string) *exec.Cmd {
 			g.t.Logf("the gate of %s said:\n%s", environment, log.String())
 		}
 	})
-	g.becomes(environment, func(quiesce.Status) bool { return true })
+	g.becomes(environment, func(s quiesce.Status) bool { return s.Holder != "a gate that starts" })
 	return cmd
 }
 
@@ -294,8 +294,7 @@ func TestKilledRestoreShowsNoMixture(t *testing.T) {
 	g.gate("master")
 	name := g.create()
 	g.begin("staging", 100)
-	flags := []string{"--recover", "holdfast -e staging snapshot recover", "--max-hold", "500ms"}
-	gate := g.gate("staging", flags...)
+	gate := g.gate("staging", "--max-hold", "500ms")
 	v := g.visit("staging", http.MethodGet, 3)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -333,7 +332,7 @@ func TestKilledRestoreShowsNoMixture(t *testing.T) {
 		if i%3 != 0 {
 			g.must(gate.Process.Kill())
 			_ = gate.Wait()
-			gate = g.gate("staging", flags...)
+			gate = g.gate("staging", "--max-hold", "500ms")
 		}
 		<-ended
 		g.becomes("staging", isOpen)
