@@ -44,7 +44,7 @@ func stride(usual int) int {
 // the usual run, before every few, which are others each time.
 func everywhere(t *testing.T, f func(n int) (reached bool)) {
 	t.Helper()
-	step := stride(17)
+	step := stride(29)
 	n := 1 + rand.IntN(step)
 	t.Logf("from call %d on", n)
 	for ; f(n); n += step {
@@ -52,7 +52,7 @@ func everywhere(t *testing.T, f func(n int) (reached bool)) {
 			t.Fatalf("interrupted before call %d", n)
 		}
 	}
-	if n < 50 {
+	if n < 60 {
 		t.Errorf("a collection makes %d calls only", n)
 	}
 }
