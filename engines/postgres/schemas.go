@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -185,11 +184,11 @@ func (r *schemas) finish(ctx context.Context, j journal) ([]string, error) {
 }
 
 const (
-	// swapTry bounds how long visitors wait at a time for a swap that waits for other
-	// visitors. What they and we hold may be what the other waits for; so it is short,
-	// and far below the second after which the server would end one of us.
-	swapTry = 150 * time.Millisecond
-	// swapPush, in every tenth try, is above it: the server then ends an autovacuum
+	// swapTry bounds how long a swap keeps visitors waiting at a time while it waits
+	// for others: below the second after which the server looks for deadlocks, because
+	// it might end a visitor's transaction and not ours.
+	swapTry = 800 * time.Millisecond
+	// swapPush, in every fifth try, is above it: the server then ends an autovacuum
 	// that is in the way.
 	swapPush = 1500 * time.Millisecond
 )
@@ -197,41 +196,60 @@ const (
 // exclusively executes work in a transaction while nobody uses the current tables.
 // Who comes meanwhile waits, and finds the tables by their names again.
 func (r *schemas) exclusively(ctx context.Context, work func() error) error {
+	var first []string // tables to lock before others
 	deadline := r.now().Add(swapWait)
 	for try := 1; ; try++ {
 		patience := swapTry
-		if try%10 == 0 {
+		if try%5 == 0 {
 			patience = swapPush
 		}
-		err := r.inside.transaction(ctx, func() error {
-			relations, err := r.inside.rows(ctx, `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-				WHERE c.relkind IN ('r', 'p') AND n.oid IN (`+mine+`) ORDER BY c.oid`)
-			if err != nil {
+		busy := ""
+		err := r.inside.transaction(ctx, func() (err error) {
+			if busy, err = r.lockTables(ctx, first, patience); err != nil {
 				return err
-			}
-			if len(relations) > 0 {
-				var names []string
-				for _, row := range relations {
-					names = append(names, row[0])
-				}
-				err := r.do(ctx, r.inside, fmt.Sprintf("SET LOCAL statement_timeout = %d", patience.Milliseconds()),
-					"LOCK TABLE "+strings.Join(names, ", ")+" IN ACCESS EXCLUSIVE MODE", "SET LOCAL statement_timeout = 0")
-				if err != nil {
-					return err
-				}
 			}
 			return work()
 		})
-		again := []string{codeCanceled, codeLocked, codeDeadlock, codeNoTable}
+		again := []string{codeLocked, codeDeadlock, codeNoTable}
 		if !slices.Contains(again, code(err)) || r.now().After(deadline) {
 			return err
+		}
+		// Whoever used that table may have waited for one that we had locked before it.
+		first = slices.DeleteFunc(first, func(name string) bool { return name == busy })
+		if busy != "" && code(err) != codeNoTable {
+			first = append([]string{busy}, first...)
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(time.Duration(try%5+1) * 10 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// lockTables locks all current tables, first those that are named. If that is not
+// done in time it says at which one it was.
+func (r *schemas) lockTables(ctx context.Context, first []string, patience time.Duration) (busy string, err error) {
+	rows, err := r.inside.rows(ctx, `SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'p') AND n.oid IN (`+mine+`) ORDER BY c.oid`)
+	if err != nil {
+		return "", err
+	}
+	names := slices.Clone(first)
+	for _, row := range rows {
+		if !slices.Contains(first, row[0]) {
+			names = append(names, row[0])
+		}
+	}
+	deadline := r.now().Add(patience)
+	for _, name := range names {
+		left := max(deadline.Sub(r.now()).Milliseconds(), 1)
+		err := r.inside.exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", left, name))
+		if err != nil {
+			return name, err
+		}
+	}
+	return "", r.inside.exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", swapWait.Milliseconds()))
 }
 
 func (r *schemas) swap(ctx context.Context, j journal) error {

@@ -36,6 +36,20 @@ func TestSuiteBeside(t *testing.T) {
 		"INSERT INTO tokens DEFAULT VALUES"})
 }
 
+// slowCases are those that take minutes here. What they are about, a stop at any
+// statement of a swap, a revert and a discard, is also tested by
+// TestAStopBeforeEveryStatementIsReverted.
+func slowCases() map[enginetest.Case]string {
+	if os.Getenv("HOLDFAST_SOAK") != "" {
+		return nil
+	}
+	left := map[enginetest.Case]string{}
+	for _, c := range []enginetest.Case{enginetest.CrashStage, enginetest.CrashSwap, enginetest.CrashRevert, enginetest.CrashDiscard, enginetest.SinkFails} {
+		left[c] = "too slow for every change: HOLDFAST_SOAK=1"
+	}
+	return left
+}
+
 func runSuite(t *testing.T, more []string) {
 	server := testserver.Postgres(t)
 	server.Exec("postgres", "CREATE ROLE site LOGIN PASSWORD '"+testPassword+"'", "CREATE ROLE backup LOGIN CREATEDB PASSWORD '"+testPassword+"'",
@@ -48,6 +62,7 @@ func runSuite(t *testing.T, more []string) {
 	}
 	enginetest.Run(t, enginetest.Harness{
 		Engine: Engine,
+		Cannot: slowCases(),
 		Place: func(t *testing.T) enginetest.Place {
 			p := &testPlace{server: server, name: fmt.Sprintf("place%d", places.Add(1)), more: more}
 			server.Exec("postgres", "CREATE ROLE "+p.name+" LOGIN CREATEDB PASSWORD '"+testPassword+"' IN ROLE pg_signal_backend",

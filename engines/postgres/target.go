@@ -14,7 +14,7 @@ import (
 
 const (
 	// swapWait bounds how long a swap waits for transactions that use the tables.
-	swapWait = 10 * time.Second
+	swapWait = 20 * time.Second
 	// lockWait bounds how long a restore waits for the connections of one that has
 	// just died to be noticed by the server.
 	lockWait = 15 * time.Second
