@@ -13,10 +13,9 @@ func (r *Repository) ResumeMending(ctx context.Context) error {
 	return parity.Resume(ctx, r.store.Storage)
 }
 
-// ExamineParity reads a group's members and parity, and computes again what is
-// damaged.
-func (r *Repository) ExamineParity(ctx context.Context, g parity.Stored) (parity.Found, error) {
-	return g.Examine(ctx, r.store.Storage, g.Object)
+// ExamineParity is parity.Group.Examine.
+func (r *Repository) ExamineParity(ctx context.Context, g parity.Stored, tell func(parity.Damaged) error) (parity.Found, error) {
+	return g.Examine(ctx, r.store.Storage, g.Object, tell)
 }
 
 // BadParity reads a group's parity, and returns how many blocks of it are damaged.

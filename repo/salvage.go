@@ -40,17 +40,17 @@ func (r *Repository) ReadPack(ctx context.Context, name [32]byte, known []index.
 	return s, nil
 }
 
-// Payload opens the payload of one entry. It does not need what a delta is a
-// difference from.
-func (r *Repository) Payload(s Salvageable, e *index.Entry) ([]byte, error) {
-	if int64(e.Offset)+int64(e.Sealed) > int64(len(s.Data)) {
+// Payload opens the payload of one entry of a pack with these bytes. It does not need
+// what a delta is a difference from.
+func (r *Repository) Payload(data []byte, e *index.Entry) ([]byte, error) {
+	if int64(e.Offset)+int64(e.Sealed) > int64(len(data)) {
 		return nil, seal.ErrDamaged
 	}
 	p, err := r.packs.get(r.keys, &e.Pack)
 	if err != nil {
 		return nil, err
 	}
-	return p.cipher.OpenBlob(nil, e.Number, s.Data[e.Offset:][:e.Sealed])
+	return p.cipher.OpenBlob(nil, e.Number, data[e.Offset:][:e.Sealed])
 }
 
 // Adopt puts a copy of a blob, as it was packed before, into a new pack.

@@ -19,8 +19,9 @@ import (
 type Damaged struct {
 	Member
 	Missing bool
-	Blocks  int    // that are lost
-	Data    []byte // all of it, computed again; nil where that cannot be done
+	Blocks  int    // that were lost
+	Data    []byte // what could be computed again; only while it is told
+	Whole   bool   // Data is all of it; else some blocks are as they were found, or zero
 }
 
 // Found is what looking at a group's bytes has shown.
@@ -41,10 +42,10 @@ type looker struct {
 	rebuilt map[int][]byte // by block
 }
 
-// Examine reads all members and the parity, and computes again what is lost of the
-// members. It changes nothing, and takes as much memory as is lost, and the damaged
-// members.
-func (g *Group) Examine(ctx context.Context, store storage.Storage, object string) (Found, error) {
+// Examine reads all members and the parity, computes again what is lost of the
+// members, and tells each damaged one, with its data. It changes nothing, and takes
+// as much memory as is lost and one member.
+func (g *Group) Examine(ctx context.Context, store storage.Storage, object string, tell func(Damaged) error) (Found, error) {
 	l := &looker{Group: g, store: store, object: object, bad: make([]bool, len(g.blocks)), parity: make([]bool, len(g.parity)),
 		rebuilt: map[int][]byte{}}
 	for i := range g.Members {
@@ -62,9 +63,14 @@ func (g *Group) Examine(ctx context.Context, store storage.Storage, object strin
 		return l.found, err
 	}
 	for i := range l.found.Damaged {
-		if err := l.assemble(ctx, &l.found.Damaged[i]); err != nil {
+		d := &l.found.Damaged[i]
+		if err := l.assemble(ctx, d); err != nil {
 			return l.found, err
 		}
+		if err := tell(*d); err != nil {
+			return l.found, err
+		}
+		d.Data = nil
 	}
 	return l.found, nil
 }
@@ -260,28 +266,20 @@ func (l *looker) memberOf(block int) int {
 	return at
 }
 
-// assemble puts a member together, and proves it.
+// assemble puts a member together, as far as it can be, and finds out whether that
+// is all of it.
 func (l *looker) assemble(ctx context.Context, d *Damaged) error {
 	i := slices.IndexFunc(l.Members, func(m Member) bool { return m.Name == d.Name })
-	data := make([]byte, 0, d.Size)
+	data := make([]byte, d.Size)
 	for b := l.first[i]; b < l.first[i+1]; b++ {
-		n := min(int64(l.Block), d.Size-int64(len(data)))
-		if l.bad[b] {
-			block, ok := l.rebuilt[b]
-			if !ok {
-				return nil
-			}
-			data = append(data, block[:n]...)
-			continue
-		}
-		block, err := l.read(ctx, data[len(data):cap(data)][:n], i, b)
-		if err != nil || block == nil {
+		off := int64(b-l.first[i]) * int64(l.Block)
+		part := data[off:min(off+int64(l.Block), d.Size)]
+		if block, ok := l.rebuilt[b]; ok {
+			copy(part, block)
+		} else if _, err := l.read(ctx, part, i, b); err != nil {
 			return err
 		}
-		data = data[:len(data)+int(n)]
 	}
-	if blake3.Sum256(data) == d.Hash {
-		d.Data = data
-	}
+	d.Data, d.Whole = data, blake3.Sum256(data) == d.Hash
 	return nil
 }

@@ -60,10 +60,24 @@ func examine(t testing.TB, store *storagetest.Memory, object string) Found {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := g.Examine(t.Context(), store, object)
+	return examineGroup(t, g, store, object)
+}
+
+// examineGroup returns what is found, with the data.
+func examineGroup(t testing.TB, g *Group, store *storagetest.Memory, object string) Found {
+	t.Helper()
+	var told []Damaged
+	found, err := g.Examine(t.Context(), store, object, func(d Damaged) error {
+		told = append(told, d)
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(told) != len(found.Damaged) {
+		t.Fatalf("%d members are told, %d are found", len(told), len(found.Damaged))
+	}
+	found.Damaged = told
 	return found
 }
 
@@ -78,10 +92,10 @@ func TestTheShapeFollowsTheSizes(t *testing.T) {
 		{"nothing", []int64{0}, 5, false, Shape{4096, 1, 2, 1}},
 		{"records", []int64{200, 300, 5000}, 5, true, Shape{4096, 4, 2, 1}},
 		{"a large record", []int64{200, 1 << 20}, 5, true, Shape{4096, 86, 86, 3}},
-		{"a small pack", []int64{1 << 20}, 5, false, Shape{4096, 86, 5, 3}},
-		{"forty packs", repeat(8<<20, 40), 5, false, Shape{65536, 99, 5, 52}},
-		{"half as much again", repeat(8<<20, 4), 50, false, Shape{16384, 98, 49, 21}},
-		{"twice", repeat(8<<20, 4), 100, false, Shape{16384, 98, 98, 21}},
+		{"a small pack", []int64{1 << 20}, 5, false, Shape{4096, 128, 7, 2}},
+		{"forty packs", repeat(8<<20, 40), 5, false, Shape{16384, 199, 10, 103}},
+		{"half as much again", repeat(8<<20, 4), 50, false, Shape{16384, 158, 79, 13}},
+		{"twice", repeat(8<<20, 4), 100, false, Shape{16384, 121, 121, 17}},
 	} {
 		if got := ShapeOf(c.sizes, c.percent, c.survive); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
@@ -157,7 +171,7 @@ func TestWhatAStripeCanBearIsComputedAgain(t *testing.T) {
 		mended := true
 		for _, d := range found.Damaged {
 			want, _ := store.Object(d.Name)
-			if d.Data == nil {
+			if !d.Whole {
 				mended = false
 			} else if !bytes.Equal(d.Data, want) {
 				t.Errorf("%s: %s was computed wrong", c.name, d.Name)
@@ -167,6 +181,40 @@ func TestWhatAStripeCanBearIsComputedAgain(t *testing.T) {
 			t.Errorf("%s: %d members damaged, mended %t; want %d, %t (all parity is %d bytes)", c.name, len(found.Damaged), mended, c.damaged, c.mended, span)
 		}
 	}
+}
+
+// TestWhatCannotBeMendedWhole is mended as far as it can be: of an object that has
+// vanished together with too much else, most blocks come back.
+func TestWhatCannotBeMendedWhole(t *testing.T) {
+	sizes := repeat(400_000, 20)
+	store, object := protected(t, sizes, 5, false)
+	want, _ := store.Object("packs/005")
+	_ = store.Delete(t.Context(), "packs/005")
+	r := rand.New(rand.NewPCG(1, 4))
+	for range 10 {
+		name := fmt.Sprintf("packs/%03d", 6+r.IntN(14))
+		data, _ := store.Object(name)
+		data[r.IntN(len(data))] ^= 1
+		store.Replace(name, data)
+	}
+	for _, d := range examine(t, store, object).Damaged {
+		if d.Name != "packs/005" {
+			continue
+		}
+		right := 0
+		for at := 0; at < len(want); at += minBlock {
+			end := min(at+minBlock, len(want))
+			if bytes.Equal(d.Data[at:end], want[at:end]) {
+				right++
+			}
+		}
+		if d.Whole || right < d.Blocks/4 || right == d.Blocks {
+			t.Errorf("%d of %d blocks came back, whole: %t", right, d.Blocks, d.Whole)
+		}
+		t.Logf("%d of %d blocks came back", right, d.Blocks)
+		return
+	}
+	t.Error("it is not missed")
 }
 
 // TestRandomDamage flips bits everywhere, in the parity too: what the strongest
@@ -190,14 +238,11 @@ func TestRandomDamage(t *testing.T) {
 			given++ // both copies of the table were hit
 			continue
 		}
-		found, err := g.Examine(t.Context(), state, object)
-		if err != nil {
-			t.Fatal(err)
-		}
+		found := examineGroup(t, g, state, object)
 		for _, d := range found.Damaged {
 			want, _ := store.Object(d.Name)
 			switch {
-			case d.Data == nil:
+			case !d.Whole:
 				given++
 			case !bytes.Equal(d.Data, want):
 				t.Errorf("seed %d: %s was computed wrong", seed, d.Name)

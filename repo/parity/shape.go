@@ -14,14 +14,23 @@ const (
 	minBlock = 4 << 10
 	maxBlock = 1 << 20
 	// idealBlock is the largest that ShapeOf chooses. Damage comes in sectors of 4
-	// KiB and more; a smaller block costs more checksums, a larger one more parity
-	// for each of them.
-	idealBlock = 64 << 10
-	// stripe is how many data blocks a stripe has where there are enough. Encoding
-	// costs as many multiplications for each byte as a stripe has parity blocks, and
-	// both must not be more than 256.
-	stripe = 100
+	// KiB and more. A flipped bit takes a block: the smaller that is, the more flips
+	// can be borne, and the more room the checksums take, 16 bytes for each block and
+	// that twice.
+	idealBlock = 16 << 10
+	// manyBlocks is from where on a larger block is chosen.
+	manyBlocks = 4000
 )
+
+// stripeOf returns how many data blocks a stripe has where there are enough. Long
+// stripes bear what chance heaps up; encoding takes as many multiplications for each
+// byte as a stripe has parity blocks. With these a stripe has 256 blocks at most.
+func stripeOf(percent int, survive bool) int {
+	if survive {
+		return 100 // the parity may be as much
+	}
+	return min(200, 25000/(100+percent))
+}
 
 // MaxPercent bounds the strength.
 const MaxPercent = 100
@@ -35,7 +44,7 @@ func ShapeOf(sizes []int64, percent int, survive bool) Shape {
 		total, largest = total+n, max(largest, n)
 	}
 	s := Shape{Block: minBlock}
-	for s.Block < idealBlock && total/int64(s.Block) > 40*stripe {
+	for s.Block < idealBlock && total/int64(s.Block) > manyBlocks {
 		s.Block *= 2
 	}
 	blocks := 0
@@ -43,6 +52,7 @@ func ShapeOf(sizes []int64, percent int, survive bool) Shape {
 		blocks += s.blocksOf(n)
 	}
 	blocks = max(blocks, 1)
+	stripe := stripeOf(percent, survive)
 	s.Stripes = (blocks + stripe - 1) / stripe
 	s.Data = (blocks + s.Stripes - 1) / s.Stripes
 	s.Parity = max(2, (s.Data*percent+99)/100)

@@ -11,6 +11,7 @@ import (
 	"holdfast/internal/blob"
 	"holdfast/repo"
 	"holdfast/repo/pack"
+	"holdfast/repo/parity"
 )
 
 // packs is what is known of the packs.
@@ -19,7 +20,8 @@ type packs struct {
 	damaged   map[[32]byte]*damagedPack
 	unindexed int // stored, and named by no segment
 	bad       map[copyKey]bool
-	proven    map[[32]byte]bool // read already, and found whole
+	proven    map[[32]byte]bool          // read already, and found whole
+	partly    map[[32]byte]parity.Stored // damaged, and mended in part by this group
 }
 
 type copyKey struct {
@@ -147,6 +149,10 @@ func (m *mender) salvageAll(ctx context.Context, known map[[32]byte][]index.Entr
 		if err != nil {
 			return err
 		}
+		computed, err := m.partly(ctx, name)
+		if err != nil {
+			return err
+		}
 		told := Salvaged{Pack: pack.ObjectName(name), Reason: m.packs.damaged[name].reason.Error()}
 		for i := range s.Entries {
 			e := &s.Entries[i]
@@ -156,7 +162,10 @@ func (m *mender) salvageAll(ctx context.Context, known map[[32]byte][]index.Entr
 				told.Other++
 				continue
 			}
-			payload, err := m.repo.Payload(s, e)
+			payload, err := m.repo.Payload(s.Data, e)
+			if err != nil && computed != nil {
+				payload, err = m.repo.Payload(computed, e)
+			}
 			if err != nil {
 				told.Lost++
 				m.packs.bad[copyKey{name, e.Number}] = true

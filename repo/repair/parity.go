@@ -39,24 +39,21 @@ func Locked(ctx context.Context, store storage.Storage, dryRun bool) ([]Mended, 
 		if g.Group == nil || !opens(g.Members) {
 			continue
 		}
-		found, err := g.Examine(ctx, store, g.Object)
-		if err != nil {
-			return all, err
-		}
-		for _, d := range found.Damaged {
-			if d.Data == nil || d.Name != "config" && !strings.HasPrefix(d.Name, "keys/") {
-				continue
+		_, err := g.Examine(ctx, store, g.Object, func(d parity.Damaged) error {
+			if !d.Whole || d.Name != "config" && !strings.HasPrefix(d.Name, "keys/") {
+				return nil
 			}
 			if there, err := stillThere(ctx, store, g.Object); !there || err != nil {
-				return all, err
+				return err
 			}
 			all = append(all, mendedOf(d))
 			if dryRun {
-				continue
+				return nil
 			}
-			if err := parity.Replace(ctx, store, d.Name, d.Data); err != nil {
-				return all, err
-			}
+			return parity.Replace(ctx, store, d.Name, d.Data)
+		})
+		if err != nil {
+			return all, err
 		}
 	}
 	return all, nil
@@ -89,7 +86,7 @@ func (m *mender) parity(ctx context.Context) error {
 			return err
 		}
 	}
-	m.packs.proven = map[[32]byte]bool{}
+	m.packs.proven, m.packs.partly = map[[32]byte]bool{}, map[[32]byte]parity.Stored{}
 	for g, err := range m.repo.ParityGroups(ctx) {
 		if err != nil {
 			return err
@@ -112,16 +109,11 @@ func (m *mender) group(ctx context.Context, g parity.Stored) error {
 			return err
 		}
 	}
-	found, err := m.repo.ExamineParity(ctx, g)
-	if err != nil {
-		return err
-	}
-	m.wasRead(found.Read)
 	damaged := map[string]bool{}
 	left := 0
-	for _, d := range found.Damaged {
+	found, err := m.repo.ExamineParity(ctx, g, func(d parity.Damaged) (err error) {
 		damaged[d.Name] = true
-		mended := d.Data != nil
+		mended := d.Whole
 		if mended && m.options.DryRun {
 			mended = m.repo.PretendMended(d)
 		} else if mended {
@@ -131,10 +123,18 @@ func (m *mender) group(ctx context.Context, g parity.Stored) error {
 		}
 		if mended {
 			m.report.Mended = append(m.report.Mended, mendedOf(d))
-		} else {
-			left++
+			return nil
 		}
+		left++
+		if name, err := pack.ParseObjectName(d.Name); err == nil {
+			m.packs.partly[name] = g
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
+	m.wasRead(found.Read)
 	for _, member := range g.Members {
 		if name, err := pack.ParseObjectName(member.Name); err == nil && !damaged[member.Name] {
 			m.packs.proven[name] = true
@@ -166,4 +166,21 @@ func (m *mender) wasRead(n int64) {
 	if m.options.Progress != nil {
 		m.options.Progress(n)
 	}
+}
+
+// partly returns the bytes of a damaged pack as far as parity can compute them
+// again; nil where there is no parity of it. The group is read once more: to keep
+// what was computed would take too much memory.
+func (m *mender) partly(ctx context.Context, name [32]byte) (data []byte, err error) {
+	g, ok := m.packs.partly[name]
+	if !ok {
+		return nil, nil
+	}
+	_, err = m.repo.ExamineParity(ctx, g, func(d parity.Damaged) error {
+		if d.Name == pack.ObjectName(name) {
+			data = d.Data
+		}
+		return nil
+	})
+	return data, err
 }
