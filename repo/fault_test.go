@@ -93,6 +93,7 @@ func TestEveryPrefixOfCreateIsWhole(t *testing.T) {
 	if states < 5 || complete == 0 || complete == states {
 		t.Errorf("%d states, %d of them with the snapshot: the recording missed something", states, complete)
 	}
+	t.Attr("cases", strconv.Itoa(states))
 }
 
 // tryPut is put without a test to fail.
@@ -298,6 +299,7 @@ func TestATornLastWrite(t *testing.T) {
 func TestPowerLossAtEveryChange(t *testing.T) {
 	m := twoDays(t)
 	third := files{"big": random(5, 1<<20)}
+	cases := 0
 	for seed := range uint64(3) {
 		for n := 0; ; n++ {
 			crash := storagetest.NewCrash(m.store, n, seed)
@@ -305,6 +307,7 @@ func TestPowerLossAtEveryChange(t *testing.T) {
 			if !crash.Crashed() {
 				break
 			}
+			cases++
 			if err == nil {
 				t.Fatalf("crash at change %d went unnoticed", n)
 			}
@@ -315,6 +318,7 @@ func TestPowerLossAtEveryChange(t *testing.T) {
 			mustBeWhole(t, r)
 		}
 	}
+	t.Attr("cases", strconv.Itoa(cases))
 }
 
 // damage makes one object wrong in one way.
@@ -360,6 +364,7 @@ func TestDamageIsFoundAndNeverRestored(t *testing.T) {
 	other := twoDays(t) // another repository with the same password
 	cache := t.TempDir()
 	mustBeWhole(t, mustOpenWith(t, m.store, cache)) // this machine has seen both snapshots
+	cases := 0
 	for _, object := range m.store.Names() {
 		for _, source := range []*storagetest.Memory{m.store, other.store} {
 			for _, d := range damages(source) {
@@ -368,10 +373,12 @@ func TestDamageIsFoundAndNeverRestored(t *testing.T) {
 				if before, _ := m.store.Object(object); same(state, object, before) {
 					continue // there is no other of its kind
 				}
+				cases++
 				t.Run(fmt.Sprintf("%s %s", d.name, object), func(t *testing.T) { mustNotice(t, m, state, cache, object) })
 			}
 		}
 	}
+	t.Attr("cases", strconv.Itoa(cases))
 }
 
 func same(s *storagetest.Memory, object string, before []byte) bool {

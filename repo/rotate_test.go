@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -125,7 +126,7 @@ func TestEveryPrefixOfAKeyChange(t *testing.T) {
 		if states < 3 {
 			t.Errorf("%s: %d states only", name, states)
 		}
-		t.Logf("%s: %d prefixes", name, states)
+		t.Attr("cases", fmt.Sprint(states))
 	}
 }
 

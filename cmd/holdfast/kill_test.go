@@ -3,6 +3,7 @@ package main
 import (
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,6 +45,7 @@ func (s *site) killSome(before func(), after func(killed bool, when time.Duratio
 		}
 		after(killed, when)
 	}
+	s.t.Attr("cases", strconv.Itoa(hit))
 	if hit == 0 {
 		s.t.Errorf("none of %d processes was killed before it ended", kills())
 	}

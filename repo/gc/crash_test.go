@@ -3,6 +3,7 @@ package gc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -82,7 +83,7 @@ func TestEveryPrefixOfACollectionIsWhole(t *testing.T) {
 	if states < 20 {
 		t.Errorf("a collection makes %d changes only", states-1)
 	}
-	t.Logf("%d states", states)
+	t.Attr("cases", fmt.Sprint(states))
 }
 
 func TestEveryFailingCallOfACollection(t *testing.T) {
@@ -131,7 +132,7 @@ func TestEveryFailingCallOfACollection(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d calls", calls)
+	t.Attr("cases", fmt.Sprint(calls))
 }
 
 func TestPowerLossAtEveryChangeOfACollection(t *testing.T) {

@@ -1,6 +1,7 @@
 package repair_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -50,7 +51,7 @@ func TestEveryPrefixOfRepair(t *testing.T) {
 	if states < 10 || want == 0 {
 		t.Errorf("%d states, %d files lost: the recording missed something", states, want)
 	}
-	t.Logf("%d prefixes", states)
+	t.Attr("cases", fmt.Sprint(states))
 }
 
 // TestPowerLossDuringRepair loses power, with what was under way torn, at every
@@ -75,5 +76,5 @@ func TestPowerLossDuringRepair(t *testing.T) {
 			mustBeMended(t, w, survivor)
 		}
 	}
-	t.Logf("%d crashes", cases)
+	t.Attr("cases", fmt.Sprint(cases))
 }

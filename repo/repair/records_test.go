@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -84,7 +85,7 @@ func TestEachRecordInEachWay(t *testing.T) {
 			})
 		}
 	}
-	t.Logf("%d cases", cases)
+	t.Attr("cases", fmt.Sprint(cases))
 }
 
 func setAside(s *storagetest.Memory, object string) bool {

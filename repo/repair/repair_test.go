@@ -352,6 +352,7 @@ func TestEachObjectInEachWay(t *testing.T) {
 			})
 		}
 	}
+	t.Attr("cases", fmt.Sprint(cases))
 	t.Logf("%d cases, %d of them lost something, all of which was stored anew in %d", cases, losing, healed)
 	if losing == 0 || healed != losing {
 		t.Errorf("%d cases lost something and %d healed: expected as many, and some", losing, healed)

@@ -2,6 +2,7 @@ package repair_test
 
 import (
 	"bytes"
+	"fmt"
 	mathrand "math/rand/v2"
 	"os"
 	"strings"
@@ -109,6 +110,7 @@ func TestEachObjectComesBackByParity(t *testing.T) {
 			})
 		}
 	}
+	t.Attr("cases", fmt.Sprint(cases))
 	t.Logf("%d cases, of %d kinds of objects", cases, len(kinds))
 	for _, kind := range []string{"config", "keys", "packs", "index", "snapshots", "pins", "parity"} {
 		if !kinds[kind] {
@@ -167,6 +169,7 @@ func TestBitRotWithParity(t *testing.T) {
 			t.Errorf("seed %d: %d files are lost", seed, lost)
 		}
 	}
+	t.Attr("cases", fmt.Sprint(flips))
 	t.Logf("%d flipped bits, %d objects mended", flips, mended)
 }
 
@@ -205,6 +208,7 @@ func TestBitRotWithoutParity(t *testing.T) {
 		mustRepair(t, state, options())
 		lost += mustBeMended(t, w, state)
 	}
+	t.Attr("cases", fmt.Sprint(flips))
 	t.Logf("%d flipped bits, %d objects named, %d files lost and named", flips, found, lost)
 	if lost == 0 {
 		t.Error("nothing was lost: the test damages too little")
@@ -306,5 +310,5 @@ func TestPowerLossWhileParityMends(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d crashes", cases)
+	t.Attr("cases", fmt.Sprint(cases))
 }
