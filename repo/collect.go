@@ -63,7 +63,7 @@ func (w *Writer) Whole(ctx context.Context, e *index.Entry, listing bool) error 
 	select {
 	case k := <-w.idle:
 		defer func() { w.idle <- k }()
-		j := newJob()
+		j := w.newJob()
 		defer j.free()
 		j.data = data
 		if listing {

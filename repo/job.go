@@ -17,16 +17,20 @@ type job struct {
 	like  likeness // of the chunk there
 	ref   tree.Ref
 	done  chan struct{} // one token when ref is set
+	pool  *sync.Pool    // of the writer
 }
 
-var jobPool = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
-
-func newJob() *job { return jobPool.Get().(*job) }
+func (w *Writer) newJob() *job {
+	if j, ok := w.spare.Get().(*job); ok {
+		return j
+	}
+	return &job{done: make(chan struct{}, 1), pool: &w.spare}
+}
 
 // free lets somebody else use j.
 func (j *job) free() {
-	*j = job{done: j.done}
-	jobPool.Put(j)
+	*j = job{done: j.done, pool: j.pool}
+	j.pool.Put(j)
 }
 
 // work stores what is submitted until the jobs end. Leaving early leaves jobs
@@ -89,7 +93,7 @@ func (w *Writer) store(ctx context.Context, j *job) error {
 
 // putBlob stores one blob.
 func (w *Writer) putBlob(ctx context.Context, c class, data []byte) (blob.ID, error) {
-	j := newJob()
+	j := w.newJob()
 	defer j.free()
 	j.class, j.data = c, data
 	err := w.store(ctx, j)

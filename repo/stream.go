@@ -114,7 +114,7 @@ func (s *streamWriter) chunk(ctx context.Context, n int, last bool) error {
 			return err
 		}
 	}
-	j := newJob()
+	j := s.w.newJob()
 	j.class, j.data, j.base = s.class, s.block.bytes[s.from:s.from+n], s.base
 	if j.base != nil {
 		j.like = j.base.next(uint64(n))

@@ -32,6 +32,7 @@ type Writer struct {
 	now     func() time.Time
 
 	jobs    chan *job    // chunks of streams that have several
+	spare   sync.Pool    // of *job
 	idle    chan *worker // all workers but those at work
 	claims  claims
 	packers [classes]packer
