@@ -359,7 +359,7 @@ func TestAnyOrder(t *testing.T) {
 	if _, err := os.Stat("/dev/shm"); err == nil {
 		t.Setenv("TMPDIR", "/dev/shm") // a collection keeps a file of its own, which nobody needs to be durable
 	}
-	plays, first := 500, uint64(time.Now().UnixNano())
+	plays, first := 400, uint64(time.Now().UnixNano())
 	if os.Getenv("HOLDFAST_SOAK") != "" {
 		plays = 40_000
 	}
