@@ -36,6 +36,7 @@ type Turns struct {
 
 	state  *Memory
 	random *rand.Rand
+	ranked bool // else whose turn it is, is drawn each time
 	users  []*user
 
 	mu      sync.Mutex
@@ -56,6 +57,7 @@ type user struct {
 	name   string
 	turns  *Turns
 	asleep int // turns of others before its next one
+	rank   int // in a ranked run, who has the highest goes first
 	dead   bool
 	done   chan struct{}
 }
@@ -69,12 +71,13 @@ type turn struct {
 
 // NewTurns returns users' turns on a storage.
 func NewTurns(state *Memory, seed uint64) *Turns {
-	return &Turns{state: state, random: rand.New(rand.NewPCG(seed, 0)), created: map[string]time.Time{}, deleted: map[string]removal{}}
+	random := rand.New(rand.NewPCG(seed, 0))
+	return &Turns{state: state, random: random, ranked: random.IntN(3) > 0, created: map[string]time.Time{}, deleted: map[string]removal{}}
 }
 
 // Go adds a user. It begins when Run does.
 func (t *Turns) Go(name string, f func(context.Context, storage.Storage)) {
-	u := &user{name: name, turns: t, done: make(chan struct{})}
+	u := &user{name: name, turns: t, rank: t.random.Int(), done: make(chan struct{})}
 	u.hooked = hooked{inner: listing{t.state, t}, hook: u.pass}
 	t.users = append(t.users, u)
 	go func() {
@@ -139,13 +142,32 @@ func (t *Turns) choose() *turn {
 	if len(awake) > 0 {
 		i = awake[t.random.IntN(len(awake))]
 	}
+	if t.ranked {
+		i = t.first(awake, i)
+	}
 	next := t.waiting[i]
 	t.waiting = slices.Delete(t.waiting, i, i+1)
 	next.user.asleep = 0
 	if t.random.IntN(20) == 0 {
 		next.user.asleep = t.random.IntN(150)
 	}
+	if t.random.IntN(25) == 0 {
+		next.user.rank = t.random.Int()
+	}
 	return next
+}
+
+// first returns whose rank is the highest of those awake. One user then does much in
+// a row while another stands still, which is what it takes for what they do to be
+// interleaved in few, but far places.
+func (t *Turns) first(awake []int, otherwise int) int {
+	first := otherwise
+	for _, i := range awake {
+		if t.waiting[i].user.rank > t.waiting[first].user.rank {
+			first = i
+		}
+	}
+	return first
 }
 
 // survives decides whether the user of a turn goes on living.
