@@ -266,6 +266,10 @@ func (r *Repository) addSegment(ctx context.Context, object string) error {
 	r.local.mu.Lock()
 	defer r.local.mu.Unlock()
 	s, err := r.openSegmentFor(ctx, r.local.overlay, object)
+	if errors.Is(err, fs.ErrNotExist) { // somebody has joined it to others already
+		_, err = r.loadLocked(ctx)
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("open the new segment %s: %w", object, err)
 	}
