@@ -151,7 +151,7 @@ func (t *Turns) choose() *turn {
 	if t.random.IntN(20) == 0 {
 		next.user.asleep = t.random.IntN(150)
 	}
-	if t.random.IntN(25) == 0 {
+	if t.random.IntN(150) == 0 {
 		next.user.rank = t.random.Int()
 	}
 	return next
