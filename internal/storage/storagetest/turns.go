@@ -221,11 +221,6 @@ func (t *Turns) Trace() string {
 	return strings.Join(t.trace, "\n")
 }
 
-// Dead reports whether a user has died.
-func (t *Turns) Dead(name string) bool {
-	return slices.ContainsFunc(t.users, func(u *user) bool { return u.name == name && u.dead })
-}
-
 // listing is the storage with listings that may be stale.
 type listing struct {
 	*Memory
