@@ -53,6 +53,9 @@ func (l *Local) walk(ctx context.Context, dir string, yield func(Info, error) bo
 	}
 	defer d.Close()
 	names, err := readNames(d)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true // removed since it was opened: whatever was in it is gone
+	}
 	if err != nil {
 		yield(Info{}, failed("list", dir, err))
 		return false

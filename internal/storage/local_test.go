@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"holdfast/internal/storage"
 	"holdfast/internal/storage/storagetest"
 )
@@ -262,6 +264,40 @@ func TestEmptyDirectoriesGo(t *testing.T) {
 	put(t, l, "activities/aa/00000002", "x") // through a directory kept open that is gone
 	if got := list(t, l, ""); !slices.Equal(got, []string{"activities/aa/00000002"}) {
 		t.Errorf("listed: %q", got)
+	}
+}
+
+// A directory can go between any two calls of a listing: that is no error, and what
+// stays is listed.
+func TestListingBesideDirectoriesThatGo(t *testing.T) {
+	s := create(t, t.TempDir())
+	put(t, s, "packs/00/stays", "x")
+	var group errgroup.Group
+	done := make(chan struct{})
+	for i := range 4 {
+		name := fmt.Sprintf("packs/a%d/goes", i)
+		group.Go(func() error {
+			for {
+				select {
+				case <-done:
+					return nil
+				default:
+				}
+				if err := errors.Join(s.Put(t.Context(), name, nil), s.Delete(t.Context(), name)); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	for range 2000 {
+		if names := list(t, s, "packs"); !slices.Contains(names, "packs/00/stays") {
+			t.Errorf("listed: %q", names)
+			break
+		}
+	}
+	close(done)
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
