@@ -49,7 +49,9 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 			copied.Add(bytes)
 		}})
 	if err == nil && !o.DryRun {
-		_, err = activity.Forget(ctx, r.Activities(), app.now().Add(-activitiesFor), app.now())
+		if _, unread := activity.Forget(ctx, r.Activities(), app.now().Add(-activitiesFor), app.now()); unread != nil {
+			app.console.warn("records of operations that are over were left: %v", unread)
+		}
 	}
 	stop()
 	switch {
@@ -78,8 +80,9 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 func (app *env) silent(ctx context.Context, r *opened, a repo.Announced) (bool, error) {
 	now := app.now()
 	record, err := activity.Latest(ctx, r.Activities(), a.Name.String(), now)
+	_, damaged := errors.AsType[*repo.DamagedError](err)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, activity.ErrInvalid):
+	case damaged || errors.Is(err, fs.ErrNotExist) || errors.Is(err, activity.ErrInvalid):
 		return now.Sub(a.Started) >= unheardAfter, nil
 	case err != nil:
 		return false, err

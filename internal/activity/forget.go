@@ -3,20 +3,19 @@ package activity
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"strings"
 	"time"
 )
 
 // Forget removes the records of operations that ended before a time, or were last
-// heard of before it, and returns how many there were.
+// heard of before it, and returns how many there were. One that cannot be read does
+// not keep the others; it is joined into the error.
 func Forget(ctx context.Context, objects Objects, before, now time.Time) (forgotten int, err error) {
+	var unread []error
 	for record, err := range All(ctx, objects, now) {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrInvalid) {
-			continue // a record that cannot be read harms nobody
-		}
 		if err != nil {
-			return forgotten, err
+			unread = append(unread, err)
+			continue
 		}
 		ended := record.Finished
 		if record.State == Interrupted {
@@ -30,7 +29,7 @@ func Forget(ctx context.Context, objects Objects, before, now time.Time) (forgot
 		}
 		forgotten++
 	}
-	return forgotten, nil
+	return forgotten, errors.Join(unread...)
 }
 
 // removeAll removes the numbers of a series, in their order: as long as there are

@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,9 +34,15 @@ func TestForgetRemovesWhatEndedLongAgo(t *testing.T) {
 		put(t, m, 2, r)
 		names[r.Activity] = c.name
 	}
-	if n, err := Forget(t.Context(), m, testTime.Add(-50*time.Hour), testTime); n != 3 || err != nil {
+	const damaged = "activities/00000000000000000000/00000001"
+	m.objects[damaged] = []byte("damaged")
+	if n, err := Forget(t.Context(), m, testTime.Add(-50*time.Hour), testTime); n != 3 || !errors.Is(err, ErrInvalid) {
 		t.Errorf("%d forgotten, %v", n, err)
 	}
+	if m.objects[damaged] == nil {
+		t.Error("what cannot be read was removed")
+	}
+	delete(m.objects, damaged)
 	left := map[string]bool{}
 	for object := range m.objects {
 		left[names[object[len("activities/"):][:20]]] = true
