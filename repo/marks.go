@@ -45,6 +45,9 @@ func (a Action) folder() (string, seal.Type) {
 	return "trash", seal.Trash
 }
 
+// least are the marks by which least is lost, by folder.
+var least = map[string]Action{"pins": Pin, "trash": Undelete}
+
 type markKey struct {
 	folder string
 	name   Name
@@ -68,17 +71,28 @@ func (m marks) deleted(n Name) time.Time {
 
 func (m marks) purged(n Name) bool { return m[markKey{"trash", n}].Action == Purge }
 
-// marks reads the newest mark of every snapshot.
+// marks reads the newest mark of every snapshot, and fails where one cannot be read.
 func (r *Repository) marks(ctx context.Context) (marks, error) {
-	newest := marks{}
+	newest, bad, err := r.readableMarks(ctx)
+	if err == nil && len(bad) > 0 {
+		err = bad[0]
+	}
+	return newest, err
+}
+
+// readableMarks reads the newest mark of every snapshot. What cannot be read, which
+// bad names, counts as the mark that takes the least: pinned, and not deleted.
+func (r *Repository) readableMarks(ctx context.Context) (newest marks, bad []error, err error) {
+	newest = marks{}
 	for folder, kind := range map[string]seal.Type{"pins": seal.Pin, "trash": seal.Trash} {
 		for info, err := range r.store.List(ctx, folder) {
 			if err != nil {
-				return nil, fmt.Errorf("list %s: %w", folder, err)
+				return nil, nil, fmt.Errorf("list %s: %w", folder, err)
 			}
 			name, number, err := parseNumbered(folder, info.Name)
 			if err != nil {
-				return nil, &DamagedError{Object: info.Name, Err: err}
+				bad = append(bad, &DamagedError{Object: info.Name, Err: err})
+				continue
 			}
 			key := markKey{folder, name}
 			if number <= newest[key].number {
@@ -89,13 +103,16 @@ func (r *Repository) marks(ctx context.Context) (marks, error) {
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // collected, with its snapshot, since it was listed
 			}
-			if err != nil {
-				return nil, err
+			if _, damaged := errors.AsType[*DamagedError](err); damaged {
+				bad = append(bad, err)
+				entry.mark = mark{Action: least[folder]}
+			} else if err != nil {
+				return nil, nil, err
 			}
 			newest[key] = entry
 		}
 	}
-	return newest, nil
+	return newest, bad, nil
 }
 
 func parseNumbered(folder, object string) (Name, uint64, error) {

@@ -232,19 +232,22 @@ type Listed struct {
 }
 
 // Snapshots reads all snapshots that were committed and not purged, oldest first.
-// Damaged ones do not hide the others: they are joined into the error, and what
-// could be read is returned beside it.
+// Damaged ones, and damaged records about them, do not hide the others: they are
+// joined into the error, and what could be read is returned beside it.
 func (r *Repository) Snapshots(ctx context.Context) ([]Listed, error) {
 	names, bad, err := r.snapshotNames(ctx)
 	if err != nil {
 		return nil, err
 	}
-	marks, err := r.marks(ctx)
+	marks, unread, err := r.readableMarks(ctx)
 	if err != nil {
 		return nil, err
 	}
+	bad = append(bad, unread...)
 	condemned, err := r.Condemned(ctx)
-	if err != nil {
+	if _, damaged := errors.AsType[*DamagedError](err); damaged {
+		bad, condemned = append(bad, err), &Condemned{}
+	} else if err != nil {
 		return nil, err
 	}
 	damages, err := r.damages(ctx, Name{})

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +36,9 @@ func recorded(t *testing.T) (w world, colleague repo.Secret) {
 		t.Fatal(err)
 	}
 	if err := r.SetParity(t.Context(), 7, now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Publish(t.Context(), &repo.Condemned{Number: 1, At: start}); err != nil {
 		t.Fatal(err)
 	}
 	return w, colleague
@@ -69,6 +73,7 @@ func TestEachRecordInEachWay(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				mustList(t, w, r, object)
 				o := options()
 				o.GiveUp = true
 				report, err := repair.Run(t.Context(), r, o)
@@ -86,6 +91,24 @@ func TestEachRecordInEachWay(t *testing.T) {
 		}
 	}
 	t.Attr("cases", fmt.Sprint(cases))
+}
+
+// mustList: before any repair the other snapshots are listed, and so can be
+// restored; and what is damaged is named.
+func mustList(t *testing.T, w world, r *repo.Repository, damaged string) {
+	t.Helper()
+	kind, _, _ := strings.Cut(damaged, "/")
+	if !slices.Contains([]string{"condemned", "damaged", "pins", "snapshots", "trash"}, kind) {
+		return
+	}
+	want := len(w.snapshots)
+	if kind == "snapshots" {
+		want--
+	}
+	all, err := r.Snapshots(t.Context())
+	if len(all) != want || err == nil || !strings.Contains(err.Error(), damaged) {
+		t.Errorf("before the repair: %d snapshots, want %d, with %v", len(all), want, err)
+	}
 }
 
 func setAside(s *storagetest.Memory, object string) bool {
