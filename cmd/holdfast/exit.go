@@ -150,6 +150,11 @@ func hintOf(err error) string {
 	if h, ok := errors.AsType[hinter](err); ok {
 		return h.Hint()
 	}
+	_, damaged := errors.AsType[*repo.DamagedError](err)
+	_, missing := errors.AsType[*repo.MissingError](err)
+	if (damaged || missing) && !repo.Foreign(err) {
+		return "\"holdfast repo check\" says what it hurts, and \"holdfast repo repair\" mends what can be mended"
+	}
 	return ""
 }
 
