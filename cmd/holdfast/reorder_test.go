@@ -76,7 +76,7 @@ func TestReorderRefuses(t *testing.T) {
 		{"frobnicate", `unknown command "frobnicate"`},
 		{"environment:bakup", `unknown command "environment bakup"; did you mean "environment backup"?`},
 		{"snapshot", "snapshot needs one of create, list, show, ls, cat, diff, find, restore, recover, delete, undelete, prune, pin, unpin after it"},
-		{"repo key", "repo key needs one of add, list, remove, password after it"},
+		{"repo key", "repo key needs one of add, list, remove, password, rotate after it"},
 
 		{"snapshot create --liv", "unknown flag --liv; did you mean --live?"},
 		{"snapshot create --colour", "unknown flag --colour"},
