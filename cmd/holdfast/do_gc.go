@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast/internal/activity"
+	"holdfast/internal/storage"
 	"holdfast/repo"
 	"holdfast/repo/gc"
 )
@@ -57,6 +58,8 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 	switch {
 	case errors.Is(err, gc.ErrVanished):
 		return &withHint{err, "put the lost objects back from a copy of the repository; or, if they are lost for good, \"holdfast repo gc --accept-loss\""}
+	case errors.Is(err, storage.ErrFull):
+		return &withHint{err, "make some MB of room there; then \"holdfast repo gc --grace 0\" frees at once what nobody needs anything of, even if there is none for copies"}
 	case errors.Is(err, gc.ErrBusy):
 		return &withHint{err, "wait until it is done"}
 	case err != nil:
@@ -111,6 +114,9 @@ func (app *env) collectText(report *gc.Report) []string {
 	}
 	if report.Rewritten > 0 {
 		say("%s %s out of packs that are needed in part", copied, size(report.Rewritten))
+	}
+	if report.Full {
+		say("There was no room to copy what is needed of the other packs: run it again when there is")
 	}
 	for _, n := range report.Ended {
 		say("Ended %s, which has been silent for long", n)

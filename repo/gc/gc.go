@@ -22,6 +22,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/internal/storage"
 	"holdfast/repo"
 )
 
@@ -83,6 +84,7 @@ type Report struct {
 	Pending   []Pending   `json:"pending"`   // what is condemned and still there
 	Ended     []repo.Name `json:"ended"`     // silent sessions
 	Stored    Amount      `json:"stored"`    // packs that remain, the pending ones among them
+	Full      bool        `json:"full"`      // there was no room for copies: only what nobody needs was freed
 }
 
 // Pending is a group that waits.
@@ -105,7 +107,8 @@ const (
 	maxRounds = 5
 )
 
-// Run collects.
+// Run collects. Where the storage has no room for copies it frees only what nobody
+// needs anything of, and fails with storage.ErrFull if that is nothing.
 func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, err error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64) {}
@@ -123,6 +126,9 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
+	if c.report.Full = c.full != nil; c.report.Full && c.report.Freed.Packs == 0 {
+		return nil, c.full
+	}
 	return c.report, nil
 }
 
@@ -135,6 +141,7 @@ type collection struct {
 	list     *repo.Condemned  // the newest, on which all rests
 	finished map[uint64]bool  // groups that can be dropped
 	accepted []repo.PurgedOne // losses that the next list is to note
+	full     error            // there is no room for copies: none is made any more
 	erased   bool
 	tainted  map[[32]byte]bool // packs that held what was erased
 }
@@ -151,6 +158,10 @@ func (c *collection) run(ctx context.Context) error {
 			if overtaken++; overtaken == maxOvertaken {
 				return ErrBusy
 			}
+			continue
+		case errors.Is(err, storage.ErrFull) && c.full == nil:
+			c.full = err // go on with what frees space and takes hardly any
+			c.report.Rewritten = 0
 			continue
 		case err != nil:
 			return err
@@ -172,9 +183,11 @@ func (c *collection) isOvertaken(ctx context.Context) bool {
 // cycle does all that can be done now, and reports whether more can be done at
 // once.
 func (c *collection) cycle(ctx context.Context) (again bool, err error) {
-	if c.list, err = c.repo.Condemned(ctx); err != nil { // G2
+	list, err := c.repo.Condemned(ctx) // G2
+	if err != nil {
 		return false, err
 	}
+	c.list = list
 	if !c.DryRun {
 		for _, step := range []func(context.Context) error{c.resume, c.announce, c.await} {
 			if err := step(ctx); err != nil {
@@ -199,7 +212,7 @@ func (c *collection) cycle(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if !c.DryRun {
+	if !c.DryRun && c.full == nil {
 		if again, err := c.erase(ctx, s, t); again || err != nil {
 			c.tainted = t.tainted
 			return again, err
@@ -213,10 +226,15 @@ func (c *collection) cycle(ctx context.Context) (again bool, err error) {
 		c.foresee(s, &chosen)
 		return false, nil
 	}
-	if err := c.decide(ctx, s, t, &chosen); err != nil {
+	if c.full != nil {
+		again, err = c.decideWithoutCopies(ctx, s, t, &chosen)
+	} else {
+		again, err = !chosen.empty(), c.decide(ctx, s, t, &chosen)
+	}
+	if err != nil {
 		return false, err
 	}
-	return c.Grace == 0 && !chosen.empty(), c.tidy(ctx, s)
+	return c.Grace == 0 && again, c.tidy(ctx, s)
 }
 
 // resume finishes what was decided by an earlier collection.
@@ -243,6 +261,15 @@ func (c *collection) decide(ctx context.Context, s *survey, t *tracing, chosen *
 			next.Groups[i].State = repo.GroupSwept
 		}
 	}
+	if err := c.condemn(ctx, next, chosen); err != nil {
+		return err
+	}
+	// Nothing needs this; it lets what depends on these packs be relied on soon.
+	return c.evacuate(ctx, s, t, chosen.names(), t.lasting)
+}
+
+// condemn makes what was chosen a new group of next, and publishes that.
+func (c *collection) condemn(ctx context.Context, next *repo.Condemned, chosen *selection) error {
 	if !chosen.empty() {
 		next.Groups = append(next.Groups, chosen.group(next.Number, next.At))
 		for _, d := range chosen.dead {
@@ -256,8 +283,7 @@ func (c *collection) decide(ctx context.Context, s *survey, t *tracing, chosen *
 	for i := range chosen.packs {
 		c.report.Condemned.add(chosen.packs[i].gain())
 	}
-	// Nothing needs this; it lets what depends on these packs be relied on soon.
-	return c.evacuate(ctx, s, t, chosen.names(), t.lasting)
+	return nil
 }
 
 // tidy does the rest (G11), and announces what was condemned.

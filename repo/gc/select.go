@@ -142,6 +142,9 @@ func (c *collection) choose(ctx context.Context, s *survey, t *tracing) (selecti
 			packs = append(packs, candidate{name: name, size: uint64(size)})
 		}
 	}
+	if c.full != nil {
+		packs = slices.DeleteFunc(packs, func(p candidate) bool { return p.needed > 0 })
+	}
 	chosen.packs = worthCondemning(packs, c.MaxRepack, repo.MaxCondemned-len(condemned))
 	return chosen, nil
 }

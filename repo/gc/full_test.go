@@ -1,0 +1,50 @@
+package gc_test
+
+import (
+	"errors"
+	"testing"
+
+	"holdfast/internal/storage"
+	"holdfast/internal/storage/storagetest"
+	"holdfast/repo/gc"
+	"holdfast/repo/repotest"
+)
+
+// TestAFullStorage: where there is no room for a single pack more, what nobody needs
+// anything of is freed all the same; all that is needed stays, and a collection that
+// has room does the rest.
+func TestAFullStorage(t *testing.T) {
+	for name, build := range map[string]func(testing.TB) *world{
+		"never collected": func(t testing.TB) *world {
+			w := newWorld(t, 6)
+			w.delete(t, w.store, 0, 1, 3)
+			return w
+		},
+		"half dead": halfDead,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := build(t)
+			store := storagetest.NewFaulty(w.store)
+			full := store.Inject(storagetest.Fault{Ops: storagetest.Put, Names: storagetest.Under("packs"), Effect: storagetest.Full()})
+			before := w.store.Size()
+			report := collect(t, store, w.options(0))
+			if !report.Full || report.Freed.Packs == 0 || w.store.Size() >= before {
+				t.Errorf("%d bytes were %d: %+v", w.store.Size(), before, report)
+			}
+			w.mustHold(t, w.store, 0, 1, 3)
+			if _, err := gc.Run(t.Context(), repotest.Open(t, store), w.options(0)); !errors.Is(err, storage.ErrFull) {
+				t.Errorf("nothing is left to be freed without room, and it ends with %v", err)
+			}
+			full.Stop()
+			w.mustRecover(t, w.store, want(t, build))
+		})
+	}
+}
+
+// want is how large a world becomes in which nothing goes wrong.
+func want(t *testing.T, build func(testing.TB) *world) int64 {
+	w := build(t)
+	collect(t, w.store, w.again())
+	collect(t, w.store, w.again())
+	return w.store.Size()
+}
