@@ -17,9 +17,11 @@ type Config struct {
 }
 
 var (
-	// DefaultFine are the chunk sizes for dumps, page files and listings.
-	DefaultFine = chunk.Sizes{Min: 16 << 10, Average: 64 << 10, Max: 512 << 10}
-	// DefaultCoarse are those for files.
+	// DefaultFine are the chunk sizes for dumps and page files. What changes in them
+	// is small, but is stored as a difference, whatever the chunk's size; what is new is
+	// compressed the better the more there is of it.
+	DefaultFine = chunk.Sizes{Min: 64 << 10, Average: 256 << 10, Max: 1 << 20}
+	// DefaultCoarse are those for files and listings.
 	DefaultCoarse = chunk.Sizes{Min: 32 << 10, Average: 128 << 10, Max: 1 << 20}
 )
 

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 func noise(seed byte, n int) []byte {
@@ -55,7 +57,7 @@ func TestOnlyWhatZstdCannotShrinkIsDense(t *testing.T) {
 		}
 	}
 	// Nobody's data may be taken for dense that would have been stored smaller.
-	encoder := newEncoder()
+	encoder := newEncoder(zstd.SpeedDefault)
 	for perMille := range 100 {
 		data := skewed(perMille)
 		if dense(data) && worthwhile(len(encoder.EncodeAll(data, nil)), len(data)) {

@@ -11,6 +11,7 @@ import (
 // job is one chunk on its way to a blob.
 type job struct {
 	class class
+	grain Grain
 	block *block // that data lies in, released when the job is done; or nil
 	data  []byte
 	base  *base    // of its stream, or nil
@@ -95,7 +96,7 @@ func (w *Writer) store(ctx context.Context, j *job) error {
 func (w *Writer) putBlob(ctx context.Context, c class, data []byte) (blob.ID, error) {
 	j := w.newJob()
 	defer j.free()
-	j.class, j.data = c, data
+	j.class, j.grain, j.data = c, Coarse, data
 	err := w.store(ctx, j)
 	return j.ref.ID, err
 }

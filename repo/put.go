@@ -12,8 +12,8 @@ import (
 type Grain uint8
 
 const (
-	Fine   Grain = iota // dumps, page files, listings
-	Coarse              // files
+	Fine   Grain = iota // dumps, page files
+	Coarse              // files, listings
 )
 
 // Put stores what content yields as the content of e, with deltas against base,
@@ -46,7 +46,7 @@ func (w *Writer) PutDirectory(ctx context.Context, e tree.Entry, base tree.Strea
 	e.Size, e.Entries = 0, 0
 	l := newListing(children, &e)
 	defer l.stop()
-	stream, err := w.put(ctx, listings, Fine, base, l)
+	stream, err := w.put(ctx, listings, Coarse, base, l)
 	if err != nil {
 		return e, err
 	}

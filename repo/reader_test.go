@@ -92,7 +92,7 @@ func TestALongStreamFailsWhereItsBlobDoes(t *testing.T) {
 		content := r.Open(t.Context(), e)
 		got, err := io.ReadAll(content)
 		if rule.Hits() == 0 {
-			if err != nil || n < 20 {
+			if err != nil || n < 10 {
 				t.Errorf("%d reads without a fault: %v", n, err)
 			}
 			_ = content.Close()

@@ -24,7 +24,7 @@ func (w *Writer) put(ctx context.Context, c class, grain Grain, parent tree.Stre
 	cutter := w.cutters[grain].Get().(*chunk.Cutter)
 	defer w.cutters[grain].Put(cutter)
 	cutter.Reset()
-	s := &streamWriter{w: w, class: c, base: base, cutter: cutter, block: w.blocks.get()}
+	s := &streamWriter{w: w, class: c, grain: grain, base: base, cutter: cutter, block: w.blocks.get()}
 	defer func() { s.block.release() }()
 	for {
 		last, err := s.read(content)
@@ -46,6 +46,7 @@ func (w *Writer) put(ctx context.Context, c class, grain Grain, parent tree.Stre
 type streamWriter struct {
 	w      *Writer
 	class  class
+	grain  Grain
 	base   *base
 	cutter *chunk.Cutter
 
@@ -115,7 +116,7 @@ func (s *streamWriter) chunk(ctx context.Context, n int, last bool) error {
 		}
 	}
 	j := s.w.newJob()
-	j.class, j.data, j.base = s.class, s.block.bytes[s.from:s.from+n], s.base
+	j.class, j.grain, j.data, j.base = s.class, s.grain, s.block.bytes[s.from:s.from+n], s.base
 	if j.base != nil {
 		j.like = j.base.next(uint64(n))
 	}

@@ -19,15 +19,16 @@ const zstdWindow = 1 << 20
 type worker struct {
 	w       *Writer
 	hasher  *blob.Hasher
-	zstd    *zstd.Encoder
+	fast    *zstd.Encoder
+	better  *zstd.Encoder // for what is fine-grained; nil before there is any
 	differ  differ
 	payload []byte
 }
 
 // newEncoder: single-segment frames always state their size, which readers rely
 // upon; a window of one chunk is all that can be used.
-func newEncoder() *zstd.Encoder {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow),
+func newEncoder(level zstd.EncoderLevel) *zstd.Encoder {
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithWindowSize(zstdWindow),
 		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		panic("repo: zstd options: " + err.Error())
@@ -36,8 +37,8 @@ func newEncoder() *zstd.Encoder {
 }
 
 func newWorker(w *Writer) *worker {
-	encoder := newEncoder()
-	return &worker{w: w, hasher: blob.NewHasher(w.repo.idKey()), zstd: encoder, differ: differ{repo: w.repo, rely: w.rely, zstd: encoder}}
+	encoder := newEncoder(zstd.SpeedFastest)
+	return &worker{w: w, hasher: blob.NewHasher(w.repo.idKey()), fast: encoder, differ: differ{repo: w.repo, rely: w.rely, zstd: encoder}}
 }
 
 func (k *worker) store(ctx context.Context, j *job) error {
@@ -61,6 +62,19 @@ func (k *worker) store(ctx context.Context, j *job) error {
 	return k.w.packers[j.class].add(ctx, b, payload)
 }
 
+// encoder returns the compressor for data of a grain. Dumps and page files come from
+// servers that take longer to yield them than it takes to compress them well, and
+// after the first day only what is new of them is compressed.
+func (k *worker) encoder(g Grain) *zstd.Encoder {
+	if g == Coarse {
+		return k.fast
+	}
+	if k.better == nil {
+		k.better = newEncoder(zstd.SpeedDefault)
+	}
+	return k.better
+}
+
 // encode chooses the smallest of what is worth trying. What it returns is valid
 // until the next call.
 func (k *worker) encode(ctx context.Context, j *job, b *pack.Blob) ([]byte, error) {
@@ -72,7 +86,7 @@ func (k *worker) encode(ctx context.Context, j *job, b *pack.Blob) ([]byte, erro
 	if dense(j.data) {
 		return j.data, nil
 	}
-	k.payload = k.zstd.EncodeAll(j.data, k.payload[:0])
+	k.payload = k.encoder(j.grain).EncodeAll(j.data, k.payload[:0])
 	if worthwhile(len(k.payload), len(j.data)) {
 		b.Encoding = pack.Zstd
 		return k.payload, nil
