@@ -80,6 +80,10 @@ func emptyStore(ctx context.Context, path string) (*storage.Local, error) {
 		_ = store.Close()
 		return nil, fmt.Errorf("%w at %s; nothing was changed", repo.ErrExists, path)
 	}
+	if err := refuseBereft(ctx, store, path); err != nil {
+		_ = store.Close()
+		return nil, err
+	}
 	for _, err := range store.List(ctx, "keys") {
 		if err == nil {
 			return store, nil

@@ -77,6 +77,9 @@ func (app *env) open(ctx context.Context) (*opened, error) {
 
 func (app *env) unlock(ctx context.Context, config *environment.Config, store *storage.Local) (*repo.Repository, repo.Secret, error) {
 	if _, err := store.Stat(ctx, "config"); errors.Is(err, fs.ErrNotExist) {
+		if err := refuseBereft(ctx, store, config.Repository); err != nil {
+			return nil, repo.Secret{}, err
+		}
 		return nil, repo.Secret{}, noRepository(config.Repository) // before anybody is asked for a password
 	}
 	credential, err := app.credential(ctx, config)
@@ -101,6 +104,22 @@ func (app *env) unlock(ctx context.Context, config *environment.Config, store *s
 
 func noRepository(path string) error {
 	return &withHint{fmt.Errorf("%w at %s", repo.ErrNoRepository, path), "\"holdfast init\" makes one; --repo names another place"}
+}
+
+// refuseBereft returns an error if there is data of a repository that has no config
+// any more. Nobody must take that for an empty place. (A killed init leaves a key
+// slot and no data.)
+func refuseBereft(ctx context.Context, store storage.Storage, path string) error {
+	for _, folder := range []string{"packs", "index", "snapshots", "parity"} {
+		for _, err := range store.List(ctx, folder) {
+			if err != nil {
+				return err
+			}
+			return &withHint{fmt.Errorf("%w at %s: its config is missing, its data is there", repo.ErrNoRepository, path),
+				"\"holdfast repo repair\" mends it from parity; else put config back from a copy: no other one fits"}
+		}
+	}
+	return nil
 }
 
 // isDirectory refuses what is a URL: repositories are directories so far.
