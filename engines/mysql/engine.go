@@ -42,7 +42,7 @@ func newTarget(s engines.Service, token string) (*target, error) {
 		return nil, fmt.Errorf("restore token %q: want 20 hex digits", token)
 	}
 	if s.Subpath != "" {
-		return nil, errors.New(s.Name + ": a database can only be restored as a whole; to get at one table, export the snapshot")
+		return nil, errors.New(s.Name + ": a database can only be restored as a whole; \"holdfast snapshot cat\" gives one table of it")
 	}
 	return &target{
 		place:   p,

@@ -99,19 +99,28 @@ func like(pattern, name string) bool {
 // grantLine is the statement that gives the session's user privileges on the
 // databases of a pattern.
 func (s *session) grantLine(ctx context.Context, privileges, pattern string) (string, error) {
-	var user string
-	if err := s.one(ctx, "SELECT CURRENT_USER()", &user); err != nil {
+	grantee, err := s.grantee(ctx)
+	if err != nil {
 		return "", err
 	}
 	on := "*.*"
 	if pattern != "" {
 		on = quote(pattern) + ".*"
 	}
+	return fmt.Sprintf("GRANT %s ON %s TO %s", privileges, on, grantee), nil
+}
+
+// grantee is the session's account, as a GRANT names it.
+func (s *session) grantee(ctx context.Context) (string, error) {
+	var user string
+	if err := s.one(ctx, "SELECT CURRENT_USER()", &user); err != nil {
+		return "", err
+	}
 	name, host := user, ""
 	if at := strings.LastIndexByte(user, '@'); at >= 0 {
 		name, host = user[:at], user[at+1:]
 	}
-	return fmt.Sprintf("GRANT %s ON %s TO %s@%s", privileges, on, literal(name), literal(host)), nil
+	return literal(name) + "@" + literal(host), nil
 }
 
 // escapePattern makes a pattern that matches exactly name.

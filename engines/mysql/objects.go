@@ -158,8 +158,12 @@ func (s *session) object(ctx context.Context, l listed, collation string) (objec
 		if s.server.mysql {
 			privilege = "SELECT ON *.*" // SHOW_ROUTINE is later, and also works
 		}
+		grantee, err := s.grantee(ctx)
+		if err != nil {
+			return o, err
+		}
 		return o, fmt.Errorf("user %s may not read the definition of %s in database %s, which is somebody else's: GRANT %s TO %s",
-			s.place.user, o.label(), s.place.database, privilege, s.place.user)
+			s.place.user, o.label(), s.place.database, privilege, grantee)
 	}
 	switch l.kind {
 	case "VIEW":
