@@ -3,6 +3,8 @@ package repo
 import (
 	"errors"
 	"fmt"
+
+	"holdfast/internal/seal"
 )
 
 // The errors that callers decide on.
@@ -26,7 +28,17 @@ type DamagedError struct {
 	Err    error
 }
 
-func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Object, e.Err) }
+func (e *DamagedError) Error() string {
+	// What is foreign is not damaged.
+	if epoch, ok := errors.AsType[*seal.EpochError](e.Err); ok {
+		return fmt.Sprintf("%s: %v", e.Object, epoch)
+	}
+	if version, ok := errors.AsType[*seal.VersionError](e.Err); ok {
+		return fmt.Sprintf("%s: %v", e.Object, version)
+	}
+	return fmt.Sprintf("%s is damaged: %v", e.Object, e.Err)
+}
+
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // MissingError says that the repository refers to an object that is not there.

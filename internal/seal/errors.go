@@ -41,8 +41,8 @@ type EpochError struct {
 }
 
 func (e *EpochError) Error() string {
-	return fmt.Sprintf("sealed under key epoch %d, the key slot in use knows up to %d: use a slot written after the rotation",
-		e.Epoch, e.Newest)
+	return fmt.Sprintf("sealed under keys of epoch %d, and the password or token in use knows those up to %d: "+
+		"use one that was added after \"holdfast repo key rotate\"", e.Epoch, e.Newest)
 }
 
 // Named adds the object's name to an error of this package.

@@ -35,6 +35,9 @@ type Problem struct {
 
 // Next is what to do about it, for a line of its own.
 func (p *Problem) Next() string {
+	if repo.Foreign(p.Err) {
+		return "use a newer password, token or holdfast, as it says; this is no damage"
+	}
 	folder, _, _ := strings.Cut(p.Object, "/")
 	switch folder {
 	case "packs", "blob", "list":
