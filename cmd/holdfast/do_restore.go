@@ -300,8 +300,13 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 		if o.Safety == nil {
 			return nil
 		}
-		_, err = fmt.Fprintf(w, "Safety snapshot: %s\nTo undo: %s\n", o.Safety, undo)
-		return err
+		if _, err := fmt.Fprintf(w, "Safety snapshot: %s\nTo undo: %s\n", o.Safety, undo); err != nil {
+			return err
+		}
+		if len(o.Created) > 0 {
+			app.console.say("Undoing leaves in place what was made new: %s", strings.Join(o.Created, ", "))
+		}
+		return nil
 	})
 }
 

@@ -216,6 +216,7 @@ type Outcome struct {
 	Snapshot repo.Name   `json:"snapshot"`
 	Target   string      `json:"target"`
 	Replaced []string    `json:"replaced"`
+	Created  []string    `json:"created,omitempty"` // of these, what was not there: undoing leaves it
 	Missing  []repo.Loss `json:"missing,omitempty"` // what the snapshot lacks of that
 	Losses   []repo.Loss `json:"losses,omitempty"`  // what could not be made as it was
 	Notes    []string    `json:"notes,omitempty"`
@@ -374,6 +375,9 @@ func (r *Restoration) outcome() *Outcome {
 	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts), Missing: r.gone,
 		Read: r.reads.Read, Needed: r.reads.Needed, Present: r.reads.Present, Held: r.released.Held, Gate: r.released.Hold}
 	for _, t := range r.targets {
+		if t.Plan.Creates {
+			o.Created = append(o.Created, path.Join(t.part.Name, t.part.Subpath))
+		}
 		o.Missing = append(o.Missing, Missing(r.Snapshot, t.part.Name, t.part.Subpath)...)
 		for _, l := range t.staged.Losses {
 			o.Losses = append(o.Losses, repo.Loss{Path: l.Path, Reason: l.Reason})

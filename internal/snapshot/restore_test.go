@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,6 +39,18 @@ func TestRestoreIntoAnotherEnvironmentAndUndo(t *testing.T) {
 		t.Errorf("after undoing:\n%s\nwant:\n%s", got, before)
 	}
 	w.mustBeWhole()
+}
+
+func TestWhatARestoreMadeNewIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	s := w.create("master")
+	if o := w.restore(s, "staging"); !slices.Equal(o.Created, []string{"orders", "settings"}) || o.Safety == nil {
+		t.Errorf("into a place with uploads alone: made new %q, safety snapshot %v", o.Created, o.Safety)
+	}
+	if o := w.restore(s, "staging"); len(o.Created) > 0 {
+		t.Errorf("into a place that has everything: made new %q", o.Created)
+	}
 }
 
 // steps runs a restore that stops before its n-th step and returns the step's
