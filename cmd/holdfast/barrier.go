@@ -32,14 +32,17 @@ func (b gateBarrier) Hold(ctx context.Context, mode snapshot.HoldMode, holder st
 	}
 	hold, err := b.client().Hold(ctx, request)
 	if err != nil {
-		return nil, b.explain(err)
+		return nil, b.explain(err, mode)
 	}
 	return gateHold{b, hold}, nil
 }
 
 // explain says what can be done about a gate that does not hold.
-func (b gateBarrier) explain(err error) error {
+func (b gateBarrier) explain(err error, mode snapshot.HoldMode) error {
 	switch {
+	case errors.Is(err, quiesce.ErrNoGate) && mode == snapshot.HoldSwap:
+		return &withHint{fmt.Errorf("the gate at %s: %w", b.gate.Control, err),
+			"start it (\"holdfast gate --help\"), or take gate: out of the environment in holdfast.yaml, to restore without holding"}
 	case errors.Is(err, quiesce.ErrNoGate):
 		return &withHint{fmt.Errorf("the gate at %s: %w", b.gate.Control, err),
 			"start it (\"holdfast gate --help\"), or take a snapshot without holding: --live"}

@@ -136,7 +136,8 @@ func snapshotDiffCommand(app *env, do actions) *cli.Command {
 		Usage:     "list what differs between two snapshots",
 		ArgsUsage: "ID ID",
 		Description: describe(`Lists what was added (+), removed (-) and changed (M) from the first snapshot to
-the second. Equal parts are not read, however large they are.`,
+the second, and what only has other attributes, such as its time or owner (a).
+Equal parts are not read, however large they are.`,
 			`holdfast snapshot diff 2ca4d9 latest`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
 		Action: perform(app, do.Diff, diffOptions),
@@ -168,8 +169,8 @@ func snapshotRestoreCommand(app *env, do actions) *cli.Command {
 		Name:      "restore",
 		Usage:     "put a snapshot into an environment or a directory",
 		ArgsUsage: "[ID]",
-		Description: describe(`Replaces the environment's data by the snapshot's, the newest where no ID is given.
-It says what it will replace and asks first; --yes answers.
+		Description: describe(`Replaces the environment's data by the snapshot's; where no ID is given by the newest
+that no restore has made. It says what it will replace and asks first; --yes answers.
 
 Everything is built and verified beside the current data, then swapped. After a
 failure or a crash the environment is as it was, or as restored, once any command

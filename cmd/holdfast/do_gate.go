@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net"
 	"net/url"
@@ -129,6 +130,9 @@ func serveGate(ctx context.Context, app *env, o GateOptions) error {
 		return err
 	}
 	control, unlock, err := quiesce.ListenControl(o.Control, group)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &withHint{err, "make its directory first; beneath /run it is gone after a restart, and RuntimeDirectory= in a unit of systemd's makes it"}
+	}
 	if err != nil {
 		return err
 	}

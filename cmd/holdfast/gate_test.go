@@ -366,6 +366,10 @@ func TestGateCommands(t *testing.T) {
 		t.Errorf("without a gate: exit code %d, %s", code, stderr)
 	}
 	g.ok("-e", "master", "snapshot", "create", "--live")
+	// Nor does restore, which has no --live.
+	if _, stderr, code := g.run("-e", "master", "snapshot", "restore", "--yes"); code != 1 || !strings.Contains(stderr, "or take gate: out of") {
+		t.Errorf("a restore without a gate: exit code %d, %s", code, stderr)
+	}
 	cmd := g.gate("master")
 	if stdout := g.ok("-e", "master", "gate", "status"); !strings.HasPrefix(stdout, "The gate is open\n") {
 		t.Errorf("status says %s", stdout)

@@ -34,7 +34,7 @@ func (c *Config) Acting() (string, error) {
 	default:
 		return "", &hinted{
 			kind: ErrNoEnvironment,
-			text: fmt.Sprintf("%s has the environments %s; which one?", c.shown, alternatives(names)),
+			text: fmt.Sprintf("%s has the environments %s; which one?", c.shown, strings.Join(names, ", ")),
 			hint: fmt.Sprintf("name it with -e, for example -e %s, or with HOLDFAST_ENVIRONMENT", names[0]),
 		}
 	}

@@ -21,7 +21,7 @@ func TestActing(t *testing.T) {
 		{one, "master", "master", ""},
 		{one, "mastr", "", `holdfast.yaml has no environment "mastr" (did you mean "master"?)`},
 		{two, "staging", "staging", ""},
-		{two, "", "", "holdfast.yaml has the environments master or staging; which one?"},
+		{two, "", "", "holdfast.yaml has the environments master, staging; which one?"},
 		{two, "No", "", `--environment: "No" cannot be a name; expected a-z, then a-z, 0-9, _ or -, at most 63 in all`},
 		{none, "", "", "holdfast.yaml defines no environment"},
 		{none, "master", "master", ""}, // its snapshots can still be listed
