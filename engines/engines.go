@@ -220,7 +220,7 @@ type Target interface {
 
 // Plan is what a Target would do.
 type Plan struct {
-	// Replaces describes what is there now: "database shop (12 tables, 3.4 MB)".
+	// Replaces describes what is there now: "database shop (12 tables, 3.4 MiB)".
 	Replaces string
 	// Creates is set where there is nothing to replace.
 	Creates bool

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
 	"holdfast/engines"
@@ -46,7 +47,7 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 		return plan, err
 	}
 	if free, err := freeRoom(root); err == nil && free.bytes < directory.Size {
-		plan.Replaces += fmt.Sprintf("; the new data takes up to %s beside it and %s are free", bytesText(directory.Size), bytesText(free.bytes))
+		plan.Replaces += fmt.Sprintf("; the new data takes up to %s beside it and %s are free", humanize.IBytes(directory.Size), humanize.IBytes(free.bytes))
 	}
 	return plan, nil
 }
@@ -148,7 +149,7 @@ func (t *target) replaces(ctx context.Context, r *rules, root int) (engines.Plan
 		case err != nil:
 			return engines.Plan{}, fmt.Errorf("look at %s: %w", path, err)
 		case last && st.kind() == tree.File:
-			return engines.Plan{Replaces: fmt.Sprintf("file %s (%s)", path, bytesText(st.size))}, nil
+			return engines.Plan{Replaces: fmt.Sprintf("file %s (%s)", path, humanize.IBytes(st.size))}, nil
 		case last && st.kind() != tree.Directory:
 			return engines.Plan{Replaces: fmt.Sprintf("%s %s", st.kind(), path)}, nil
 		case st.kind() != tree.Directory:
@@ -165,7 +166,7 @@ func (t *target) replaces(ctx context.Context, r *rules, root int) (engines.Plan
 	if err := c.directory(ctx, dir, at); err != nil {
 		return engines.Plan{}, fmt.Errorf("look at %s: %w", path, err)
 	}
-	return engines.Plan{Replaces: fmt.Sprintf("directory %s (%s, %s)", path, filesText(c.files), bytesText(c.bytes))}, nil
+	return engines.Plan{Replaces: fmt.Sprintf("directory %s (%s, %s)", path, filesText(c.files), humanize.IBytes(c.bytes))}, nil
 }
 
 // census counts what a restore would replace.
@@ -222,18 +223,4 @@ func filesText(n uint64) string {
 		return "1 file"
 	}
 	return fmt.Sprintf("%d files", n)
-}
-
-// bytesText writes n for people, in units of 1000.
-func bytesText(n uint64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	value := float64(n)
-	for _, unit := range []string{"kB", "MB", "GB", "TB"} {
-		if value /= 1000; value < 999.95 || unit == "TB" {
-			return fmt.Sprintf("%.1f %s", value, unit)
-		}
-	}
-	return ""
 }

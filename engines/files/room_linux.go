@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
 	"holdfast/engines"
@@ -67,7 +68,7 @@ func checkRoom(ctx context.Context, path string, entries []tree.Entry, content e
 	case n.sum.fits(free):
 		return nil
 	case n.sum.bytes > free.bytes:
-		return fmt.Errorf("too little room at %s: %s are needed beside the current data and %s are free; nothing was changed", path, bytesText(n.sum.bytes), bytesText(free.bytes))
+		return fmt.Errorf("too little room at %s: %s are needed beside the current data and %s are free; nothing was changed", path, humanize.IBytes(n.sum.bytes), humanize.IBytes(free.bytes))
 	}
 	return fmt.Errorf("too little room at %s: %d inodes are needed beside the current data and %d are free; nothing was changed", path, n.sum.inodes, free.inodes)
 }

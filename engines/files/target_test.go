@@ -195,9 +195,9 @@ func TestPlanSaysWhatIsReplaced(t *testing.T) {
 	s.Exclude = []string{"/uploads/cache"}
 	entries := capture(t, s, sink).Entries
 	for _, c := range []struct{ subpath, want string }{
-		{"", "directory " + root + " (2 files, 1.5 kB)"},
-		{"dir", "directory " + root + "/dir (1 file, 1.5 kB)"},
-		{"a", "file " + root + "/a (1 bytes)"},
+		{"", "directory " + root + " (2 files, 1.5 KiB)"},
+		{"dir", "directory " + root + "/dir (1 file, 1.5 KiB)"},
+		{"a", "file " + root + "/a (1 B)"},
 	} {
 		s.Subpath = c.subpath
 		plan, err := newTestTarget(t, s).Plan(context.Background(), entries)
@@ -305,7 +305,7 @@ func TestTooLittleRoomIsKnownBeforeAnythingIsStaged(t *testing.T) {
 		t.Errorf("the plan does not say that it is tight: %q", plan.Replaces)
 	}
 	if _, err := fresh.Stage(context.Background(), entries, sink); err == nil ||
-		!strings.Contains(err.Error(), "610.3 kB are needed") || !strings.Contains(err.Error(), "are free") {
+		!strings.Contains(err.Error(), "596 KiB are needed") || !strings.Contains(err.Error(), "are free") {
 		t.Errorf("a second copy does not fit: %v", err)
 	}
 	if _, err := os.Lstat(filepath.Join(small, hidden)); !os.IsNotExist(err) {

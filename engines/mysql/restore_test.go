@@ -526,7 +526,7 @@ func TestPlanTellsWhatItReplaces(t *testing.T) {
 		}
 	}
 	plan, err := s.target("root", "", "shop", testToken).Plan(t.Context(), entries)
-	if err != nil || plan.Creates || !strings.HasPrefix(plan.Replaces, "database shop (4 tables, 0.") {
+	if err != nil || plan.Creates || !strings.HasPrefix(plan.Replaces, "database shop (4 tables, ") || !strings.HasSuffix(plan.Replaces, " KiB)") {
 		t.Errorf("%+v, %v", plan, err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"holdfast/engines"
 	"holdfast/internal/tree"
 )
@@ -100,7 +102,7 @@ func (t *target) replaces(ctx context.Context) (engines.Plan, error) {
 	if tables == 1 {
 		noun = "table"
 	}
-	return engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %.1f MB)", t.database, tables, noun, size/1e6)}, err
+	return engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %s)", t.database, tables, noun, humanize.IBytes(uint64(size)))}, err
 }
 
 // open connects, if that has not been done.

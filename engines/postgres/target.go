@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"holdfast/engines"
 	"holdfast/internal/tree"
@@ -49,16 +52,20 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 		return engines.Plan{Creates: true, Warnings: warnings}, nil
 	}
 	row, err := t.inside.row(ctx, `SELECT count(*) FILTER (WHERE relkind IN ('r', 'p') AND NOT relispartition), count(*),
-		pg_size_pretty(pg_database_size(current_database()))
+		pg_database_size(current_database())
 		FROM pg_class WHERE relnamespace IN (`+mine+`)`)
 	if err != nil {
 		return engines.Plan{}, err
+	}
+	bytes, err := strconv.ParseUint(row[2], 10, 64)
+	if err != nil {
+		return engines.Plan{}, fmt.Errorf("the size of database %s: %w", t.database, err)
 	}
 	noun := "tables"
 	if row[0] == "1" {
 		noun = "table"
 	}
-	return engines.Plan{Creates: row[1] == "0", Warnings: warnings, Replaces: fmt.Sprintf("database %s (%s %s, %s)", t.database, row[0], noun, row[2])}, nil
+	return engines.Plan{Creates: row[1] == "0", Warnings: warnings, Replaces: fmt.Sprintf("database %s (%s %s, %s)", t.database, row[0], noun, humanize.IBytes(bytes))}, nil
 }
 
 // warnings says what may not work because the servers differ.

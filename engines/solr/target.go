@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"holdfast/engines"
 	"holdfast/internal/tree"
 )
@@ -44,7 +46,7 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 		plan.Creates = true
 		return plan, t.creatable()
 	}
-	plan.Replaces = fmt.Sprintf("core %s (%d documents, %.1f MB)", t.core, current.Index.Documents, float64(current.Index.Bytes)/1e6)
+	plan.Replaces = fmt.Sprintf("core %s (%d documents, %s)", t.core, current.Index.Documents, humanize.IBytes(uint64(current.Index.Bytes)))
 	return plan, nil
 }
 

@@ -23,7 +23,7 @@ func TestPlanSaysWhatItReplaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan, err := restore.Plan(t.Context(), entries)
-	if want := "database " + path + " (3 tables, 267 KB)"; err != nil || plan.Replaces != want || plan.Creates {
+	if want := "database " + path + " (3 tables, 260 KiB)"; err != nil || plan.Replaces != want || plan.Creates {
 		t.Errorf("plan %+v, %v; want %q", plan, err, want)
 	}
 

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
 	"holdfast/engines"
@@ -106,7 +107,7 @@ func (s *source) look(ctx context.Context) (header, error) {
 	}
 	if !h.wal && !s.live && size.bytes() > s.inside {
 		return header{}, fmt.Errorf("it has %s and no write-ahead log, so reading it at one instant would lock its writers "+
-			"out for long: switch it to WAL once (PRAGMA journal_mode=WAL), or use --live", megabytes(size.bytes()))
+			"out for long: switch it to WAL once (PRAGMA journal_mode=WAL), or use --live", humanize.IBytes(uint64(size.bytes())))
 	}
 	return h, nil
 }
@@ -236,11 +237,4 @@ func fileEntry(name string, info fs.FileInfo) tree.Entry {
 		e.Group = g.Name
 	}
 	return e
-}
-
-func megabytes(bytes int64) string {
-	if bytes < 1000*1000 {
-		return fmt.Sprintf("%d KB", (bytes+999)/1000)
-	}
-	return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
 	"holdfast/engines"
@@ -143,7 +144,7 @@ func (t *target) describe(ctx context.Context) (string, uint64, error) {
 	if err != nil {
 		return "", 0, err
 	}
-	return fmt.Sprintf("database %s (%s, %s)", t.beside.current, what, megabytes(size.bytes())), uint64(size.bytes()), nil
+	return fmt.Sprintf("database %s (%s, %s)", t.beside.current, what, humanize.IBytes(uint64(size.bytes()))), uint64(size.bytes()), nil
 }
 
 // room refuses where the directory cannot take files of all those sizes.
@@ -160,7 +161,7 @@ func (t *target) room(sizes ...uint64) error {
 	left := free
 	for _, size := range sizes {
 		if size > left {
-			return fmt.Errorf("%s has %s free, too little for what is staged, retired and journalled beside it", dir, megabytes(int64(free)))
+			return fmt.Errorf("%s has %s free, too little for what is staged, retired and journalled beside it", dir, humanize.IBytes(uint64(free)))
 		}
 		left -= size
 	}
