@@ -113,7 +113,7 @@ func (app *env) collectText(report *gc.Report) []string {
 		say("%s %s packs, which will free %s", condemned, count(uint64(report.Condemned.Packs)), size(report.Condemned.Bytes))
 	}
 	if report.Rewritten > 0 {
-		say("%s %s out of packs that are needed in part", copied, size(report.Rewritten))
+		say("%s %s out of packs that are small or needed in part", copied, size(report.Rewritten))
 	}
 	if report.Full {
 		say("There was no room to copy what is needed of the other packs: run it again when there is")
