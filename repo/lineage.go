@@ -111,7 +111,8 @@ func (r *Repository) addPurged(ctx context.Context, to counters) error {
 	for _, p := range list.Purged {
 		to.add(p.Project, p.Environment, p.First, p.Last)
 	}
-	marks, err := r.marks(ctx)
+	// One whose mark cannot be read counts as not purged, here and in Snapshots.
+	marks, _, err := r.readableMarks(ctx)
 	if err != nil {
 		return err
 	}

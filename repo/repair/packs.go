@@ -62,6 +62,9 @@ func (m *mender) examine(ctx context.Context) error {
 	m.report.Packs = len(stored)
 	m.packs.stored, m.packs.damaged, m.packs.bad = stored, map[[32]byte]*damagedPack{}, map[copyKey]bool{}
 	condemned, err := m.repo.Condemned(ctx)
+	if _, damaged := errors.AsType[*repo.DamagedError](err); damaged && m.options.DryRun {
+		condemned, err = &repo.Condemned{}, nil // it would have been set aside
+	}
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,11 @@ func TestEachRecordInEachWay(t *testing.T) {
 				mustList(t, w, r, object)
 				o := options()
 				o.GiveUp = true
+				o.DryRun = true
+				if report, err := repair.Run(t.Context(), r, o); err != nil || kind != "keys" && len(report.SetAside) == 0 || len(report.Unread) > 0 {
+					t.Errorf("foretold: %+v, %v", report, err)
+				}
+				o.DryRun = false
 				report, err := repair.Run(t.Context(), r, o)
 				if err != nil {
 					t.Fatal(err)
