@@ -112,10 +112,18 @@ type Hold struct {
 // Hold returns once requests are held and running ones have finished. After an
 // error nothing is held. ctx is for waiting only: the lease outlives it.
 func (c Client) Hold(ctx context.Context, r Request) (*Hold, error) {
+	// By then a gate that is well has held, or has said why not.
+	return c.holdWithin(ctx, r, max(r.MaxHold, DefaultMaxHold)+onceTime)
+}
+
+func (c Client) holdWithin(ctx context.Context, r Request, bound time.Duration) (*Hold, error) {
 	w, err := c.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, bound,
+		fmt.Errorf("%w: what listens at %s has said nothing for %v; end that process and start the gate again", ErrNoGate, string(c), bound))
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { w.conn.SetDeadline(time.Now()) })
 	e, err := w.ask(command{Op: opHold, Mode: r.Mode, Holder: r.Holder, Drain: r.Drain, MaxHold: r.MaxHold})
 	if err == nil && e.Event != eventHeld {
