@@ -56,9 +56,9 @@ bench-peers:
 # hour, 12 GB of TMPDIR and a machine that does nothing else.
 HOLD := $(GO) test ./bench/hold -count 1 -v -timeout 3h
 bench-hold: test-tools
-	$(HOLD) -run TestNothingIsLost -snapshots 100 -restores 20 -rate 500 -out $(CURDIR)/docs/benchmarks/hold-sums.json
-	$(HOLD) -run TestTheHold -snapshots 20 -rate 500 -files 20000 -megabytes 500 -out $(CURDIR)/docs/benchmarks/hold-small.json
-	$(HOLD) -run TestTheHold -snapshots 20 -rate 500 -files 200000 -megabytes 5000 -out $(CURDIR)/docs/benchmarks/hold-large.json
+	$(HOLD) -run TestNothingIsLost -snapshots 100 -restores 20 -rate 200 -out $(CURDIR)/docs/quiesce/hold-sums.json
+	$(HOLD) -run TestTheHold -snapshots 20 -rate 500 -files 20000 -megabytes 500 -out $(CURDIR)/docs/quiesce/hold-small.json
+	$(HOLD) -run TestTheHold -snapshots 20 -rate 500 -files 200000 -megabytes 5000 -out $(CURDIR)/docs/quiesce/hold-large.json
 
 # The tables and pictures of docs/benchmarks.md, from the results beside it.
 bench-render:
