@@ -144,7 +144,7 @@ func oneLine(s string) string { return strings.Map(func(r rune) rune { return ma
 
 // remarks tells what is not at the mark's instant, or not there at all.
 func (s *source) remarks(result *engines.Result) {
-	var later, bare []string
+	var bare []string
 	for _, t := range s.catalog.tables {
 		path := s.service + "/" + tablesDir + "/" + fileName(t.name)
 		switch {
@@ -155,14 +155,11 @@ func (s *source) remarks(result *engines.Result) {
 		case t.versioned && !t.history:
 			result.Losses = append(result.Losses, engines.Loss{Path: path, Reason: "the history of this system-versioned table was not saved, only its current rows"})
 		case !t.snapshots && !t.sequence && s.pinned[t.name] == nil && s.retired == nil:
-			later = append(later, fmt.Sprintf("%s (%s)", t.name, t.engine))
+			result.Apart = append(result.Apart, fmt.Sprintf("%s (%s has no snapshots)", path, t.engine))
 		}
 	}
 	if len(bare) > 0 {
 		result.Notes = append(result.Notes, "without rows, as configured (schema_only): "+strings.Join(bare, ", "))
-	}
-	if len(later) > 0 {
-		result.Notes = append(result.Notes, "not at the mark's instant, because their engines have no snapshots: "+strings.Join(later, ", "))
 	}
 	for _, o := range s.catalog.objects {
 		if o.Broken {
