@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/tree"
 	"holdfast/repo"
 	"holdfast/repo/pack"
+	"holdfast/repo/repotest"
 )
 
 // chainOf finds what a reader reads for a blob: its deltas, with their sealed
@@ -44,16 +45,16 @@ func TestABlobBecomesWholeAgain(t *testing.T) {
 	}{{"little", 1, 80, 64, 64}, {"much", 25, 30, 2, 12}} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newPlace(t).open()
-			rows := bytes.SplitAfter(dump(3, 250), []byte("\n"))
-			want := files{"db": bytes.Join(rows, nil)}
-			s := put(t, r, want, nil)
+			rows := bytes.SplitAfter(repotest.Dump(3, 250), []byte("\n"))
+			want := repotest.Files{"db": bytes.Join(rows, nil)}
+			s := repotest.Put(t, r, want, nil)
 			longest := 0
 			for day := range c.days {
 				for i := range c.rows {
-					rows[(day*c.rows+i)*7%250] = fmt.Appendf(nil, "INSERT INTO t VALUES ('%x');\n", random(uint64(day*c.rows+i), 12))
+					rows[(day*c.rows+i)*7%250] = fmt.Appendf(nil, "INSERT INTO t VALUES ('%x');\n", repotest.Random(uint64(day*c.rows+i), 12))
 				}
 				want["db"] = bytes.Join(rows, nil)
-				s = put(t, r, want, s)
+				s = repotest.Put(t, r, want, s)
 				e := entry(t, r, s, "db")
 				for _, ref := range e.Content.Refs {
 					deltas := map[blob.ID]uint32{}
@@ -71,8 +72,8 @@ func TestABlobBecomesWholeAgain(t *testing.T) {
 			if longest < c.least || longest > c.most {
 				t.Errorf("the longest chain has %d deltas, want %d to %d", longest, c.least, c.most)
 			}
-			mustHold(t, r, s, want)
-			mustBeWhole(t, r)
+			repotest.MustHold(t, r, s, want)
+			repotest.MustBeWhole(t, r)
 		})
 	}
 }
@@ -94,22 +95,22 @@ func entry(t *testing.T, r *repo.Repository, s *repo.Snapshot, name string) (fou
 // which one entry changed.
 func TestSmallFilesAndListingsAreDeltasToo(t *testing.T) {
 	r := newPlace(t).open()
-	day := files{}
+	day := repotest.Files{}
 	for i := range 400 {
-		day[fmt.Sprintf("file %03d", i)] = dump(uint64(i), 40)
+		day[fmt.Sprintf("file %03d", i)] = repotest.Dump(uint64(i), 40)
 	}
-	first := put(t, r, day, nil)
+	first := repotest.Put(t, r, day, nil)
 	before := totals(t, r)
 	day["file 200"] = append(day["file 200"], "one more line\n"...)
-	second := put(t, r, day, first)
+	second := repotest.Put(t, r, day, first)
 	if grown := totals(t, r).Deltas - before.Deltas; grown != 2 {
 		t.Errorf("%d deltas, want those of the file and of the listing", grown)
 	}
 	if entry(t, r, first, "file 200").Content.Equal(entry(t, r, second, "file 200").Content) {
 		t.Error("the file is as before")
 	}
-	mustHold(t, r, second, day)
-	mustBeWhole(t, r)
+	repotest.MustHold(t, r, second, day)
+	repotest.MustBeWhole(t, r)
 }
 
 // A chain with a damaged delta in its middle is never taken for the blob.
@@ -118,11 +119,11 @@ func TestADamagedDeltaInAChainIsNamed(t *testing.T) {
 	if _, err := repo.Init(t.Context(), store, secret, repo.Slot{Cost: cheap, Now: start}, "test", repo.Options{Random: rand.Reader}); err != nil {
 		t.Fatal(err)
 	}
-	want := files{"db": dump(3, 250)}
-	s := put(t, mustOpen(t, store), want, nil)
+	want := repotest.Files{"db": repotest.Dump(3, 250)}
+	s := repotest.Put(t, mustOpen(t, store), want, nil)
 	for day := range 5 {
 		want["db"] = append(want["db"], fmt.Sprintf("INSERT INTO t VALUES (%d);\n", day)...)
-		s = put(t, mustOpen(t, store), want, s)
+		s = repotest.Put(t, mustOpen(t, store), want, s)
 	}
 	r := mustOpen(t, store)
 	ref := entry(t, r, s, "db").Content.Refs[0]

@@ -17,13 +17,14 @@ import (
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/check"
+	"holdfast/repo/repotest"
 )
 
 // inMemory is a repository in memory with two snapshots, the second with deltas.
 type inMemory struct {
 	store     *storagetest.Memory
 	snapshots []*repo.Snapshot
-	contents  []files
+	contents  []repotest.Files
 }
 
 func openMemory(t *testing.T, s storage.Storage, cache string) (*repo.Repository, error) {
@@ -50,11 +51,11 @@ func twoDays(t *testing.T) inMemory {
 	if _, err := repo.Init(t.Context(), m.store, secret, repo.Slot{Cost: cheap, Now: start}, "test", repo.Options{Random: rand.Reader}); err != nil {
 		t.Fatal(err)
 	}
-	first := files{"dump.sql": dump(1, 5000), "image": random(1, 300_000)}
-	second := files{"dump.sql": bytes.Replace(first["dump.sql"], []byte("(2500,"), []byte("(9999999,"), 1), "new": random(2, 1000)}
-	m.contents = []files{first, second}
-	m.snapshots = append(m.snapshots, put(t, mustOpen(t, m.store), first, nil))
-	m.snapshots = append(m.snapshots, put(t, mustOpen(t, m.store), second, m.snapshots[0]))
+	first := repotest.Files{"dump.sql": repotest.Dump(1, 5000), "image": repotest.Random(1, 300_000)}
+	second := repotest.Files{"dump.sql": bytes.Replace(first["dump.sql"], []byte("(2500,"), []byte("(9999999,"), 1), "new": repotest.Random(2, 1000)}
+	m.contents = []repotest.Files{first, second}
+	m.snapshots = append(m.snapshots, repotest.Put(t, mustOpen(t, m.store), first, nil))
+	m.snapshots = append(m.snapshots, repotest.Put(t, mustOpen(t, m.store), second, m.snapshots[0]))
 	return m
 }
 
@@ -64,8 +65,8 @@ func twoDays(t *testing.T) inMemory {
 func TestEveryPrefixOfCreateIsWhole(t *testing.T) {
 	m := twoDays(t)
 	recorder := storagetest.NewRecorder(t, m.store.Clone())
-	third := files{"dump.sql": append(bytes.Clone(m.contents[1]["dump.sql"]), "more"...), "big": random(5, 2<<20)}
-	created := put(t, mustOpen(t, recorder), third, m.snapshots[1])
+	third := repotest.Files{"dump.sql": append(bytes.Clone(m.contents[1]["dump.sql"]), "more"...), "big": repotest.Random(5, 2<<20)}
+	created := repotest.Put(t, mustOpen(t, recorder), third, m.snapshots[1])
 
 	states, complete := 0, 0
 	for _, state := range recorder.Prefixes() {
@@ -78,17 +79,17 @@ func TestEveryPrefixOfCreateIsWhole(t *testing.T) {
 		for _, s := range all {
 			if s.Name == created.Name {
 				complete++
-				mustHold(t, r, s.Snapshot, third)
+				repotest.MustHold(t, r, s.Snapshot, third)
 			}
 		}
 		for i, s := range m.snapshots {
-			mustHold(t, r, s, m.contents[i])
+			repotest.MustHold(t, r, s, m.contents[i])
 		}
-		mustBeWhole(t, r)
-		again := put(t, mustOpen(t, state), third, m.snapshots[1])
+		repotest.MustBeWhole(t, r)
+		again := repotest.Put(t, mustOpen(t, state), third, m.snapshots[1])
 		r = mustOpen(t, state)
-		mustHold(t, r, again, third)
-		mustBeWhole(t, r)
+		repotest.MustHold(t, r, again, third)
+		repotest.MustBeWhole(t, r)
 	}
 	if states < 5 || complete == 0 || complete == states {
 		t.Errorf("%d states, %d of them with the snapshot: the recording missed something", states, complete)
@@ -96,21 +97,10 @@ func TestEveryPrefixOfCreateIsWhole(t *testing.T) {
 	t.Attr("cases", strconv.Itoa(states))
 }
 
-// tryPut is put without a test to fail.
-func tryPut(ctx context.Context, r *repo.Repository, f files) error {
-	session, err := r.Begin(ctx, repo.Create, now)
-	if err != nil {
-		return err
-	}
-	s := &repo.Snapshot{Project: "p", Environment: "e", Created: start, Counter: 3, Services: []repo.Service{}}
-	err = session.Write(ctx, func(ctx context.Context, w *repo.Writer) (err error) {
-		s.Root, err = w.PutDirectory(ctx, rootEntry, emptyStream, f.entries(ctx, w, nil))
-		return err
-	})
-	if err == nil {
-		err = session.Commit(ctx, s)
-	}
-	return errors.Join(err, session.End(context.WithoutCancel(ctx)))
+// tryPut takes a snapshot without a parent, and without a test to fail.
+func tryPut(ctx context.Context, r *repo.Repository, f repotest.Files) error {
+	_, err := repotest.TryPut(ctx, r, f, nil)
+	return err
 }
 
 // failures are ways in which a call can fail, and what the error must wrap.
@@ -133,7 +123,7 @@ var errCable = errors.New("the cable was cut")
 // each way: the create says so, nothing is published, and what was there stays whole.
 func TestEveryFailingCallOfCreate(t *testing.T) {
 	m := twoDays(t)
-	third := files{"big": random(5, 1<<20), "text": dump(8, 1000)}
+	third := repotest.Files{"big": repotest.Random(5, 1<<20), "text": repotest.Dump(8, 1000)}
 	cases := 0
 	for _, failure := range failures {
 		for n := 1; ; n++ {
@@ -160,7 +150,7 @@ func TestEveryFailingCallOfCreate(t *testing.T) {
 			if !errors.Is(err, failure.cause) {
 				t.Errorf("call %d (%s): %v does not wrap the cause", n, failure.name, err)
 			}
-			mustBeWhole(t, mustOpen(t, state))
+			repotest.MustBeWhole(t, mustOpen(t, state))
 		}
 	}
 	t.Attr("cases", strconv.Itoa(cases))
@@ -248,7 +238,7 @@ func (m *inMemory) read(t *testing.T, s storage.Storage) (right bool, err error)
 // after it was made anew.
 func TestATornLastWrite(t *testing.T) {
 	m := twoDays(t)
-	third := files{"big": random(5, 1<<20)}
+	third := repotest.Files{"big": repotest.Random(5, 1<<20)}
 	torn := map[string]int{}
 	for seed := uint64(0); seed < 3 || len(torn) < 4 && seed < 60; seed++ {
 		for n := 0; ; n++ {
@@ -267,7 +257,7 @@ func TestATornLastWrite(t *testing.T) {
 			state := crash.Survivor()
 			r := mustOpen(t, state)
 			for i, s := range m.snapshots {
-				mustHold(t, r, s, m.contents[i])
+				repotest.MustHold(t, r, s, m.contents[i])
 			}
 			report, err := check.Run(t.Context(), r, check.Options{ReadData: true})
 			if err != nil {
@@ -298,7 +288,7 @@ func TestATornLastWrite(t *testing.T) {
 
 func TestPowerLossAtEveryChange(t *testing.T) {
 	m := twoDays(t)
-	third := files{"big": random(5, 1<<20)}
+	third := repotest.Files{"big": repotest.Random(5, 1<<20)}
 	cases := 0
 	for seed := range uint64(3) {
 		for n := 0; ; n++ {
@@ -313,9 +303,9 @@ func TestPowerLossAtEveryChange(t *testing.T) {
 			}
 			r := mustOpen(t, crash.Survivor())
 			for i, s := range m.snapshots {
-				mustHold(t, r, s, m.contents[i])
+				repotest.MustHold(t, r, s, m.contents[i])
 			}
-			mustBeWhole(t, r)
+			repotest.MustBeWhole(t, r)
 		}
 	}
 	t.Attr("cases", strconv.Itoa(cases))
@@ -363,7 +353,7 @@ func TestDamageIsFoundAndNeverRestored(t *testing.T) {
 	m := twoDays(t)
 	other := twoDays(t) // another repository with the same password
 	cache := t.TempDir()
-	mustBeWhole(t, mustOpenWith(t, m.store, cache)) // this machine has seen both snapshots
+	repotest.MustBeWhole(t, mustOpenWith(t, m.store, cache)) // this machine has seen both snapshots
 	cases := 0
 	for _, object := range m.store.Names() {
 		for _, source := range []*storagetest.Memory{m.store, other.store} {
@@ -412,7 +402,7 @@ func mustNotice(t *testing.T, m inMemory, state *storagetest.Memory, cache, obje
 }
 
 // neverWrong reads what can be read: right bytes or an error.
-func neverWrong(t *testing.T, r *repo.Repository, s *repo.Snapshot, want files) {
+func neverWrong(t *testing.T, r *repo.Repository, s *repo.Snapshot, want repotest.Files) {
 	for e, err := range r.Children(t.Context(), s.Root) {
 		if err != nil {
 			return
@@ -440,7 +430,7 @@ func TestStraysHideNothing(t *testing.T) {
 		t.Errorf("%d snapshots, %v", len(all), err)
 	}
 	for i, s := range m.snapshots {
-		mustHold(t, r, s, m.contents[i])
+		repotest.MustHold(t, r, s, m.contents[i])
 	}
-	put(t, mustOpen(t, m.store), files{"a": []byte("a")}, nil)
+	repotest.Put(t, mustOpen(t, m.store), repotest.Files{"a": []byte("a")}, nil)
 }

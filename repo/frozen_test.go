@@ -15,6 +15,7 @@ import (
 	"holdfast/internal/seal"
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
+	"holdfast/repo/repotest"
 )
 
 var freeze = flag.Bool("freeze", false, "make the frozen repository of the current format version anew")
@@ -27,10 +28,10 @@ const (
 
 // frozenDays are what the snapshots of a frozen repository hold: they will for
 // ever.
-func frozenDays() []files {
-	first := files{"dump.sql": dump(1, 900), "empty": nil, "image": random(2, 20_000), "text": bytes.Repeat([]byte("all the same "), 500)}
-	second := files{"dump.sql": bytes.Replace(first["dump.sql"], []byte("(450,"), []byte("(99450,"), 1), "image": first["image"], "new": []byte("new")}
-	return []files{first, second}
+func frozenDays() []repotest.Files {
+	first := repotest.Files{"dump.sql": repotest.Dump(1, 900), "empty": nil, "image": repotest.Random(2, 20_000), "text": bytes.Repeat([]byte("all the same "), 500)}
+	second := repotest.Files{"dump.sql": bytes.Replace(first["dump.sql"], []byte("(450,"), []byte("(99450,"), 1), "image": first["image"], "new": []byte("new")}
+	return []repotest.Files{first, second}
 }
 
 // frozenToken opens a second key slot.
@@ -58,7 +59,7 @@ func TestFrozenRepositoriesAreRestored(t *testing.T) {
 			}
 			slices.SortFunc(all, func(a, b repo.Listed) int { return int(a.Counter) - int(b.Counter) })
 			for i, s := range all {
-				mustHold(t, r, s.Snapshot, frozenDays()[i])
+				repotest.MustHold(t, r, s.Snapshot, frozenDays()[i])
 			}
 			if !all[0].Pinned || all[1].Deleted.IsZero() {
 				t.Errorf("marks: %+v", all)
@@ -72,10 +73,10 @@ func TestFrozenRepositoriesAreRestored(t *testing.T) {
 			if deltas := totals(t, r).Deltas; deltas == 0 {
 				t.Error("nothing is stored as a difference")
 			}
-			mustBeWhole(t, r)
+			repotest.MustBeWhole(t, r)
 			// And it can be written to.
-			third := files{"dump.sql": append(bytes.Clone(frozenDays()[1]["dump.sql"]), "more"...)}
-			mustHold(t, mustOpen(t, store), put(t, mustOpen(t, store), third, all[0].Snapshot), third)
+			third := repotest.Files{"dump.sql": append(bytes.Clone(frozenDays()[1]["dump.sql"]), "more"...)}
+			repotest.MustHold(t, mustOpen(t, store), repotest.Put(t, mustOpen(t, store), third, all[0].Snapshot), third)
 			if _, err := repo.Open(t.Context(), store, frozenToken, repo.Options{Random: rand.Reader}); err != nil {
 				t.Errorf("by token: %v", err)
 			}
@@ -133,7 +134,7 @@ func freezeNow(t *testing.T) {
 		if i > 0 {
 			parent = made[i-1]
 		}
-		made = append(made, put(t, mustOpen(t, store), day, parent))
+		made = append(made, repotest.Put(t, mustOpen(t, store), day, parent))
 	}
 	_, err = r.Mark(ctx, made[0].Name, repo.Pin, start)
 	must(err)

@@ -8,6 +8,7 @@ import (
 
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
+	"holdfast/repo/repotest"
 )
 
 // TestWhatIsLostIsStoredAnew: a blob in a pack that has vanished, or that is not
@@ -37,12 +38,12 @@ func TestWhatIsLostIsStoredAnew(t *testing.T) {
 				if !session.LostPacks() {
 					t.Errorf("%s %s: the session does not know", d.name, object)
 				}
-				first := put(t, mustOpenWith(t, state, cache), m.contents[0], nil)
-				second := put(t, mustOpenWith(t, state, cache), m.contents[1], first)
+				first := repotest.Put(t, mustOpenWith(t, state, cache), m.contents[0], nil)
+				second := repotest.Put(t, mustOpenWith(t, state, cache), m.contents[1], first)
 				r := mustOpenWith(t, state, cache)
 				for i, s := range []*repo.Snapshot{first, second} {
-					mustHold(t, r, s, m.contents[i])
-					mustHold(t, r, m.snapshots[i], m.contents[i])
+					repotest.MustHold(t, r, s, m.contents[i])
+					repotest.MustHold(t, r, m.snapshots[i], m.contents[i])
 				}
 			}
 		}
@@ -56,7 +57,7 @@ func TestWhatIsLostIsStoredAnew(t *testing.T) {
 // that are lost, at the depth that the delta says.
 func TestNoDeltaOfALostBase(t *testing.T) {
 	m := twoDays(t)
-	third := files{"dump.sql": bytes.Replace(m.contents[1]["dump.sql"], []byte("(100,"), []byte("(7777777,"), 1)}
+	third := repotest.Files{"dump.sql": bytes.Replace(m.contents[1]["dump.sql"], []byte("(100,"), []byte("(7777777,"), 1)}
 	for _, object := range m.store.Names() {
 		if !strings.HasPrefix(object, "packs/") {
 			continue
@@ -75,7 +76,7 @@ func TestNoDeltaOfALostBase(t *testing.T) {
 		if len(base.Refs) == 0 || !bases["dump.sql"] {
 			t.Fatal("nothing to make deltas of")
 		}
-		s := put(t, r, third, m.snapshots[1]) // r still has the listing at hand
-		mustHold(t, mustOpen(t, state), s, third)
+		s := repotest.Put(t, r, third, m.snapshots[1]) // r still has the listing at hand
+		repotest.MustHold(t, mustOpen(t, state), s, third)
 	}
 }

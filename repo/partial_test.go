@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"holdfast/repo"
+	"holdfast/repo/repotest"
 )
 
 // TestWhatASnapshotHoldsInPartIsBeyondDoubt: a record whose part makes no sense
 // is damaged, whoever sealed it.
 func TestWhatASnapshotHoldsInPartIsBeyondDoubt(t *testing.T) {
 	r := newPlace(t).open()
-	whole := put(t, r, files{"a": []byte("a")}, nil)
+	whole := repotest.Put(t, r, repotest.Files{"a": []byte("a")}, nil)
 	commit := func(safetyFor repo.Name, services ...repo.Service) error {
 		t.Helper()
 		session, err := r.Begin(t.Context(), repo.Restore, now)

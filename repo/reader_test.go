@@ -15,15 +15,16 @@ import (
 	"holdfast/internal/storage/storagetest"
 	"holdfast/internal/tree"
 	"holdfast/repo"
+	"holdfast/repo/repotest"
 )
 
 // long is a repository with one stream of several MB, long enough to be read ahead.
 func long(t *testing.T) (*storagetest.Memory, tree.Entry, []byte) {
 	t.Helper()
 	m := twoDays(t)
-	data := append(random(7, 3<<19), dump(7, 30_000)...)
+	data := append(repotest.Random(7, 3<<19), repotest.Dump(7, 30_000)...)
 	r := mustOpen(t, m.store)
-	s := put(t, r, files{"long": data}, nil)
+	s := repotest.Put(t, r, repotest.Files{"long": data}, nil)
 	return m.store, child(t, r, s, "long"), data
 }
 
@@ -190,14 +191,14 @@ func TestBasesAreReadOnce(t *testing.T) {
 	if _, err := repo.Init(t.Context(), store, secret, repo.Slot{Cost: cheap, Now: start}, "test", repo.Options{Random: rand.Reader}); err != nil {
 		t.Fatal(err)
 	}
-	content := dump(1, 50_000)
-	s := put(t, mustOpen(t, store), files{"dump.sql": content}, nil)
+	content := repotest.Dump(1, 50_000)
+	s := repotest.Put(t, mustOpen(t, store), repotest.Files{"dump.sql": content}, nil)
 	for day := range 3 {
 		content = bytes.ReplaceAll(content, []byte{'0' + byte(day), '7', '7'}, []byte("changed"))
-		s = put(t, mustOpen(t, store), files{"dump.sql": content}, s)
+		s = repotest.Put(t, mustOpen(t, store), repotest.Files{"dump.sql": content}, s)
 	}
 	r := mustOpen(t, store)
-	mustHold(t, r, s, files{"dump.sql": content})
+	repotest.MustHold(t, r, s, repotest.Files{"dump.sql": content})
 	if reads := r.PackReads(); reads.Read > reads.Needed+reads.Needed/50 {
 		t.Errorf("%d bytes were read, %d are needed", reads.Read, reads.Needed)
 	}

@@ -2,12 +2,9 @@ package repo_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
@@ -20,7 +17,7 @@ import (
 	"holdfast/internal/storage"
 	"holdfast/internal/tree"
 	"holdfast/repo"
-	"holdfast/repo/check"
+	"holdfast/repo/repotest"
 )
 
 var (
@@ -29,10 +26,7 @@ var (
 	start  = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 )
 
-var (
-	rootEntry   = tree.Entry{Name: "root", Type: tree.Directory}
-	emptyStream tree.Stream
-)
+var emptyStream tree.Stream
 
 func now() time.Time { return start }
 
@@ -79,145 +73,32 @@ func (p place) open() *repo.Repository {
 	return r
 }
 
-func mustBeWhole(t *testing.T, r *repo.Repository) *check.Report {
-	t.Helper()
-	report, err := check.Run(context.WithoutCancel(t.Context()), r, check.Options{ReadData: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range report.Problems {
-		t.Errorf("check: %v", p)
-	}
-	return report
-}
-
-// files is what a test puts into a snapshot and expects back.
-type files map[string][]byte
-
-func (f files) names() []string {
-	var names []string
-	for n := range f {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// put takes a snapshot of f, each file with the parent's as its base.
-func put(t *testing.T, r *repo.Repository, f files, parent *repo.Snapshot) *repo.Snapshot {
-	t.Helper()
-	ctx := t.Context()
-	session, err := r.Begin(ctx, repo.Create, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &repo.Snapshot{Project: "p", Environment: "e", Created: start, Counter: 1, Consistency: repo.PerService,
-		Services: []repo.Service{{Name: "files", Engine: "test", Entries: f.names()}}}
-	bases, base := map[string]tree.Stream{}, emptyStream
-	if parent != nil {
-		base = parent.Root.Content
-		s.Counter, s.Predecessor, s.Parent = parent.Counter+1, parent.Name, parent.Name
-		for e, err := range r.Children(ctx, parent.Root) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			bases[e.Name] = e.Content
-		}
-	}
-	err = session.Write(ctx, func(ctx context.Context, w *repo.Writer) (err error) {
-		s.Root, err = w.PutDirectory(ctx, rootEntry, base, f.entries(ctx, w, bases))
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := session.Commit(ctx, s); err != nil {
-		t.Fatal(err)
-	}
-	if err := session.End(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func (f files) entries(ctx context.Context, w *repo.Writer, bases map[string]tree.Stream) iter.Seq2[tree.Entry, error] {
-	return func(yield func(tree.Entry, error) bool) {
-		for _, n := range f.names() {
-			e, err := w.Put(ctx, repo.Fine, tree.Entry{Name: n, Type: tree.File}, bases[n], bytes.NewReader(f[n]))
-			if !yield(e, err) {
-				return
-			}
-		}
-	}
-}
-
-func mustHold(t *testing.T, r *repo.Repository, s *repo.Snapshot, want files) {
-	t.Helper()
-	got := 0
-	for e, err := range r.Children(t.Context(), s.Root) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		content := r.Open(t.Context(), e)
-		data, err := io.ReadAll(content)
-		if err := errors.Join(err, content.Close()); err != nil {
-			t.Fatalf("%s: %v", e.Name, err)
-		}
-		if !bytes.Equal(data, want[e.Name]) {
-			t.Errorf("%s: %d bytes, want %d, or other ones", e.Name, len(data), len(want[e.Name]))
-		}
-		got++
-	}
-	if got != len(want) {
-		t.Errorf("%d files, want %d", got, len(want))
-	}
-}
-
-func random(seed uint64, n int) []byte {
-	data := make([]byte, n)
-	r := mathrand.New(mathrand.NewPCG(seed, 1))
-	for i := range data {
-		data[i] = byte(r.Uint32())
-	}
-	return data
-}
-
-// dump looks like one: text whose rows are all different.
-func dump(seed uint64, rows int) []byte {
-	r := mathrand.New(mathrand.NewPCG(seed, 2))
-	var b bytes.Buffer
-	for i := range rows {
-		fmt.Fprintf(&b, "INSERT INTO t VALUES (%d,'%x','%x');\n", i, r.Uint64(), r.Uint64())
-	}
-	return b.Bytes()
-}
-
 func TestWhatIsPutComesBackFromTheRepositoryAlone(t *testing.T) {
 	p := newPlace(t)
-	want := files{"empty": nil, "one byte": {1}, "short": []byte("short"), "zeros": make([]byte, 3<<20),
-		"random": random(1, 5<<20), "text": dump(1, 60_000), "again": random(1, 5<<20)}
-	s := put(t, p.open(), want, nil)
+	want := repotest.Files{"empty": nil, "one byte": {1}, "short": []byte("short"), "zeros": make([]byte, 3<<20),
+		"random": repotest.Random(1, 5<<20), "text": repotest.Dump(1, 60_000), "again": repotest.Random(1, 5<<20)}
+	s := repotest.Put(t, p.open(), want, nil)
 
 	r := p.open()
 	read, err := r.Snapshot(t.Context(), s.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustHold(t, r, read, want)
-	mustBeWhole(t, r)
+	repotest.MustHold(t, r, read, want)
+	repotest.MustBeWhole(t, r)
 }
 
 func TestASecondDayStoresAboutItsChanges(t *testing.T) {
 	p := newPlace(t)
-	day1 := files{"dump.sql": dump(1, 100_000), "image": random(2, 4<<20)}
-	first := put(t, p.open(), day1, nil)
+	day1 := repotest.Files{"dump.sql": repotest.Dump(1, 100_000), "image": repotest.Random(2, 4<<20)}
+	first := repotest.Put(t, p.open(), day1, nil)
 	before := totals(t, p.open())
 
-	day2 := files{"dump.sql": bytes.Clone(day1["dump.sql"]), "image": day1["image"]}
+	day2 := repotest.Files{"dump.sql": bytes.Clone(day1["dump.sql"]), "image": day1["image"]}
 	for at := 10_000; at < len(day2["dump.sql"]); at += 100_000 {
 		copy(day2["dump.sql"][at:], "CHANGED")
 	}
-	second := put(t, p.open(), day2, first)
+	second := repotest.Put(t, p.open(), day2, first)
 	r := p.open()
 	after := totals(t, r)
 	if grown := after.Stored - before.Stored; grown > 100_000 {
@@ -226,9 +107,9 @@ func TestASecondDayStoresAboutItsChanges(t *testing.T) {
 	if after.Deltas == 0 {
 		t.Error("nothing was stored as a difference")
 	}
-	mustHold(t, r, first, day1)
-	mustHold(t, r, second, day2)
-	mustBeWhole(t, r)
+	repotest.MustHold(t, r, first, day1)
+	repotest.MustHold(t, r, second, day2)
+	repotest.MustBeWhole(t, r)
 }
 
 func totals(t *testing.T, r *repo.Repository) repo.Totals {
@@ -243,24 +124,24 @@ func totals(t *testing.T, r *repo.Repository) repo.Totals {
 func TestManyDaysOfDeltasStayReadable(t *testing.T) {
 	p := newPlace(t)
 	rng := mathrand.New(mathrand.NewPCG(7, 7))
-	data := dump(3, 20_000)
+	data := repotest.Dump(3, 20_000)
 	var last *repo.Snapshot
 	var days []*repo.Snapshot
-	var contents []files
+	var contents []repotest.Files
 	for range 40 {
 		for range 5 {
 			at := rng.IntN(len(data) - 20)
 			data = slices.Concat(data[:at], []byte(fmt.Sprintf("<%d>", rng.IntN(1e6))), data[at+rng.IntN(20):])
 		}
-		f := files{"dump.sql": bytes.Clone(data)}
-		last = put(t, p.open(), f, last)
+		f := repotest.Files{"dump.sql": bytes.Clone(data)}
+		last = repotest.Put(t, p.open(), f, last)
 		days, contents = append(days, last), append(contents, f)
 	}
 	r := p.open()
 	for i := range days {
-		mustHold(t, r, days[i], contents[i])
+		repotest.MustHold(t, r, days[i], contents[i])
 	}
-	if mustBeWhole(t, r); totals(t, r).Deltas < 20 {
+	if repotest.MustBeWhole(t, r); totals(t, r).Deltas < 20 {
 		t.Errorf("%d deltas in 40 days", totals(t, r).Deltas)
 	}
 }
@@ -328,10 +209,10 @@ func TestWrongSecretAndNoRepository(t *testing.T) {
 
 func TestRebuildIndexFindsEverythingAgain(t *testing.T) {
 	p := newPlace(t)
-	want := files{"a": random(1, 1<<20), "b": dump(1, 10_000)}
-	first := put(t, p.open(), want, nil)
-	edited := files{"a": want["a"], "b": append(bytes.Clone(want["b"]), "more"...)}
-	second := put(t, p.open(), edited, first)
+	want := repotest.Files{"a": repotest.Random(1, 1<<20), "b": repotest.Dump(1, 10_000)}
+	first := repotest.Put(t, p.open(), want, nil)
+	edited := repotest.Files{"a": want["a"], "b": append(bytes.Clone(want["b"]), "more"...)}
+	second := repotest.Put(t, p.open(), edited, first)
 
 	r := p.open()
 	done, err := r.RebuildIndex(t.Context(), now, func(int, int) {})
@@ -342,8 +223,8 @@ func TestRebuildIndexFindsEverythingAgain(t *testing.T) {
 		t.Errorf("rebuilt: %+v", done)
 	}
 	for _, r := range []*repo.Repository{r, p.open()} {
-		mustHold(t, r, first, want)
-		mustHold(t, r, second, edited)
-		mustBeWhole(t, r)
+		repotest.MustHold(t, r, first, want)
+		repotest.MustHold(t, r, second, edited)
+		repotest.MustBeWhole(t, r)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"holdfast/internal/seal"
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
+	"holdfast/repo/repotest"
 )
 
 func rotate(t *testing.T, r *repo.Repository) error {
@@ -44,18 +45,18 @@ func TestNewKeysSealWhatIsWrittenFromThenOn(t *testing.T) {
 	if after := packsOf(m.store); strings.Join(before, " ") != strings.Join(after, " ") {
 		t.Errorf("packs were rewritten: %v, before %v", after, before)
 	}
-	third := files{"dump.sql": append(bytes.Clone(m.contents[1]["dump.sql"]), "more"...)}
-	s := put(t, mustOpen(t, m.store), third, m.snapshots[1])
+	third := repotest.Files{"dump.sql": append(bytes.Clone(m.contents[1]["dump.sql"]), "more"...)}
+	s := repotest.Put(t, mustOpen(t, m.store), third, m.snapshots[1])
 	r := mustOpen(t, m.store)
-	mustHold(t, r, s, third)
-	mustHold(t, r, m.snapshots[0], m.contents[0])
-	mustBeWhole(t, r)
+	repotest.MustHold(t, r, s, third)
+	repotest.MustHold(t, r, m.snapshots[0], m.contents[0])
+	repotest.MustBeWhole(t, r)
 
 	stale, err := repo.Open(t.Context(), m.store, other, repo.Options{Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustHold(t, stale, m.snapshots[0], m.contents[0])
+	repotest.MustHold(t, stale, m.snapshots[0], m.contents[0])
 	var epoch *seal.EpochError
 	if _, err := stale.Snapshot(t.Context(), s.Name); !errors.As(err, &epoch) || !repo.Foreign(err) || strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a slot from before the rotation reads what came afterwards: %v", err)
@@ -106,10 +107,10 @@ func TestEveryPrefixOfAKeyChange(t *testing.T) {
 				t.Fatalf("%s, %d changes: %v", name, states-1, err)
 			}
 			for i, s := range m.snapshots {
-				mustHold(t, r, s, m.contents[i])
+				repotest.MustHold(t, r, s, m.contents[i])
 			}
-			third := files{"a": []byte("written meanwhile")}
-			s := put(t, r, third, nil)
+			third := repotest.Files{"a": []byte("written meanwhile")}
+			s := repotest.Put(t, r, third, nil)
 			if name == "rotation" {
 				if err := rotate(t, r); err != nil {
 					t.Fatalf("again after %d changes: %v", states-1, err)
@@ -119,9 +120,9 @@ func TestEveryPrefixOfAKeyChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mustHold(t, r, s, third)
-			mustHold(t, r, put(t, r, files{"b": []byte("and afterwards")}, s), files{"b": []byte("and afterwards")})
-			mustBeWhole(t, r)
+			repotest.MustHold(t, r, s, third)
+			repotest.MustHold(t, r, repotest.Put(t, r, repotest.Files{"b": []byte("and afterwards")}, s), repotest.Files{"b": []byte("and afterwards")})
+			repotest.MustBeWhole(t, r)
 		}
 		if states < 3 {
 			t.Errorf("%s: %d states only", name, states)

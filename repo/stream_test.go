@@ -10,6 +10,7 @@ import (
 
 	"holdfast/internal/tree"
 	"holdfast/repo"
+	"holdfast/repo/repotest"
 )
 
 // write runs f with a writer of a new session.
@@ -38,7 +39,7 @@ func readAll(t *testing.T, r *repo.Repository, e tree.Entry) []byte {
 func TestStreamsDoNotDependOnHowTheyAreRead(t *testing.T) {
 	r := newPlace(t).open()
 	for _, n := range []int{0, 1, 16 << 10, 256 << 10, 256<<10 + 1, 3 << 20} {
-		data := append(random(1, n/2), make([]byte, n-n/2)...)
+		data := append(repotest.Random(1, n/2), make([]byte, n-n/2)...)
 		var streams []tree.Entry
 		for name, reader := range map[string]io.Reader{
 			"whole":    bytes.NewReader(data),
@@ -69,7 +70,7 @@ func TestABrokenSourceIsNoShortStream(t *testing.T) {
 	r := newPlace(t).open()
 	for _, broken := range []error{io.ErrUnexpectedEOF, errors.New("connection lost")} {
 		for _, n := range []int{0, 100, 300 << 10, 2 << 20} {
-			content := io.MultiReader(bytes.NewReader(random(2, n)), iotest.ErrReader(broken))
+			content := io.MultiReader(bytes.NewReader(repotest.Random(2, n)), iotest.ErrReader(broken))
 			err := write(t, r, func(ctx context.Context, w *repo.Writer) error {
 				_, err := w.Put(ctx, repo.Fine, tree.Entry{Name: "f", Type: tree.File}, tree.Stream{}, content)
 				return err
@@ -115,7 +116,7 @@ func TestWhatABrokenSourceHadInCommonWithOthersIsStored(t *testing.T) {
 	r := newPlace(t).open()
 	broken := errors.New("input/output error")
 	for i := range 20 {
-		data := dump(uint64(1000+i), 20_000)
+		data := repotest.Dump(uint64(1000+i), 20_000)
 		file := tree.Entry{Name: "f", Type: tree.File}
 		var chunk []byte
 		err := write(t, r, func(ctx context.Context, w *repo.Writer) error {
@@ -144,7 +145,7 @@ func TestWhatABrokenSourceHadInCommonWithOthersIsStored(t *testing.T) {
 // (Under the race detector pools forget at random, and this says nothing.)
 func TestNothingIsAllocatedPerChunk(t *testing.T) {
 	r := newPlace(t).open()
-	data := random(3, 16<<20)
+	data := repotest.Random(3, 16<<20)
 	err := write(t, r, func(ctx context.Context, w *repo.Writer) error {
 		put := func(n int) (refs int, allocations float64) {
 			source := bytes.NewReader(nil)
