@@ -25,32 +25,38 @@ const testPassword = "correct horse"
 
 // TestSuiteInSchemas swaps schemas, TestSuiteBeside databases: what is in the
 // database decides.
-func TestSuiteInSchemas(t *testing.T) { runSuite(t, nil) }
+func TestSuiteInSchemas(t *testing.T) { runSuite(t, slowCases, nil) }
 
 func TestSuiteBeside(t *testing.T) {
-	if os.Getenv("HOLDFAST_SOAK") == "" {
-		t.Skip("a second run of the suite takes as long as the first: HOLDFAST_SOAK=1; what differs has tests of its own")
-	}
-	runSuite(t, []string{"SELECT lo_from_bytea(70001, 'large')", "CREATE PUBLICATION everything FOR TABLE accounts, moves",
-		"CREATE EXTENSION pgcrypto", "CREATE TABLE tokens (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), sum BYTEA DEFAULT digest('x', 'sha1'))",
+	runSuite(t, append(slices.Clone(slowCases), alikeCases...), []string{"SELECT lo_from_bytea(70001, 'large')",
+		"CREATE PUBLICATION everything FOR TABLE accounts, moves", "CREATE EXTENSION pgcrypto",
+		"CREATE TABLE tokens (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), sum BYTEA DEFAULT digest('x', 'sha1'))",
 		"INSERT INTO tokens DEFAULT VALUES"})
 }
 
-// slowCases are those that take minutes here. What they are about, a stop at any
+// slowCases are the cases that take minutes here. What they are about, a stop at any
 // statement of a swap, a revert and a discard, is also tested by
 // TestAStopBeforeEveryStatementIsReverted.
-func slowCases() map[enginetest.Case]string {
+var slowCases = []enginetest.Case{enginetest.CrashStage, enginetest.CrashSwap, enginetest.CrashRevert, enginetest.CrashDiscard, enginetest.SinkFails}
+
+// alikeCases are the cases in which it does not matter what is swapped.
+var alikeCases = []enginetest.Case{enginetest.EmptyData, enginetest.LargeValues, enginetest.OddNames, enginetest.HeldWrites, enginetest.UnheldWrites,
+	enginetest.Unchanged, enginetest.FewChanges, enginetest.CancelSource, enginetest.ContentFails, enginetest.Refusals}
+
+// leaveOut leaves cases to the soak.
+func leaveOut(cases []enginetest.Case) map[enginetest.Case]string {
 	if os.Getenv("HOLDFAST_SOAK") != "" {
 		return nil
 	}
 	left := map[enginetest.Case]string{}
-	for _, c := range []enginetest.Case{enginetest.CrashStage, enginetest.CrashSwap, enginetest.CrashRevert, enginetest.CrashDiscard, enginetest.SinkFails} {
-		left[c] = "too slow for every change: HOLDFAST_SOAK=1"
+	for _, c := range cases {
+		left[c] = "run with HOLDFAST_SOAK=1 only"
 	}
 	return left
 }
 
-func runSuite(t *testing.T, more []string) {
+// runSuite runs it on databases that hold more than the suite's own tables.
+func runSuite(t *testing.T, soaked []enginetest.Case, more []string) {
 	server := testserver.Postgres(t)
 	server.Exec("postgres", "CREATE ROLE site LOGIN PASSWORD '"+testPassword+"'", "CREATE ROLE backup LOGIN CREATEDB PASSWORD '"+testPassword+"'",
 		"CREATE ROLE blind LOGIN PASSWORD '"+testPassword+"'", "CREATE DATABASE crowded OWNER backup")
@@ -62,7 +68,7 @@ func runSuite(t *testing.T, more []string) {
 	}
 	enginetest.Run(t, enginetest.Harness{
 		Engine: Engine,
-		Cannot: slowCases(),
+		Cannot: leaveOut(soaked),
 		Place: func(t *testing.T) enginetest.Place {
 			p := &testPlace{server: server, name: fmt.Sprintf("place%d", places.Add(1)), more: more}
 			server.Exec("postgres", "CREATE ROLE "+p.name+" LOGIN CREATEDB PASSWORD '"+testPassword+"' IN ROLE pg_signal_backend",
