@@ -110,6 +110,21 @@ func (a *admin) must(command ...any) any {
 	return answer
 }
 
+// settled waits until what was flushed ASYNC is no longer part of the server's memory.
+func (a *admin) settled() {
+	a.tb.Helper()
+	for {
+		i, err := a.info(a.tb.Context(), "memory")
+		if err != nil {
+			a.tb.Fatal(err)
+		}
+		if i.number("lazyfree_pending_objects") == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // fields makes a command of words.
 func fields(command string) []any {
 	var list []any
