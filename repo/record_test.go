@@ -17,7 +17,7 @@ func records() map[string]any {
 	root := tree.Entry{Name: "root", Type: tree.Directory, Mode: 0o700}
 	return map[string]any{
 		"config":    &Config{Polynomial: 1<<53 | 12345, Fine: DefaultFine, Coarse: DefaultCoarse, Created: at, Program: "holdfast"},
-		"session":   &sessionRecord{Kind: Create, Host: "web1", PID: 77, Started: at},
+		"session":   &sessionRecord{Kind: Create, Host: "web1", PID: 77, Started: at, Ticks: 4711, Boot: "b4ae9d9b pid:[4026531836]"},
 		"tombstone": &tombstone{Ended: true},
 		"mark":      &mark{At: at, Action: Undelete},
 		"parity":    &paritySetting{At: at, Percent: 5},

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
+	"holdfast/internal/process"
 	"holdfast/internal/seal"
 )
 
@@ -37,6 +37,9 @@ type sessionRecord struct {
 	Host    string    `cbor:"2,keyasint"`
 	PID     int       `cbor:"3,keyasint"`
 	Started time.Time `cbor:"4,keyasint"`
+	// The process's start and boot, as package process has them.
+	Ticks uint64 `cbor:"5,keyasint,omitempty"`
+	Boot  string `cbor:"6,keyasint,omitempty"`
 }
 
 func sessionObject(n Name) string { return "sessions/" + n.String() }
@@ -50,8 +53,11 @@ func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Tim
 	if err != nil {
 		return nil, err
 	}
-	host, _ := os.Hostname() // only told to people
-	record := sessionRecord{Kind: kind, Host: host, PID: os.Getpid(), Started: now().UTC()}
+	p, err := process.This()
+	if err != nil {
+		return nil, fmt.Errorf("open a session: %w", err)
+	}
+	record := sessionRecord{Kind: kind, Host: p.Host, PID: p.PID, Started: now().UTC(), Ticks: p.Started, Boot: p.Boot}
 	if err := r.create(ctx, seal.Session, sessionObject(name), record); err != nil {
 		return nil, fmt.Errorf("open a session: %w", err)
 	}

@@ -8,16 +8,23 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/internal/process"
 	"holdfast/internal/seal"
 )
 
 // Announced is a session that somebody has opened and nobody has ended.
 type Announced struct {
-	Name    Name      `json:"name"`
-	Kind    string    `json:"kind"` // "" where its record cannot be read
-	Host    string    `json:"host"`
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
+	Name    Name            `json:"name"`
+	Kind    string          `json:"kind"` // "" where its record cannot be read
+	Process process.Process `json:"process"`
+	Started time.Time       `json:"started"`
+}
+
+// Gone reports that the process which opened the session has certainly ended. Only
+// on its own machine can that be told.
+func (a *Announced) Gone() bool {
+	self, err := process.This()
+	return err == nil && self.Gone(a.Process)
 }
 
 // Sessions returns the sessions that are open, in order of their names.
@@ -54,7 +61,8 @@ func (r *Repository) Announced(ctx context.Context, n Name) (a Announced, open b
 	case errors.As(err, &damaged):
 		return Announced{Name: n}, true, nil
 	}
-	return Announced{n, record.Kind, record.Host, record.PID, record.Started}, true, err
+	p := process.Process{Host: record.Host, PID: record.PID, Started: record.Ticks, Boot: record.Boot}
+	return Announced{n, record.Kind, p, record.Started}, true, err
 }
 
 // EndSession ends a session that somebody else has opened: it can no longer

@@ -19,7 +19,8 @@ const (
 	// silentAfter is for how long a session's operation must not have been heard of
 	// for a collection to end it: dozens of its heartbeats.
 	silentAfter = time.Hour
-	// unheardAfter is the same for a session without any record of its operation.
+	// unheardAfter is the same for a session without any record of its operation, of
+	// another machine.
 	unheardAfter = 24 * time.Hour
 	// activitiesFor is how long the record of an operation that has ended is kept.
 	activitiesFor = 90 * 24 * time.Hour
@@ -77,10 +78,14 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 	return nil
 }
 
-// silent decides which session a collection ends, for everybody: one whose
-// operation has ended or was not heard of for long. If that is wrong, because a
-// clock is or because it has slept, its run is lost, and no data.
+// silent decides which session a collection ends, for everybody: one whose process
+// has ended, as can be told on its machine, whose operation has, or was not heard of
+// for long. If that is wrong, because a clock is or because it has slept, its run is
+// lost, and no data.
 func (app *env) silent(ctx context.Context, r *opened, a repo.Announced) (bool, error) {
+	if a.Gone() {
+		return true, nil
+	}
 	now := app.now()
 	record, err := activity.Latest(ctx, r.Activities(), a.Name.String(), now)
 	_, damaged := errors.AsType[*repo.DamagedError](err)
@@ -119,12 +124,12 @@ func (app *env) collectText(report *gc.Report) []string {
 		say("There was no room to copy what is needed of the other packs: run it again when there is")
 	}
 	for _, n := range report.Ended {
-		say("Ended %s, which has been silent for long", n)
+		say("Ended %s, whose process has ended or was not heard of for long", n)
 	}
 	for _, p := range report.Pending {
 		say("The first \"repo gc\" after %s frees %s: %s packs", app.localTime(p.Due), size(p.Bytes), count(uint64(p.Packs)))
 		for _, a := range p.Waits {
-			say("  once %s %s on %s (process %d) has ended, which began before", a.Kind, a.Name, a.Host, a.PID)
+			say("  once %s %s on %s (process %d) has ended, which began before", a.Kind, a.Name, a.Process.Host, a.Process.PID)
 		}
 	}
 	if len(lines) == 0 {

@@ -138,6 +138,34 @@ func TestKilledCollectionLosesNothing(t *testing.T) {
 	s.ok("repo", "check", "--read-data")
 }
 
+// TestAKilledCreateIsNotWaitedFor, not even one that was killed before it had left
+// any record but its session.
+func TestAKilledCreateIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteConfig)
+	s.rows("master", "one", 40000)
+	s.files("master", "one", 50)
+	s.repository()
+	old := s.create()
+	s.ok("snapshot", "delete", old, "--yes")
+	cmd := s.command("-e", "master", "snapshot", "create")
+	s.must(cmd.Start())
+	for !s.hasSession() {
+		time.Sleep(time.Millisecond)
+	}
+	s.must(cmd.Process.Kill())
+	_ = cmd.Wait()
+	if !s.hasSession() {
+		t.Fatal("it was faster than the signal")
+	}
+	s.must(os.RemoveAll(s.path("repo/activities")))
+	out := s.ok("repo", "gc", "--grace", "0", "--wait", "0")
+	if !strings.Contains(out, "Freed ") || !strings.Contains(out, "Ended ") || s.hasSession() {
+		t.Errorf("a collection still waits for it:\n%s", out)
+	}
+	s.ok("repo", "check", "--read-data")
+}
+
 func TestInterruptedEndsCleanly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, siteConfig)

@@ -3,6 +3,8 @@ package activity
 import (
 	"fmt"
 	"time"
+
+	"holdfast/internal/process"
 )
 
 // The times of a lease. A living holder writes every beatEvery. What is silent for
@@ -59,10 +61,10 @@ const (
 
 // judge decides about a place whose newest object is b. watched is for how long
 // nothing newer has been seen.
-func (b *Beat) judge(self Process, now time.Time, watched time.Duration) verdict {
+func (b *Beat) judge(self process.Process, now time.Time, watched time.Duration) verdict {
 	age := now.Sub(b.At)
 	switch {
-	case b.Released, self.gone(b.Process), watched >= staleAfter:
+	case b.Released, self.Gone(b.Process), watched >= staleAfter:
 		return free
 	case age >= staleAfter && watched >= confirmFor:
 		return free

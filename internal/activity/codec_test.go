@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/internal/process"
 )
 
 var (
 	testTime = time.Date(2026, 11, 23, 8, 50, 12, 0, time.UTC)
 	testBeat = Beat{
-		Holder: Holder{"2ca4d90639f706283fee", Create, Process{"web1", 4711, 417659, "b4ae9d9b pid:[4026531836]"}},
+		Holder: Holder{"2ca4d90639f706283fee", Create, process.Process{Host: "web1", PID: 4711, Started: 417659, Boot: "b4ae9d9b pid:[4026531836]"}},
 		Token:  "ABCDEFGHIJKLMNOPQRSTUVWXYZ", Since: testTime, At: testTime.Add(time.Minute), Released: true,
 	}
 	testRecord = Record{

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"holdfast/internal/process"
 )
 
 // memory is Objects in memory, shared by all the machines of a test.
@@ -185,7 +187,7 @@ var activities = []string{"aaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbb", "ccccc
 
 // on returns an operation on another machine, of which nothing can be seen.
 func on(host string) Holder {
-	return Holder{Activity: activities[len(host)%3], Kind: Create, Process: Process{Host: host, PID: 4711, Started: 1, Boot: host}}
+	return Holder{Activity: activities[len(host)%3], Kind: Create, Process: process.Process{Host: host, PID: 4711, Started: 1, Boot: host}}
 }
 
 // here returns an operation of this process.

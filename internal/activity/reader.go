@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"holdfast/internal/process"
 )
 
 // Latest returns what is known of one activity, 20 hex digits; the error wraps
@@ -20,7 +22,7 @@ func Latest(ctx context.Context, objects Objects, id string, now time.Time) (Rec
 	if !validID(id) {
 		return Record{}, fmt.Errorf("activity %q is not 20 hex digits: %w", id, ErrInvalid)
 	}
-	self, err := ThisProcess()
+	self, err := process.This()
 	if err != nil {
 		return Record{}, err
 	}
@@ -31,7 +33,7 @@ func Latest(ctx context.Context, objects Objects, id string, now time.Time) (Rec
 // cannot be read, and goes on. Only a listing that fails ends it.
 func All(ctx context.Context, objects Objects, now time.Time) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		self, err := ThisProcess()
+		self, err := process.This()
 		if err != nil {
 			yield(Record{}, err)
 			return
@@ -58,7 +60,7 @@ func All(ctx context.Context, objects Objects, now time.Time) iter.Seq2[Record, 
 	}
 }
 
-func latest(ctx context.Context, objects Objects, id string, self Process, now time.Time) (Record, error) {
+func latest(ctx context.Context, objects Objects, id string, self process.Process, now time.Time) (Record, error) {
 	series := numbered{objects, "activities/" + id}
 	number, data, err := series.newest(ctx)
 	if err != nil {
@@ -74,7 +76,7 @@ func latest(ctx context.Context, objects Objects, id string, self Process, now t
 	if r.Activity != id {
 		return Record{}, fmt.Errorf("read %s: it is the record of activity %s: %w", series.name(number), r.Activity, ErrInvalid)
 	}
-	if r.State == InProgress && (self.gone(r.Process) || now.Sub(r.Updated) >= staleAfter) {
+	if r.State == InProgress && (self.Gone(r.Process) || now.Sub(r.Updated) >= staleAfter) {
 		r.State = Interrupted
 	}
 	return r, nil
@@ -86,6 +88,6 @@ func (r *Record) Gone() bool {
 	if r.State != InProgress && r.State != Interrupted {
 		return true
 	}
-	self, err := ThisProcess()
-	return err == nil && self.gone(r.Process)
+	self, err := process.This()
+	return err == nil && self.Gone(r.Process)
 }

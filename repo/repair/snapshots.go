@@ -305,7 +305,7 @@ func (m *mender) noCollection(ctx context.Context) error {
 	}
 	for _, s := range open {
 		if s.Kind == repo.Collect || s.Kind == "" {
-			return fmt.Errorf("a list of condemned packs is damaged, and a collection is open since %s on %s (session %s): repair when it has ended", s.Started, s.Host, s.Name)
+			return fmt.Errorf("a list of condemned packs is damaged, and a collection is open since %s on %s (session %s): repair when it has ended", s.Started, s.Process.Host, s.Name)
 		}
 	}
 	return nil

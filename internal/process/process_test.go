@@ -1,4 +1,4 @@
-package activity
+package process
 
 import (
 	"os"
@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-func TestThisProcess(t *testing.T) {
-	p, err := ThisProcess()
+func TestThis(t *testing.T) {
+	p, err := This()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p.Host == "" || p.PID != os.Getpid() || p.Started == 0 || p.Boot == "" {
 		t.Errorf("this process is %+v", p)
 	}
-	if q, err := ThisProcess(); err != nil || p != q {
+	if q, err := This(); err != nil || p != q {
 		t.Errorf("asked again: %+v, %v", q, err)
 	}
 }
 
 func TestGone(t *testing.T) {
-	self := here(t).Process
-	ended := dead(t).Process
+	self := here(t)
+	ended := dead(t)
 	change := func(p Process, change func(*Process)) Process {
 		change(&p)
 		return p
 	}
 	parent := self
 	parent.PID = os.Getppid()
-	if _, started, err := processStat(parent.PID); err != nil {
+	if _, started, err := stat(parent.PID); err != nil {
 		t.Fatal(err)
 	} else {
 		parent.Started = started
@@ -47,7 +47,7 @@ func TestGone(t *testing.T) {
 		"of another namespace":        {change(ended, func(p *Process) { p.Boot += "x" }), false},
 		"where the system tells none": {change(ended, func(p *Process) { p.Boot = "" }), false},
 	} {
-		if got := self.gone(c.process); got != c.want {
+		if got := self.Gone(c.process); got != c.want {
 			t.Errorf("%s: gone is %v", name, got)
 		}
 	}
@@ -64,17 +64,38 @@ func TestZombieIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = stdin.Close(); _ = cmd.Wait() }()
-	self := here(t).Process
+	self := here(t)
 	p := self
 	p.PID = cmd.Process.Pid
 	state := byte(0)
 	for state != 'Z' {
-		if state, p.Started, err = processStat(p.PID); err != nil {
+		if state, p.Started, err = stat(p.PID); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if !self.gone(p) {
+	if !self.Gone(p) {
 		t.Error("a zombie counts as running")
 	}
+}
+
+func here(t *testing.T) Process {
+	t.Helper()
+	p, err := This()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// dead returns a process of this machine that has ended.
+func dead(t *testing.T) Process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	p := here(t)
+	p.PID = cmd.Process.Pid
+	return p
 }

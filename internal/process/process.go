@@ -1,4 +1,6 @@
-package activity
+// Package process tells whether a process that has left its name in a repository is
+// still running.
+package process
 
 import (
 	"errors"
@@ -21,8 +23,8 @@ type Process struct {
 	Boot string `cbor:"4,keyasint,omitempty" json:"-"`
 }
 
-// ThisProcess returns the running process.
-func ThisProcess() (Process, error) {
+// This returns the running process.
+func This() (Process, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return Process{}, fmt.Errorf("this machine's name: %w", err)
@@ -30,7 +32,7 @@ func ThisProcess() (Process, error) {
 	p := Process{Host: host, PID: os.Getpid()}
 	boot, bootError := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	namespace, namespaceError := os.Readlink("/proc/self/ns/pid")
-	_, started, statError := processStat(p.PID)
+	_, started, statError := stat(p.PID)
 	if errors.Join(bootError, namespaceError, statError) == nil {
 		p.Started, p.Boot = started, strings.TrimSpace(string(boot))+" "+namespace
 	}
@@ -44,8 +46,8 @@ func (observer Process) sees(p Process) bool {
 	return p.Boot != "" && p.Boot == observer.Boot && p.Host == observer.Host
 }
 
-// gone reports that p has certainly ended; false where observer cannot tell.
-func (observer Process) gone(p Process) bool {
+// Gone reports that p has certainly ended; false where observer cannot tell.
+func (observer Process) Gone(p Process) bool {
 	if !observer.sees(p) {
 		return false
 	}
@@ -53,13 +55,13 @@ func (observer Process) gone(p Process) bool {
 		return true
 	}
 	// /proc may be hidden from other users; then the process counts as running.
-	state, started, err := processStat(p.PID)
+	state, started, err := stat(p.PID)
 	return err == nil && (started != p.Started || state == 'Z' || state == 'X')
 }
 
-// processStat returns a process's state and start from /proc/PID/stat. The second
+// stat returns a process's state and start from /proc/PID/stat. The second
 // field is a name in parentheses, which may contain anything.
-func processStat(pid int) (state byte, started uint64, err error) {
+func stat(pid int) (state byte, started uint64, err error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, 0, err
@@ -71,49 +73,4 @@ func processStat(pid int) (state byte, started uint64, err error) {
 	}
 	started, err = strconv.ParseUint(fields[startedField], 10, 64)
 	return fields[stateField][0], started, err
-}
-
-func (p *Process) validate() error {
-	if p.Host == "" || len(p.Host) > 255 || len(p.Boot) > 255 || p.PID <= 0 {
-		return fmt.Errorf("process %d on %q: %w", p.PID, p.Host, ErrInvalid)
-	}
-	return nil
-}
-
-// Kind is what an operation does.
-type Kind string
-
-// The kinds that the command line knows; others can be added without changing
-// the format.
-const (
-	Create  Kind = "create"
-	Restore Kind = "restore"
-	Delete  Kind = "delete"
-)
-
-// Holder is an operation under way: who asks for a lease, and who records.
-type Holder struct {
-	Activity string  `cbor:"1,keyasint" json:"activity"` // 20 hex digits
-	Kind     Kind    `cbor:"2,keyasint" json:"kind"`
-	Process  Process `cbor:"3,keyasint" json:"process"`
-}
-
-// NewHolder returns the operation of that name in this process.
-func NewHolder(activity string, kind Kind) (Holder, error) {
-	p, err := ThisProcess()
-	if err != nil {
-		return Holder{}, err
-	}
-	h := Holder{Activity: activity, Kind: kind, Process: p}
-	return h, h.validate()
-}
-
-func (h *Holder) validate() error {
-	if !validID(h.Activity) {
-		return fmt.Errorf("activity %q is not 20 hex digits: %w", h.Activity, ErrInvalid)
-	}
-	if h.Kind == "" || len(h.Kind) > 32 || strings.Trim(string(h.Kind), "abcdefghijklmnopqrstuvwxyz-") != "" {
-		return fmt.Errorf("activity %s: kind %q: %w", h.Activity, h.Kind, ErrInvalid)
-	}
-	return h.Process.validate()
 }
