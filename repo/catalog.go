@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"holdfast/index"
 )
@@ -29,20 +31,48 @@ func (r *Repository) Catalog(ctx context.Context) (c *Catalog, err error) {
 	if c.Segments, err = r.allSegments(ctx, 0, c.Bad); err != nil {
 		return nil, err
 	}
-	dir := r.cacheDir()
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "holdfast-catalog-"); err != nil {
-			return nil, fmt.Errorf("make room for the index: %w", err)
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	} else {
-		dir = filepath.Join(filepath.Dir(dir), "catalog")
-	}
-	if c.Copy, err = index.Temporary(ctx, dir, c.Segments); err != nil {
+	if c.Copy, err = r.merge(ctx, c.Segments); err != nil {
 		return nil, err
 	}
 	if c.Packs, err = c.Copy.Packs(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// merge writes the segments into one file of this machine: in the cache directory, and
+// where that is missing, full or not to be written to, where temporary files are, or in shared memory. Whoever
+// gives space back must not depend on the disk that is full.
+func (r *Repository) merge(ctx context.Context, segments map[index.SegmentName]*index.Segment) (*index.Copy, error) {
+	var unusable error
+	if dir := r.cacheDir(); dir != "" {
+		merged, err := index.Temporary(ctx, filepath.Join(filepath.Dir(dir), "catalog"), segments)
+		if !isUnusable(err) {
+			return merged, err
+		}
+		unusable = err
+	}
+	for _, place := range []string{os.TempDir(), "/dev/shm"} {
+		merged, err := mergeAside(ctx, place, segments)
+		if !isUnusable(err) {
+			return merged, err
+		}
+		unusable = errors.Join(unusable, err)
+	}
+	return nil, unusable
+}
+
+// mergeAside merges in a directory of its own, which nobody needs once the file is open.
+func mergeAside(ctx context.Context, place string, segments map[index.SegmentName]*index.Segment) (merged *index.Copy, err error) {
+	dir, err := os.MkdirTemp(place, "holdfast-catalog-")
+	if err != nil {
+		return nil, fmt.Errorf("make room for the index: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return index.Temporary(ctx, dir, segments)
+}
+
+// isUnusable reports whether a directory could not be written to.
+func isUnusable(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)
 }

@@ -191,9 +191,13 @@ func (r *Repository) HasPack(ctx context.Context, name [32]byte) (bool, error) {
 	return err == nil, err
 }
 
-// RemovePack removes a pack that nothing needs.
-func (r *Repository) RemovePack(ctx context.Context, name [32]byte) error {
-	return r.store.Delete(ctx, pack.ObjectName(name))
+// RemovePack removes a pack that nothing needs, and returns its size; 0 if it was gone.
+func (r *Repository) RemovePack(ctx context.Context, name [32]byte) (size int64, err error) {
+	info, err := r.store.Stat(ctx, pack.ObjectName(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	return info.Size, r.store.Delete(ctx, pack.ObjectName(name))
 }
 
 // RemoveSnapshot removes a purged snapshot, and then its marks.

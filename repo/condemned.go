@@ -112,7 +112,7 @@ func (r *Repository) Publish(ctx context.Context, c *Condemned) error {
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("publish %s: %w", condemnedObject(c.Number), err)
 	}
-	err := r.create(ctx, seal.Condemned, condemnedObject(c.Number), c)
+	err := r.spareAll(ctx, seal.Condemned, condemnedObject(c.Number), c)
 	if errors.Is(err, fs.ErrExist) {
 		return ErrOvertaken
 	}

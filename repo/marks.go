@@ -179,7 +179,11 @@ func (r *Repository) mark(ctx context.Context, all marks, n Name, action Action,
 	case action == Purge && before != Delete:
 		return errMarked // undeleted meanwhile
 	}
-	return r.create(ctx, kind, fmt.Sprintf("%s/%s/%08d", folder, n, current.number+1), mark{At: now.UTC(), Action: action})
+	object, next := fmt.Sprintf("%s/%s/%08d", folder, n, current.number+1), mark{At: now.UTC(), Action: action}
+	if action == Delete || action == Purge {
+		return r.spare(ctx, 1, kind, object, next)
+	}
+	return r.create(ctx, kind, object, next)
 }
 
 func sortByAge(all []Listed) {

@@ -58,7 +58,11 @@ func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Tim
 		return nil, fmt.Errorf("open a session: %w", err)
 	}
 	record := sessionRecord{Kind: kind, Host: p.Host, PID: p.PID, Started: now().UTC(), Ticks: p.Started, Boot: p.Boot}
-	if err := r.create(ctx, seal.Session, sessionObject(name), record); err != nil {
+	create := r.create
+	if kind == Collect {
+		create = r.spareAll
+	}
+	if err := create(ctx, seal.Session, sessionObject(name), record); err != nil {
 		return nil, fmt.Errorf("open a session: %w", err)
 	}
 	s := &Session{Name: name, repo: r, now: now, rely: &reliance{repo: r, session: name}}

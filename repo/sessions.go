@@ -71,7 +71,7 @@ func (r *Repository) Announced(ctx context.Context, n Name) (a Announced, open b
 // their process will not wake up.
 func (r *Repository) EndSession(ctx context.Context, a Announced) error {
 	if a.Kind != Collect && a.Kind != RebuildIndex && a.Kind != Repair {
-		err := r.create(ctx, seal.Snapshot, snapshotObject(a.Name), tombstone{Ended: true})
+		err := r.spareAll(ctx, seal.Snapshot, snapshotObject(a.Name), tombstone{Ended: true})
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("end session %s: %w", a.Name, err)
 		}
@@ -87,7 +87,7 @@ var ErrOverwrites = errors.New("the storage replaces objects that are there, so 
 // unless somebody had ended it, so that there was nothing to replace.
 func (s *Session) Probe(ctx context.Context) error {
 	for _, kind := range []string{"probe", "second probe"} {
-		err := s.repo.create(ctx, seal.Session, sessionObject(s.Name), sessionRecord{Kind: kind, Started: s.now().UTC()})
+		err := s.repo.spareAll(ctx, seal.Session, sessionObject(s.Name), sessionRecord{Kind: kind, Started: s.now().UTC()})
 		switch {
 		case errors.Is(err, fs.ErrExist) && kind == "probe":
 			return nil

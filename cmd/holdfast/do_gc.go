@@ -51,6 +51,9 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 			copied.Add(bytes)
 		}})
 	if err == nil && !o.DryRun {
+		if err := r.Replenish(ctx, report.Stored.Bytes); err != nil {
+			app.console.warn("the reserve was left as it is: %v", err)
+		}
 		if _, unread := activity.Forget(ctx, r.Activities(), app.now().Add(-activitiesFor), app.now()); unread != nil {
 			app.console.warn("records of operations that are over were left: %v", unread)
 		}
@@ -60,7 +63,7 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 	case errors.Is(err, gc.ErrVanished):
 		return &withHint{err, "put the lost objects back from a copy of the repository; or, if they are lost for good, \"holdfast repo gc --accept-loss\""}
 	case errors.Is(err, storage.ErrFull):
-		return &withHint{err, "make some MB of room there; then \"holdfast repo gc --grace 0\" frees at once what nobody needs anything of, even if there is none for copies"}
+		return &withHint{err, "\"holdfast repo gc --grace 0\" frees at once what nobody needs anything of, which takes no room; where that is nothing, delete snapshots, or make some MB of room"}
 	case errors.Is(err, gc.ErrBusy):
 		return &withHint{err, "wait until it is done"}
 	case err != nil:
@@ -104,12 +107,16 @@ func (app *env) silent(ctx context.Context, r *opened, a repo.Announced) (bool, 
 func (app *env) collectText(report *gc.Report) []string {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	freed, condemned, purged, copied := "Freed", "Condemned", "Purged", "Copied"
+	freed, removed, condemned, purged, wrote := "Freed", "removed", "Condemned", "Purged", "Wrote"
 	if report.DryRun {
-		freed, condemned, purged, copied = "Would free", "Would condemn", "Would purge", "Would copy"
+		freed, removed, condemned, purged, wrote = "Would free", "remove", "Would condemn", "Would purge", "Would write"
 	}
 	if report.Freed.Packs > 0 {
-		say("%s %s: %s packs", freed, size(report.Freed.Bytes), count(uint64(report.Freed.Packs)))
+		moved := ""
+		if report.Removed > report.Freed.Bytes {
+			moved = fmt.Sprintf(", of which %s live on in other packs", size(report.Removed-report.Freed.Bytes))
+		}
+		say("%s %s: %s %s packs of %s%s", freed, size(report.Freed.Bytes), removed, count(uint64(report.Freed.Packs)), size(report.Removed), moved)
 	}
 	if n := len(report.Purged); n > 0 {
 		say("%s %d deleted snapshot(s), which cannot be brought back", purged, n)
@@ -118,10 +125,10 @@ func (app *env) collectText(report *gc.Report) []string {
 		say("%s %s packs, which will free %s", condemned, count(uint64(report.Condemned.Packs)), size(report.Condemned.Bytes))
 	}
 	if report.Rewritten > 0 {
-		say("%s %s out of packs that are small or needed in part", copied, size(report.Rewritten))
+		say("%s %s anew, out of packs that are small or needed in part", wrote, size(report.Rewritten))
 	}
 	if report.Full {
-		say("There was no room to copy what is needed of the other packs: run it again when there is")
+		say("The repository was full, so what needs much room was left: run it again")
 	}
 	for _, n := range report.Ended {
 		say("Ended %s, whose process has ended or was not heard of for long", n)

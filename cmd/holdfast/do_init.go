@@ -50,6 +50,9 @@ func initialise(ctx context.Context, app *env, o InitOptions) error {
 		return err
 	}
 	defer r.Close()
+	if err := r.Replenish(ctx, 0); err != nil {
+		app.console.warn("no reserve was made, so a full disk can only be collected when there is some room: %v", err)
+	}
 	doc := struct {
 		Repository string `json:"repository"`
 		ID         string `json:"id"`

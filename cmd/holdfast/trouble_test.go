@@ -159,6 +159,55 @@ func (s *site) fillDisk(room int) {
 	s.must(os.WriteFile(s.path("disk/filler"), make([]byte, n), 0o600))
 }
 
+// TestAFullDiskIsCollected: with not one byte left, on the disk that holds the cache
+// directory too, snapshots can be deleted and their space given back; others stay.
+func TestAFullDiskIsCollected(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s := newSite(t, siteConfig)
+	s.must(os.Mkdir(s.path("disk"), 0o755))
+	s.must(syscall.Mount("tmpfs", s.path("disk"), "tmpfs", 0, "size=48m"))
+	defer func() { s.must(syscall.Unmount(s.path("disk"), syscall.MNT_DETACH)) }()
+	s.env = append(s.env, "HOLDFAST_REPO="+s.path("disk/repo"), "XDG_CACHE_HOME="+s.path("disk/cache"))
+	s.rows("master", "one", 100)
+	s.must(makeRepository(s.path("disk/repo")))
+	s.ok("repo", "gc") // makes the reserve
+	random := rand.NewChaCha8([32]byte{2})
+	big := make([]byte, 1<<20)
+	var names []string
+	for day := range 16 { // packs that are needed in part are among them
+		_, _ = random.Read(big) // never fails
+		s.write("master/uploads/big", big)
+		s.write(fmt.Sprintf("master/uploads/small%d", day), big[:100_000])
+		names = append(names, s.create())
+	}
+	s.fillDisk(0)
+	if _, stderr, code := s.run("-e", "master", "snapshot", "create"); code != 1 || !strings.Contains(stderr, "no space left") {
+		t.Fatalf("there is room: exit code %d, %s", code, stderr)
+	}
+	for _, name := range names[:15] {
+		s.fillDisk(0)
+		s.ok("snapshot", "delete", name, "--yes")
+	}
+	s.fillDisk(0)
+	s.must(syscall.Mount("", s.path("disk"), "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	s.ok("repo", "gc", "--grace", "0", "--dry-run")
+	s.must(syscall.Mount("", s.path("disk"), "", syscall.MS_REMOUNT, ""))
+	s.ok("repo", "gc", "--grace", "0")
+	var after syscall.Statfs_t
+	s.must(syscall.Statfs(s.path("disk"), &after))
+	if room := int(after.Bavail) * int(after.Bsize); room < 12<<20 {
+		t.Errorf("%d bytes are free of the 15 MiB that were deleted", room)
+	}
+	s.ok("repo", "check", "--read-data")
+	if reserve, err := os.ReadDir(s.path("disk/repo/reserve")); err != nil || len(reserve) < 2 {
+		t.Errorf("the reserve was not made anew: %v, %v", reserve, err)
+	}
+	s.create()
+	s.ok("-e", "master", "snapshot", "restore", names[15], "--target", "staging", "--yes", "--no-safety-snapshot")
+}
+
 func TestNoRoomForStagingIsFoundBeforeItStarts(t *testing.T) {
 	if !inNamespace(t) {
 		return

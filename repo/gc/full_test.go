@@ -1,7 +1,9 @@
 package gc_test
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"holdfast/internal/storage"
@@ -47,4 +49,47 @@ func want(t *testing.T, build func(testing.TB) *world) int64 {
 	collect(t, w.store, w.again())
 	collect(t, w.store, w.again())
 	return w.store.Size()
+}
+
+// TestNotAByteOfRoom: a storage that takes no byte more is collected with the room of
+// the reserve, until as little is left as if it had never been full.
+func TestNotAByteOfRoom(t *testing.T) {
+	for name, build := range map[string]func(testing.TB) *world{
+		"never collected": func(t testing.TB) *world {
+			w := newWorld(t, 6)
+			w.delete(t, w.store, 0, 1, 3)
+			return w
+		},
+		"half dead": halfDead,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := build(t)
+			if err := repotest.Open(t, w.store).Replenish(t.Context(), uint64(w.store.Size())); err != nil {
+				t.Fatal(err)
+			}
+			room := w.store.Size()
+			store := storagetest.NewFaulty(w.store)
+			full := store.Inject(storagetest.Fault{Ops: storagetest.Put, Effect: func(_ context.Context, c *storagetest.Call, do func() error) error {
+				if w.store.Size()+int64(len(c.Data)) > room {
+					return storage.ErrFull
+				}
+				return do()
+			}})
+			for range 2 {
+				collect(t, store, w.again())
+			}
+			if full.Hits() == 0 {
+				t.Error("there was room all the time")
+			}
+			full.Stop()
+			for _, name := range w.store.Names() {
+				if strings.HasPrefix(name, "reserve/") { // what is left of it
+					if err := w.store.Delete(t.Context(), name); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			w.mustRecover(t, w.store, want(t, build))
+		})
+	}
 }

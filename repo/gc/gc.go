@@ -78,13 +78,14 @@ func (a *Amount) add(bytes uint64) {
 type Report struct {
 	DryRun    bool        `json:"dry_run"`
 	Purged    []repo.Name `json:"purged"` // snapshots that cannot be undeleted any more
-	Freed     Amount      `json:"freed"`
+	Freed     Amount      `json:"freed"`     // packs that were removed, without what of them is stored elsewhere now
+	Removed   uint64      `json:"removed"`   // bytes of these packs
 	Condemned Amount      `json:"condemned"`
-	Rewritten uint64      `json:"rewritten"` // bytes copied out of condemned packs; in a dry run, to be copied
+	Rewritten uint64      `json:"rewritten"` // bytes written anew, out of condemned packs; in a dry run, to be written
 	Pending   []Pending   `json:"pending"`   // what is condemned and still there
 	Ended     []repo.Name `json:"ended"`     // silent sessions
 	Stored    Amount      `json:"stored"`    // packs that remain, the pending ones among them
-	Full      bool        `json:"full"`      // there was no room for copies: only what nobody needs was freed
+	Full      bool        `json:"full"`      // there was no room: what little could be done was done
 }
 
 // Pending is a group that waits.
@@ -107,11 +108,19 @@ const (
 	maxRounds = 5
 )
 
-// Run collects. Where the storage has no room for copies it frees only what nobody
-// needs anything of, and fails with storage.ErrFull if that is nothing.
+// Run collects. Where the storage is full it frees what can be freed with the room of
+// the repository's reserve, and fails with storage.ErrFull if that is nothing.
 func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, err error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64) {}
+	}
+	c := &collection{Options: o, repo: r, report: &Report{DryRun: o.DryRun,
+		Purged: []repo.Name{}, Pending: []Pending{}, Ended: []repo.Name{}}, finished: map[uint64]bool{}}
+	if o.DryRun {
+		if err := r.Refresh(ctx); err != nil { // as a reader, who writes nothing
+			return nil, err
+		}
+		return c.report, c.run(ctx)
 	}
 	session, err := r.Begin(ctx, repo.Collect, o.Now) // G1
 	if err != nil {
@@ -121,12 +130,11 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 	if err := session.Probe(ctx); err != nil {
 		return nil, err
 	}
-	c := &collection{Options: o, repo: r, session: session, report: &Report{DryRun: o.DryRun,
-		Purged: []repo.Name{}, Pending: []Pending{}, Ended: []repo.Name{}}, finished: map[uint64]bool{}}
+	c.session, c.self = session, session.Name
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
-	if c.report.Full = c.full != nil; c.report.Full && c.report.Freed.Packs == 0 {
+	if c.report.Full = c.full != nil; c.report.Full && c.report.Freed.Packs+c.report.Condemned.Packs+len(c.report.Purged) == 0 {
 		return nil, c.full
 	}
 	return c.report, nil
@@ -137,11 +145,13 @@ type collection struct {
 	Options
 	repo     *repo.Repository
 	session  *repo.Session
+	self     repo.Name // of the session
 	report   *Report
 	list     *repo.Condemned  // the newest, on which all rests
 	finished map[uint64]bool  // groups that can be dropped
 	accepted []repo.PurgedOne // losses that the next list is to note
-	full     error            // there is no room for copies: none is made any more
+	full     error            // there was no room
+	room     uint64           // bytes that are known to be free since then
 	erased   bool
 	tainted  map[[32]byte]bool // packs that held what was erased
 }
@@ -160,15 +170,18 @@ func (c *collection) run(ctx context.Context) error {
 			}
 			continue
 		case errors.Is(err, storage.ErrFull) && c.full == nil:
-			c.full = err // go on with what frees space and takes hardly any
-			c.report.Rewritten = 0
+			if err := c.noRoom(ctx, err); err != nil {
+				return err
+			}
 			continue
 		case err != nil:
 			return err
 		case !again:
 			return c.sum(ctx)
 		}
-		round++
+		if round++; c.full != nil {
+			round = 0 // each of these steps frees or condemns something
+		}
 	}
 	return c.sum(ctx)
 }
@@ -177,7 +190,7 @@ func (c *collection) run(ctx context.Context) error {
 // replaced by somebody else.
 func (c *collection) isOvertaken(ctx context.Context) bool {
 	newest, err := c.repo.Condemned(ctx)
-	return err == nil && c.list != nil && newest.Number > c.list.Number && newest.By != c.session.Name
+	return err == nil && c.list != nil && newest.Number > c.list.Number && newest.By != c.self
 }
 
 // cycle does all that can be done now, and reports whether more can be done at
@@ -227,14 +240,14 @@ func (c *collection) cycle(ctx context.Context) (again bool, err error) {
 		return false, nil
 	}
 	if c.full != nil {
-		again, err = c.decideWithoutCopies(ctx, s, t, &chosen)
+		again, err = c.decideInLittleRoom(ctx, s, t, &chosen)
 	} else {
-		again, err = !chosen.empty(), c.decide(ctx, s, t, &chosen)
+		again, err = c.Grace == 0 && !chosen.empty(), c.decide(ctx, s, t, &chosen)
 	}
 	if err != nil {
 		return false, err
 	}
-	return c.Grace == 0 && again, c.tidy(ctx, s)
+	return again, c.tidy(ctx, s)
 }
 
 // resume finishes what was decided by an earlier collection.
@@ -304,6 +317,9 @@ func (c *collection) foresee(s *survey, chosen *selection) {
 		if due[g.Number] || g.State == repo.GroupSwept {
 			c.report.Freed.Packs += len(g.Packs)
 			c.report.Freed.Bytes += g.Bytes
+			for _, p := range g.Packs {
+				c.report.Removed += uint64(s.stored[p])
+			}
 		}
 	}
 	for i := range chosen.packs {
@@ -314,7 +330,7 @@ func (c *collection) foresee(s *survey, chosen *selection) {
 
 // next is the list that comes after the newest, without the groups that are done.
 func (c *collection) next() *repo.Condemned {
-	next := &repo.Condemned{Number: c.list.Number + 1, At: c.Now().UTC(), By: c.session.Name, Purged: c.list.Purged, Erased: c.list.Erased}
+	next := &repo.Condemned{Number: c.list.Number + 1, At: c.Now().UTC(), By: c.self, Purged: c.list.Purged, Erased: c.list.Erased}
 	if c.erased || next.Erased.IsZero() {
 		next.Erased = next.At
 	}

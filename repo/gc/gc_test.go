@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -237,4 +238,18 @@ type overwriting struct{ *storagetest.Memory }
 func (o overwriting) Put(_ context.Context, name string, data []byte) error {
 	o.Replace(name, data)
 	return nil
+}
+
+// TestADryRunWritesNothing, so that it serves where one may only read.
+func TestADryRunWritesNothing(t *testing.T) {
+	w := newWorld(t, 3)
+	w.delete(t, w.store, 0, 1)
+	store := storagetest.NewFaulty(w.store)
+	refused := store.Inject(storagetest.Fault{Ops: storagetest.Put | storagetest.Delete, Effect: storagetest.Fail(fs.ErrPermission)})
+	o := w.options(0)
+	o.DryRun = true
+	report := collect(t, store, o)
+	if refused.Hits() > 0 || len(report.Purged) != 2 || report.Condemned.Packs == 0 {
+		t.Errorf("%d changes were tried; %+v", refused.Hits(), report)
+	}
 }

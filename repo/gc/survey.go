@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"holdfast/internal/storage"
 	"holdfast/repo"
 )
 
@@ -31,7 +32,8 @@ func (c *collection) survey(ctx context.Context, settled map[uint64]bool) (s *su
 		return nil, err
 	}
 	for _, a := range sessions {
-		s.open[a.Name] = true
+		// What this collection wrote and had no room to name in the index, nobody needs.
+		s.open[a.Name] = a.Name != c.self || c.full == nil
 	}
 	if err := c.purge(ctx); err != nil {
 		return nil, err
@@ -88,6 +90,9 @@ func (c *collection) purge(ctx context.Context) error {
 	}
 	if !c.DryRun {
 		names, err = c.repo.MarkAll(ctx, names, repo.Purge, c.Now())
+	}
+	if errors.Is(err, storage.ErrFull) {
+		err = c.noRoom(ctx, err) // the others follow when these have made some
 	}
 	c.report.Purged = append(c.report.Purged, names...)
 	return err

@@ -3,10 +3,12 @@ package gc
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
 	"holdfast/index"
+	"holdfast/internal/storage"
 	"holdfast/repo"
 	"holdfast/repo/trace"
 )
@@ -27,13 +29,13 @@ func packsOf(list *repo.Condemned, groups map[uint64]bool) map[[32]byte]bool {
 // evacuate copies what is wanted of packs into new ones, pack by pack, and publishes
 // segments for these (G8, G9).
 func (c *collection) evacuate(ctx context.Context, s *survey, t *tracing, packs map[[32]byte]bool, wanted trace.Bits) error {
-	has, err := s.packsWith(wanted)
+	has, err := s.bytesOf(wanted)
 	if err != nil {
 		return err
 	}
 	return c.session.Write(ctx, func(ctx context.Context, w *repo.Writer) error {
 		for _, name := range sortedPacks(packs) {
-			if !has[name] {
+			if has[name] == 0 {
 				continue
 			}
 			if err := c.empty(ctx, w, s, t, name, wanted); err != nil {
@@ -44,15 +46,16 @@ func (c *collection) evacuate(ctx context.Context, s *survey, t *tracing, packs 
 	})
 }
 
-// packsWith returns the packs in which some of the copies lie.
-func (s *survey) packsWith(copies trace.Bits) (map[[32]byte]bool, error) {
-	packs := map[[32]byte]bool{}
+// bytesOf returns the packs in which some of the copies lie, and how many bytes
+// these take there.
+func (s *survey) bytesOf(copies trace.Bits) (map[[32]byte]uint64, error) {
+	packs := map[[32]byte]uint64{}
 	for place := range copies.All() {
 		row, err := s.catalog.RowAt(place)
 		if err != nil {
 			return nil, err
 		}
-		packs[s.catalog.Packs[row.Pack].Name] = true
+		packs[s.catalog.Packs[row.Pack].Name] += uint64(row.Sealed)
 	}
 	return packs, nil
 }
@@ -102,25 +105,44 @@ func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error
 		swept[g.Number] = g.State == repo.GroupSwept && !c.finished[g.Number]
 	}
 	packs := packsOf(c.list, swept)
+	if c.full != nil { // the index has no room before
+		if err := c.removeAll(ctx, swept); err != nil {
+			return err
+		}
+	}
 	old, err := c.reindex(ctx, func(pack [32]byte) bool { return packs[pack] || absent[pack] })
+	if c.full != nil && errors.Is(err, storage.ErrFull) {
+		return nil // it names packs that are gone, which harms nobody
+	}
 	if err != nil {
 		return err
 	}
+	if err := c.removeAll(ctx, swept); err != nil {
+		return err
+	}
+	return c.repo.RemoveSegments(ctx, old)
+}
+
+// removeAll removes what belongs to some groups.
+func (c *collection) removeAll(ctx context.Context, swept map[uint64]bool) error {
 	for _, g := range c.list.Groups {
-		if swept[g.Number] {
+		if swept[g.Number] && !c.finished[g.Number] {
 			if err := c.remove(ctx, &g); err != nil {
 				return err
 			}
 		}
 	}
-	return c.repo.RemoveSegments(ctx, old)
+	return nil
 }
 
 func (c *collection) remove(ctx context.Context, g *repo.Group) error {
 	for _, p := range g.Packs {
-		if err := c.repo.RemovePack(ctx, p); err != nil {
+		size, err := c.repo.RemovePack(ctx, p)
+		if err != nil {
 			return err
 		}
+		c.report.Removed += uint64(size)
+		c.room += uint64(size)
 		c.Progress("deleting", 0)
 	}
 	for _, n := range g.Dead {

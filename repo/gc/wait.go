@@ -68,7 +68,7 @@ func (c *collection) endSilent(ctx context.Context) error {
 		return err
 	}
 	for _, a := range open {
-		if a.Name == c.session.Name {
+		if a.Name == c.self {
 			continue
 		}
 		silent, err := c.Silent(ctx, a)

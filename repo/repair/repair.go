@@ -175,7 +175,7 @@ func (m *mender) putAside(ctx context.Context) error {
 			if m.options.DryRun {
 				continue
 			}
-			if err := m.repo.RemovePack(ctx, name); err != nil {
+			if _, err := m.repo.RemovePack(ctx, name); err != nil {
 				return err
 			}
 		default:
