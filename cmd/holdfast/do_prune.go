@@ -49,6 +49,7 @@ func prune(ctx context.Context, app *env, o PruneOptions) error {
 	if err != nil {
 		return err
 	}
+	app.warnOfNewest(all)
 	if going := namesOf(all); len(going) > 0 && !o.DryRun {
 		if err := app.confirm(ctx, o.Yes, pruneQuestion(all, len(going))); err != nil {
 			return err
@@ -90,6 +91,23 @@ func (app *env) judge(ctx context.Context, r *opened, everywhere bool) (verdicts
 	}
 	slices.SortFunc(verdicts, func(a, b judged) int { return b.Created.Compare(a.Created) })
 	return verdicts, others, vanished, nil
+}
+
+// warnOfNewest warns where the newest snapshot of an environment, safety snapshots
+// left out, is to go. all come newest first.
+func (app *env) warnOfNewest(all []judged) {
+	type line struct{ project, environment string }
+	seen := map[line]bool{}
+	for _, v := range all {
+		l := line{v.Project, v.Environment}
+		if seen[l] || !v.snapshot.Restore.IsZero() {
+			continue
+		}
+		if seen[l] = true; !v.Keep {
+			app.console.warn("the newest snapshot of %s/%s is among those that go (%s, taken %s): %s", v.Project, v.Environment,
+				v.Name, app.localTime(v.Created), v.Why)
+		}
+	}
 }
 
 // saving is what the repository becomes smaller by without those that go.

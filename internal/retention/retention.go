@@ -8,7 +8,8 @@
 //	younger than Min    kept; no other rule can take it away
 //	older than Max      goes
 //	a safety snapshot   goes: it was made for taking a restore back, in time
-//	of the Last         kept: one of the newest so many
+//	of the Last         kept: one of the newest so many; by default one, so that an
+//	                    environment of which no more are taken does not lose its last
 //	in a tier           kept if the tier keeps all, or if it is the one of its
 //	                    calendar interval (hour, day, week from Monday, month, year)
 //	none of these       goes
@@ -29,7 +30,8 @@ import (
 type Policy struct {
 	// Tiers come in ascending order of Until.
 	Tiers []Tier
-	// Last is how many of the newest snapshots are kept whatever their age up to Max.
+	// Last is how many of the newest snapshots are kept whatever their age up to Max;
+	// where none of them is complete, the newest complete one besides.
 	Last int
 	// Min is the age below which nothing is pruned by any rule.
 	Min Span
@@ -55,8 +57,9 @@ func Default() Policy {
 			{Until: Weeks(12), Every: Weeks(2)},
 			{Until: Weeks(22), Every: Months(1)},
 		},
-		Min: Days(7),
-		Max: Months(6),
+		Last: 1,
+		Min:  Days(7),
+		Max:  Months(6),
 	}
 }
 
@@ -90,7 +93,8 @@ func (p Policy) Judge(all []Candidate, now time.Time, zone *time.Location) []Ver
 	return verdicts
 }
 
-// newest returns the indices of the n newest that no restore made.
+// newest returns the indices of the n newest that no restore made, and of the newest
+// complete one.
 func newest(all []Candidate, n int) map[int]bool {
 	var order []int
 	for i, c := range all {
@@ -99,9 +103,12 @@ func newest(all []Candidate, n int) map[int]bool {
 		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return all[b].Created.Compare(all[a].Created) })
-	chosen := map[int]bool{}
-	for _, i := range order[:min(n, len(order))] {
-		chosen[i] = true
+	chosen, complete := map[int]bool{}, n == 0
+	for k, i := range order {
+		if k < n || !complete && !all[i].Incomplete {
+			chosen[i] = true
+			complete = complete || !all[i].Incomplete
+		}
 	}
 	return chosen
 }
@@ -126,6 +133,9 @@ func (j *judge) verdict(i int) Verdict {
 	case c.Safety:
 		return Verdict{false, fmt.Sprintf("a safety snapshot, not younger than %s", j.Min)}
 	case j.last[i]:
+		if j.Last == 1 {
+			return Verdict{true, "the newest"}
+		}
 		return Verdict{true, fmt.Sprintf("one of the last %d", j.Last)}
 	}
 	for t, tier := range j.Tiers {
