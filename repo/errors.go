@@ -22,6 +22,9 @@ var (
 	ErrSessionEnded = errors.New("the session was ended by another process before it was committed; run it again")
 )
 
+// ErrStray: an object is none of those that a repository has in its place.
+var ErrStray = errors.New("it is no object of the repository: somebody has put it there, or renamed one")
+
 // DamagedError says that an object does not hold what it must.
 type DamagedError struct {
 	Object string // "packs/3f/3f02…", "blob 1a2b3c4d5e", "snapshots/…"
@@ -30,6 +33,9 @@ type DamagedError struct {
 
 func (e *DamagedError) Error() string {
 	// What is foreign is not damaged.
+	if errors.Is(e.Err, ErrStray) {
+		return fmt.Sprintf("%s: %v", e.Object, ErrStray)
+	}
 	if epoch, ok := errors.AsType[*seal.EpochError](e.Err); ok {
 		return fmt.Sprintf("%s: %v", e.Object, epoch)
 	}

@@ -91,7 +91,7 @@ func (r *Repository) readableMarks(ctx context.Context) (newest marks, bad []err
 			}
 			name, number, err := parseNumbered(folder, info.Name)
 			if err != nil {
-				bad = append(bad, &DamagedError{Object: info.Name, Err: err})
+				bad = append(bad, &DamagedError{Object: info.Name, Err: ErrStray})
 				continue
 			}
 			key := markKey{folder, name}

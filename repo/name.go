@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Name is the twenty hex digits of a session and of the snapshot it commits.
@@ -39,6 +40,18 @@ func (n *Name) UnmarshalText(text []byte) (err error) {
 		*n, err = ParseName(string(text))
 	}
 	return err
+}
+
+// Enumerate tells names, of many the first ones and the last.
+func Enumerate(names []Name) string {
+	words := make([]string, len(names))
+	for i, n := range names {
+		words[i] = n.String()
+	}
+	if last := len(words) - 1; last >= 4 {
+		return fmt.Sprintf("%s … %s (%d snapshots)", strings.Join(words[:3], ", "), words[last], len(words))
+	}
+	return strings.Join(words, ", ")
 }
 
 // ParseName reads twenty hex digits.

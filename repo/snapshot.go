@@ -216,7 +216,7 @@ func (r *Repository) snapshotNames(ctx context.Context) (names []Name, strays []
 		}
 		n, err := ParseName(strings.TrimPrefix(info.Name, "snapshots/"))
 		if err != nil {
-			strays = append(strays, &DamagedError{Object: info.Name, Err: err})
+			strays = append(strays, &DamagedError{Object: info.Name, Err: ErrStray})
 			continue
 		}
 		names = append(names, n)

@@ -64,7 +64,7 @@ func (app *env) showText(w io.Writer, s repo.Listed) error {
 		line("Pinned", "yes")
 	}
 	if !s.Deleted.IsZero() {
-		line("Deleted", "%s", app.localTime(s.Deleted))
+		line("Deleted", "%s; \"holdfast snapshot undelete\" brings it back until a \"holdfast repo gc\" purges it", app.localTime(s.Deleted))
 	}
 	for _, service := range s.Services {
 		app.showService(&b, line, service)

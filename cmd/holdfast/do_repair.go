@@ -11,6 +11,7 @@ import (
 
 	"holdfast/engines/files"
 	"holdfast/internal/storage"
+	"holdfast/repo"
 	"holdfast/repo/repair"
 )
 
@@ -101,10 +102,7 @@ func (app *env) repairText(report *repair.Report) []string {
 	for _, a := range report.SetAside {
 		say("%s: %s: %sset aside", a.Object, a.Reason, would)
 	}
-	for _, s := range report.Lost {
-		say("snapshot %s of %s (%s), taken %s, has lost %d path(s):", s.Snapshot, s.Environment, s.Project, app.localTime(s.Created), s.Count())
-		lines = append(lines, strings.Split(strings.TrimPrefix(lossLines(s.Damage.Lost), "\n"), "\n")...)
-	}
+	lines = append(lines, app.lostText(report.Lost)...)
 	for _, n := range report.Whole {
 		say("snapshot %s is whole again", n)
 	}
@@ -113,6 +111,37 @@ func (app *env) repairText(report *repair.Report) []string {
 	}
 	if report.Nothing() {
 		say("Nothing to repair in %s packs", count(uint64(report.Packs)))
+	}
+	return lines
+}
+
+// lostText names what is lost; once where several snapshots have lost the same, as
+// they do whose content is the same.
+func (app *env) lostText(lost []repair.Lost) (lines []string) {
+	key := func(s repair.Lost) string {
+		return fmt.Sprintf("%q %q %q %d", s.Project, s.Environment, s.Damage.Lost, s.Count())
+	}
+	alike := map[string][]repair.Lost{}
+	for _, s := range lost {
+		alike[key(s)] = append(alike[key(s)], s)
+	}
+	for _, s := range lost {
+		all := alike[key(s)]
+		if all == nil {
+			continue // told with the first of them
+		}
+		delete(alike, key(s))
+		which := fmt.Sprintf("snapshot %s of %s (%s), taken %s, has", s.Snapshot, s.Environment, s.Project, app.localTime(s.Created))
+		if last := all[len(all)-1]; len(all) > 1 {
+			var names []repo.Name
+			for _, s := range all {
+				names = append(names, s.Snapshot)
+			}
+			which = fmt.Sprintf("snapshots %s of %s (%s), taken %s to %s, have each", repo.Enumerate(names), s.Environment, s.Project,
+				app.localTime(s.Created), app.localTime(last.Created))
+		}
+		lines = append(lines, fmt.Sprintf("%s lost %d path(s):", which, s.Count()))
+		lines = append(lines, strings.Split(strings.TrimPrefix(lossLines(s.Damage.Lost), "\n"), "\n")...)
 	}
 	return lines
 }

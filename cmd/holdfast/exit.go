@@ -78,6 +78,7 @@ var codeRules = []codeRule{
 	{gc.ErrBusy, exitBusy},
 	{quiesce.ErrBusy, exitBusy},
 	{repo.ErrWrongSecret, exitWrongPassword},
+	{repo.ErrStaleKey, exitWrongPassword},
 	{seal.ErrNotToken, exitWrongPassword},
 }
 
@@ -92,6 +93,9 @@ func codeOf(err error) exitCode {
 	}
 	if _, busy := errors.AsType[*activity.BusyError](err); busy {
 		return exitBusy
+	}
+	if _, stale := errors.AsType[*seal.EpochError](err); stale {
+		return exitWrongPassword // it opens only what was written before the keys were rotated
 	}
 	return exitFailed
 }
@@ -149,6 +153,9 @@ type hinter interface {
 func hintOf(err error) string {
 	if h, ok := errors.AsType[hinter](err); ok {
 		return h.Hint()
+	}
+	if errors.Is(err, repo.ErrStray) {
+		return "move what it names out of the repository, or give it its name back; or let \"holdfast repo repair\" set it aside"
 	}
 	_, damaged := errors.AsType[*repo.DamagedError](err)
 	_, missing := errors.AsType[*repo.MissingError](err)

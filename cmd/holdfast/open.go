@@ -221,6 +221,15 @@ func (app *env) resolve(ctx context.Context, o *opened, name string) (repo.Liste
 		app.console.warn("%v", v)
 	}
 	found, err := snapshot.Resolve(all, project, environmentName, name)
+	if n, bad := repo.ParseName(name); bad == nil && errors.Is(err, repo.ErrNoSnapshot) {
+		if _, unread := o.Snapshot(ctx, n); unread != nil {
+			err = unread // why it is not among those that can be read
+		}
+	}
+	if deleted, ok := errors.AsType[*snapshot.DeletedError](err); ok {
+		s := deleted.Snapshot
+		err = &withHint{fmt.Errorf("%w at %s", err, app.localTime(s.Deleted)), fmt.Sprintf("\"holdfast snapshot undelete %s\" brings it back, until a \"holdfast repo gc\" purges it (by default one a day later); its whole name serves until then", s.Name)}
+	}
 	return found, all, err
 }
 

@@ -38,6 +38,9 @@ func (p *Problem) Next() string {
 	if repo.Foreign(p.Err) {
 		return "use a newer password, token or holdfast, as it says; this is no damage"
 	}
+	if errors.Is(p.Err, repo.ErrStray) {
+		return "move it out of the repository, or give it its name back; \"holdfast repo repair\" sets it aside"
+	}
 	folder, _, _ := strings.Cut(p.Object, "/")
 	switch folder {
 	case "packs", "blob", "list":
@@ -56,11 +59,7 @@ const maxPaths = 5
 func (p *Problem) Error() string {
 	text := p.Object + ": " + p.Err.Error()
 	if len(p.Snapshots) > 0 {
-		names := make([]string, len(p.Snapshots))
-		for i, n := range p.Snapshots {
-			names[i] = n.String()
-		}
-		text += "; it hurts " + strings.Join(names, ", ")
+		text += "; it hurts " + repo.Enumerate(p.Snapshots)
 	}
 	if len(p.Paths) > 0 {
 		text += " (" + strings.Join(p.Paths, ", ") + ")"

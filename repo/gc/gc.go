@@ -77,9 +77,9 @@ func (a *Amount) add(bytes uint64) {
 // Report says what a collection did; after a dry run, what it would have done.
 type Report struct {
 	DryRun    bool        `json:"dry_run"`
-	Purged    []repo.Name `json:"purged"` // snapshots that cannot be undeleted any more
-	Freed     Amount      `json:"freed"`     // packs that were removed, without what of them is stored elsewhere now
-	Removed   uint64      `json:"removed"`   // bytes of these packs
+	Purged    []repo.Name `json:"purged"`  // snapshots that cannot be undeleted any more
+	Freed     Amount      `json:"freed"`   // packs that were removed, without what of them is stored elsewhere now
+	Removed   uint64      `json:"removed"` // bytes of these packs
 	Condemned Amount      `json:"condemned"`
 	Rewritten uint64      `json:"rewritten"` // bytes written anew, out of condemned packs; in a dry run, to be written
 	Pending   []Pending   `json:"pending"`   // what is condemned and still there

@@ -58,7 +58,8 @@ func (m *mender) unread(ctx context.Context, err error) error {
 		if m.options.DryRun && slices.ContainsFunc(m.report.SetAside, func(a Aside) bool { return a.Object == damaged.Object }) {
 			continue // it would not be there any more
 		}
-		if !m.options.GiveUp || !strings.HasPrefix(damaged.Object, "snapshots/") {
+		givenUp := m.options.GiveUp && strings.HasPrefix(damaged.Object, "snapshots/")
+		if !givenUp && !errors.Is(err, repo.ErrStray) {
 			m.report.Unread = append(m.report.Unread, Aside{damaged.Object, damaged.Err.Error()})
 			continue
 		}
