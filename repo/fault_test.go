@@ -17,6 +17,7 @@ import (
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/check"
+	"holdfast/repo/pack"
 	"holdfast/repo/repotest"
 )
 
@@ -154,6 +155,44 @@ func TestEveryFailingCallOfCreate(t *testing.T) {
 		}
 	}
 	t.Attr("cases", strconv.Itoa(cases))
+}
+
+// TestAFailureWhilePacksAreFilled makes parts of packs, and their ends, fail while
+// others are filled and written: the create ends and says so, and nothing is published.
+func TestAFailureWhilePacksAreFilled(t *testing.T) {
+	const size = 20 << 20 // three packs and their rest, in about twenty parts
+	m := twoDays(t)
+	third := repotest.Files{"big": repotest.Random(5, size)}
+	ofPacks := func(name string) bool { return name == pack.Folder || strings.HasPrefix(name, pack.Folder+"/") }
+	calls := map[storagetest.Op]int{}
+	for _, op := range []storagetest.Op{storagetest.Write, storagetest.Put} {
+		for _, fail := range []storagetest.Effect{storagetest.Fail(errCable), storagetest.FailAfter(errCable)} {
+			for n := 1; ; n += 3 {
+				state := m.store.Clone()
+				faulty := storagetest.NewFaulty(state)
+				rule := faulty.Inject(storagetest.Fault{Ops: op, Names: ofPacks, Nth: n, Effect: fail})
+				err := tryPut(t.Context(), mustOpen(t, faulty), third)
+				calls[op] = max(calls[op], rule.Calls())
+				if rule.Hits() == 0 {
+					if err != nil {
+						t.Fatalf("without a fault: %v", err)
+					}
+					break
+				}
+				if !errors.Is(err, errCable) {
+					t.Fatalf("%v %d failed, and create said %v", op, n, err)
+				}
+				r := mustOpen(t, state)
+				if all, err := r.Snapshots(t.Context()); err != nil || len(all) != len(m.snapshots) {
+					t.Errorf("%v %d failed: %d snapshots, %v", op, n, len(all), err)
+				}
+				repotest.MustBeWhole(t, r)
+			}
+		}
+	}
+	if calls[storagetest.Write] < 15 || calls[storagetest.Put] < 3 {
+		t.Errorf("%d parts and %d packs only", calls[storagetest.Write], calls[storagetest.Put])
+	}
 }
 
 // TestEveryFailingCallOfRestore makes each storage call of reading a snapshot fail

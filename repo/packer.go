@@ -7,15 +7,15 @@ import (
 	"holdfast/repo/pack"
 )
 
-// packSize is where a pack is closed, in bytes. A create holds three: one for each
-// class that is filled, and one on its way.
+// packSize is where a pack is closed, in bytes.
 const packSize = 8 << 20
 
 // packer fills one pack after the other.
 type packer struct {
 	w       *Writer
 	mu      sync.Mutex
-	builder *pack.Builder
+	builder *pack.Builder // nil until there is a blob for the next pack
+	upload  *upload       // nil until the pack has a part to write
 }
 
 func (p *packer) add(ctx context.Context, b pack.Blob, payload []byte) error {
@@ -23,17 +23,40 @@ func (p *packer) add(ctx context.Context, b pack.Blob, payload []byte) error {
 	defer p.mu.Unlock()
 	if p.builder == nil {
 		var err error
-		if p.builder, err = p.w.uploads.builder(p.w); err != nil {
+		if p.builder, err = p.w.uploads.builder(); err != nil {
 			return err
 		}
 	}
 	if err := p.builder.Add(b, payload); err != nil {
 		return err
 	}
-	if p.builder.Size() < packSize {
+	if p.builder.Size() >= packSize {
+		return p.end(ctx)
+	}
+	if p.builder.Held() < partSize {
 		return nil
 	}
-	return p.send(ctx)
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
+	return p.w.uploads.hand(ctx, p.upload, p.builder)
+}
+
+// begin needs mu, as the following do.
+func (p *packer) begin(ctx context.Context) (err error) {
+	if p.upload == nil {
+		p.upload, err = p.w.uploads.begin(ctx)
+	}
+	return err
+}
+
+func (p *packer) end(ctx context.Context) error {
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
+	full, upload := p.builder, p.upload
+	p.builder, p.upload = nil, nil
+	return p.w.uploads.end(upload, full)
 }
 
 func (p *packer) flush(ctx context.Context) error {
@@ -42,12 +65,5 @@ func (p *packer) flush(ctx context.Context) error {
 	if p.builder == nil || p.builder.Count() == 0 {
 		return nil
 	}
-	return p.send(ctx)
-}
-
-// send needs mu.
-func (p *packer) send(ctx context.Context) error {
-	full := p.builder
-	p.builder = nil
-	return p.w.uploads.add(ctx, full)
+	return p.end(ctx)
 }

@@ -80,7 +80,6 @@ func (s *Session) Write(ctx context.Context, f func(context.Context, *Writer) er
 	}
 	w.uploads.start(ctx, group, w)
 	group.Go(func() error {
-		defer w.uploads.stop()
 		defer jobs.Wait()
 		defer close(w.jobs)
 		if err := f(ctx, w); err != nil {

@@ -8,57 +8,83 @@ import (
 )
 
 const (
-	// directFrom is the size from which an object is written around the page cache.
-	directFrom = 1 << 20
+	// directFrom is the size from which a piece of an object is written around the
+	// page cache.
+	directFrom = 256 << 10
 	// directAlign is what addresses, offsets and lengths must be multiples of, on
 	// every disk in use.
 	directAlign = 4096
 )
 
-// writeObject writes data to the new file f.
+// objectFile writes a new file from its beginning.
 //
 // A pack is written once and hardly ever read by who wrote it. Going through the
 // page cache would copy it, push out pages that the site needs, and leave all of
 // it to the fsync; so as much of it as is aligned goes to the disk directly, where
 // the file system lets it.
-func writeObject(f *os.File, data []byte) error {
-	if len(data) >= directFrom && uintptr(unsafe.Pointer(unsafe.SliceData(data)))%directAlign == 0 {
-		n, err := writeDirectly(f, data[:len(data)/directAlign*directAlign])
+type objectFile struct {
+	*os.File
+	direct bool // O_DIRECT is set
+	cached bool // for good: the offset is not aligned any more, or the file system refuses
+}
+
+// append writes data behind what was written before.
+func (f *objectFile) append(data []byte) error {
+	if !f.cached && len(data) >= directFrom && uintptr(unsafe.Pointer(unsafe.SliceData(data)))%directAlign == 0 {
+		n, err := f.appendDirectly(data[:len(data)/directAlign*directAlign])
 		if err != nil {
 			return err
 		}
 		data = data[n:]
 	}
+	if len(data) == 0 {
+		return nil
+	}
+	f.cached = true
+	if err := f.setDirect(false); err != nil {
+		return err
+	}
 	_, err := f.Write(data)
 	return err
 }
 
-// writeDirectly returns how much it has written: all of data, or less where the
+// appendDirectly returns how much it has written: all of data, or less where the
 // file system refuses.
-func writeDirectly(f *os.File, data []byte) (n int, err error) {
+func (f *objectFile) appendDirectly(data []byte) (n int, err error) {
+	if f.setDirect(true) != nil {
+		return 0, nil
+	}
+	for n < len(data) {
+		some, err := unix.Write(int(f.Fd()), data[n:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EINVAL:
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+		if n += some; some == 0 || some%directAlign != 0 {
+			return n, nil // the rest is not aligned any more
+		}
+	}
+	return n, nil
+}
+
+func (f *objectFile) setDirect(on bool) error {
+	if f.direct == on {
+		return nil
+	}
 	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
 	if err != nil {
-		return 0, nil
+		return err
 	}
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFL, flags|unix.O_DIRECT); err != nil {
-		return 0, nil
+	if flags &^= unix.O_DIRECT; on {
+		flags |= unix.O_DIRECT
 	}
-	for n < len(data) && err == nil {
-		var some int
-		some, err = unix.Write(int(f.Fd()), data[n:])
-		if err == unix.EINTR {
-			err = nil
-			continue
-		}
-		if n += max(some, 0); some <= 0 || some%directAlign != 0 {
-			break // the rest is not aligned any more
-		}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFL, flags); err != nil {
+		return err
 	}
-	if err == unix.EINVAL {
-		err = nil
-	}
-	if _, back := unix.FcntlInt(f.Fd(), unix.F_SETFL, flags); err == nil {
-		err = back
-	}
-	return n, err
+	f.direct = on
+	return nil
 }

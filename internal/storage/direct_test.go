@@ -31,6 +31,25 @@ func TestLargeObjectsOfAnyLengthAndAlignmentComeBack(t *testing.T) {
 			if err != nil || !bytes.Equal(got, data) {
 				t.Errorf("%s: %d bytes come back, or other ones: %v", name, len(got), err)
 			}
+			name += "-draft"
+			draft, err := store.Begin(t.Context(), "packs")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for rest := data; len(rest) > 0; {
+				part := min(len(rest), 512<<10)
+				if err := draft.Write(t.Context(), rest[:part]); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[part:]
+			}
+			if err := draft.Commit(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			got, err = storage.ReadAll(t.Context(), store, name, 1<<30)
+			if err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%s: %d bytes come back, or other ones: %v", name, len(got), err)
+			}
 		}
 	}
 }

@@ -36,8 +36,12 @@ func childMain(role, dir, argument string) error {
 		return err
 	}
 	switch role {
-	case "put":
-		return putAndDie(l, n)
+	case "put", "draft":
+		for _, way := range ways {
+			if way.name == role {
+				return putAndDie(l, n, way.put)
+			}
+		}
 	case "race":
 		return race(l, argument)
 	case "churn":
@@ -49,7 +53,7 @@ func childMain(role, dir, argument string) error {
 const childData = "what the child has put"
 
 // putAndDie puts one object and is killed before step n.
-func putAndDie(l *storage.Local, n int) error {
+func putAndDie(l *storage.Local, n int, put func(context.Context, *storage.Local, string, []byte) error) error {
 	total := 0
 	l.SetStep(func(_ string, do func() error) error {
 		if total == n {
@@ -61,7 +65,7 @@ func putAndDie(l *storage.Local, n int) error {
 		total++
 		return do()
 	})
-	return l.Put(context.Background(), "packs/3f/3f02", []byte(childData))
+	return put(context.Background(), l, "packs/3f/3f02", []byte(childData))
 }
 
 const raceNames = 100

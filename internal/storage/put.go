@@ -64,7 +64,7 @@ func (l *Local) putOnce(ctx context.Context, dir, base string, data []byte) erro
 	// If this fails, the leftover is removed a day later; the object is what counts.
 	_ = l.step("unlink", func() error { return d.value.Remove(temporary) })
 	if errors.Is(err, fs.ErrExist) {
-		err = l.compare(d.value, base, data)
+		err = l.compare(d.value, base, bytes.NewReader(data))
 	}
 	if err != nil {
 		return err
@@ -74,30 +74,42 @@ func (l *Local) putOnce(ctx context.Context, dir, base string, data []byte) erro
 
 // write leaves a synced and closed file, or none.
 func (l *Local) write(d *os.Root, temporary string, data []byte) error {
-	var f *os.File
-	err := l.step("create", func() (err error) {
-		f, err = d.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
-		return err
-	})
+	f, err := l.create(d, temporary)
 	if err != nil {
 		return err
 	}
-	err = l.step("write", func() error { return writeObject(f, data) })
+	err = l.step("write", func() error { return f.append(data) })
+	if err = l.seal(f, err); err != nil {
+		_ = d.Remove(temporary)
+	}
+	return err
+}
+
+// create makes a new file.
+func (l *Local) create(d *os.Root, temporary string) (*objectFile, error) {
+	f := &objectFile{}
+	err := l.step("create", func() (err error) {
+		f.File, err = d.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+		return err
+	})
+	return f, err
+}
+
+// seal syncs a file, unless writing it has failed, and closes it.
+func (l *Local) seal(f *objectFile, writing error) error {
+	err := writing
 	if err == nil {
 		err = l.step("fsync", f.Sync)
 	}
 	if closing := l.step("close", f.Close); err == nil {
 		err = closing
 	}
-	if err != nil {
-		_ = d.Remove(temporary)
-	}
 	return err
 }
 
-// compare resolves a name that is taken: nil if the object there holds data and
-// is as durable as if it had been written here.
-func (l *Local) compare(d *os.Root, base string, data []byte) error {
+// compare resolves a name that is taken: nil if the object there holds what want
+// yields and is as durable as if it had been written here.
+func (l *Local) compare(d *os.Root, base string, want io.Reader) error {
 	info, err := d.Lstat(base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errAgain
@@ -116,7 +128,7 @@ func (l *Local) compare(d *os.Root, base string, data []byte) error {
 		return err
 	}
 	defer f.Close()
-	same, err := holds(f, data)
+	same, err := equal(f, want)
 	if err != nil {
 		return err
 	}
@@ -127,20 +139,22 @@ func (l *Local) compare(d *os.Root, base string, data []byte) error {
 	return l.step("fsync existing", f.Sync)
 }
 
-// holds reports whether r yields exactly data.
-func holds(r io.Reader, data []byte) (bool, error) {
-	buf := make([]byte, 64<<10)
+// equal reports whether two readers yield the same.
+func equal(a, b io.Reader) (bool, error) {
+	var left, right [32 << 10]byte
 	for {
-		n, err := r.Read(buf)
-		if n > len(data) || !bytes.Equal(buf[:n], data[:n]) {
+		n, err := io.ReadFull(a, left[:])
+		m, other := io.ReadFull(b, right[:])
+		for _, err := range []error{err, other} {
+			if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+				return false, err
+			}
+		}
+		if n != m || !bytes.Equal(left[:n], right[:m]) {
 			return false, nil
 		}
-		data = data[n:]
-		if err == io.EOF {
-			return len(data) == 0, nil
-		}
 		if err != nil {
-			return false, err
+			return true, nil // both end here
 		}
 	}
 }

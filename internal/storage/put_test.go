@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,6 +20,62 @@ var steps = []string{
 	"mkdir", "fsync directory", // packs
 	"mkdir", "fsync directory", // packs/3f
 	"create", "write", "fsync", "close", "link", "unlink", "fsync directory",
+}
+
+// draftSteps is what a Draft does, where it is the first to have its name there.
+var draftSteps = []string{
+	"mkdir", "fsync directory", // packs
+	"create", "write", "fsync", "close",
+	"mkdir", "fsync directory", // packs/3f
+	"link", "unlink", "fsync directory",
+}
+
+// ways are the two ways to an object.
+var ways = []struct {
+	name  string
+	steps []string
+	put   func(ctx context.Context, l *storage.Local, name string, data []byte) error
+}{
+	{"put", steps, func(ctx context.Context, l *storage.Local, name string, data []byte) error {
+		return l.Put(ctx, name, data)
+	}},
+	{"draft", draftSteps, putDraft},
+}
+
+// putDraft writes a draft in two pieces.
+func putDraft(ctx context.Context, l *storage.Local, name string, data []byte) error {
+	dir, _, _ := strings.Cut(name, "/")
+	d, err := l.Begin(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer d.Discard()
+	if err := d.Write(ctx, data); err != nil {
+		return err
+	}
+	return d.Commit(ctx, name)
+}
+
+func TestADraftSyncsInOrder(t *testing.T) {
+	l := create(t, t.TempDir())
+	var got []string
+	l.SetStep(func(what string, do func() error) error {
+		got = append(got, what)
+		return do()
+	})
+	for _, c := range []struct {
+		name string
+		want []string
+	}{
+		{"packs/3f/3f02", draftSteps},
+		{"packs/3f/3f03", []string{"create", "write", "fsync", "close", "link", "unlink", "fsync directory"}},
+		{"packs/3f/3f03", []string{"create", "write", "fsync", "close", "link", "fsync existing", "unlink", "fsync directory"}},
+	} {
+		got = nil
+		if err := putDraft(t.Context(), l, c.name, []byte("x")); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, %v\nwant %q", c.name, got, err, c.want)
+		}
+	}
 }
 
 func TestPutSyncsInOrder(t *testing.T) {
@@ -56,18 +111,20 @@ func TestPutSyncsInOrder(t *testing.T) {
 // Whichever step fails, in place of being done or after it: the error says what
 // and why, the step is not repeated, and the object is missing or whole.
 func TestPutFailsAtEveryStep(t *testing.T) {
-	for n, step := range steps {
-		for _, after := range []bool{false, true} {
-			for _, cause := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT} {
-				t.Run(fmt.Sprintf("%d %s, done %v, %v", n, step, after, cause), func(t *testing.T) {
-					testFailingStep(t, n, after, cause)
-				})
+	for _, way := range ways {
+		for n, step := range way.steps {
+			for _, after := range []bool{false, true} {
+				for _, cause := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT} {
+					t.Run(fmt.Sprintf("%s, %d %s, done %v, %v", way.name, n, step, after, cause), func(t *testing.T) {
+						testFailingStep(t, way.steps, way.put, n, after, cause)
+					})
+				}
 			}
 		}
 	}
 }
 
-func testFailingStep(t *testing.T, n int, after bool, cause error) {
+func testFailingStep(t *testing.T, steps []string, put func(context.Context, *storage.Local, string, []byte) error, n int, after bool, cause error) {
 	const name, data = "packs/3f/3f02", "0123456789"
 	dir := t.TempDir()
 	l := create(t, dir)
@@ -84,13 +141,15 @@ func testFailingStep(t *testing.T, n int, after bool, cause error) {
 		}
 		return cause
 	})
-	err := l.Put(t.Context(), name, []byte(data))
+	err := put(t.Context(), l, name, []byte(data))
 	if steps[n] == "unlink" {
 		if err != nil {
 			t.Errorf("the object is there and durable, yet: %v", err)
 		}
 	} else {
-		if !errors.Is(err, cause) || !strings.Contains(err.Error(), name) || !strings.HasPrefix(err.Error(), "put ") {
+		op, object, _ := strings.Cut(fmt.Sprint(err), " ")
+		named := op == "put" && strings.HasPrefix(object, name) || (op == "begin" || op == "write") && strings.HasPrefix(object, "packs")
+		if !errors.Is(err, cause) || !named {
 			t.Errorf("error is %v", err)
 		}
 		if full := cause != syscall.EIO; errors.Is(err, storage.ErrFull) != full {
@@ -110,7 +169,7 @@ func testFailingStep(t *testing.T, n int, after bool, cause error) {
 		t.Errorf("a temporary file is left: %v, want %v", left, leftover)
 	}
 	// A directory that was not synced is never trusted again; all else can be retried.
-	err = l.Put(t.Context(), name, []byte(data))
+	err = put(t.Context(), l, name, []byte(data))
 	if steps[n] == "fsync directory" {
 		if !errors.Is(err, cause) || !strings.Contains(err.Error(), "look at the disk") {
 			t.Errorf("put after a directory could not be synced: %v", err)
@@ -118,7 +177,9 @@ func testFailingStep(t *testing.T, n int, after bool, cause error) {
 	} else if err != nil {
 		t.Errorf("retry: %v", err)
 	}
-	put(t, reopen(t, dir), name, data)
+	if err := put(t.Context(), reopen(t, dir), name, []byte(data)); err != nil {
+		t.Error(err)
+	}
 }
 
 func reopen(t *testing.T, dir string) *storage.Local {
@@ -152,6 +213,12 @@ func TestPutOfWhatIsThereSyncsItToo(t *testing.T) {
 // Somebody deletes the only object, and its directories with it, before or after
 // any step of a Put into the same directory.
 func TestPutMeetsDeleteAtEveryStep(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) { testMeetsDelete(t, way.put) })
+	}
+}
+
+func testMeetsDelete(t *testing.T, way func(context.Context, *storage.Local, string, []byte) error) {
 	for n := range 2 * 2 * len(steps) {
 		dir := t.TempDir()
 		l, other := create(t, dir), reopen(t, dir)
@@ -169,8 +236,11 @@ func TestPutMeetsDeleteAtEveryStep(t *testing.T) {
 			defer meet()
 			return do()
 		})
-		put(t, l, "trash/aa/1", "x") // equal contents
-		put(t, l, "trash/aa/2", "y")
+		for name, data := range map[string]string{"trash/aa/1": "x", "trash/aa/2": "y"} { // the first has equal contents
+			if err := way(t.Context(), l, name, []byte(data)); err != nil {
+				t.Errorf("deleted at step %d: %v", n, err)
+			}
+		}
 		if got := list(t, other, ""); !slices.Contains(got, "trash/aa/2") {
 			t.Errorf("deleted at step %d: %q is left", n, got)
 		}
@@ -179,6 +249,12 @@ func TestPutMeetsDeleteAtEveryStep(t *testing.T) {
 
 // Until the object has its name, a Put can be called off.
 func TestPutCancelledAtEveryStep(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) { testCancelled(t, way.steps, way.put) })
+	}
+}
+
+func testCancelled(t *testing.T, steps []string, way func(context.Context, *storage.Local, string, []byte) error) {
 	for n, step := range steps {
 		dir := t.TempDir()
 		l := create(t, dir)
@@ -190,7 +266,7 @@ func TestPutCancelledAtEveryStep(t *testing.T) {
 			}
 			return do()
 		})
-		err := l.Put(ctx, "packs/3f/3f02", []byte("x"))
+		err := way(ctx, l, "packs/3f/3f02", []byte("x"))
 		late := n >= slices.Index(steps, "link")
 		if late && err != nil || !late && !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled at step %d (%s): %v", n, step, err)
@@ -207,25 +283,29 @@ func TestPutCancelledAtEveryStep(t *testing.T) {
 // A Put that is killed at any step leaves a whole object or none, and nothing in
 // the way of the next.
 func TestPutKilledAtEveryStep(t *testing.T) {
-	for n := range steps {
-		dir := t.TempDir()
-		create(t, dir)
-		err := child(t, "put", dir, fmt.Sprint(n)).Run()
-		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("step %d: the child was not killed: %v", n, err)
-		}
-		l := reopen(t, dir)
-		want := []string(nil)
-		if n > slices.Index(steps, "link") {
-			want = []string{"packs/3f/3f02"}
-		}
-		if got := list(t, l, ""); !slices.Equal(got, want) {
-			t.Errorf("killed before step %d (%s): %q is there, want %q", n, steps[n], got, want)
-		}
-		put(t, l, "packs/3f/3f02", childData)
-		temporary, err := filepath.Glob(filepath.Join(dir, "packs/3f/.tmp-*"))
-		if err != nil || len(temporary) > 1 {
-			t.Errorf("temporary files: %q, %v", temporary, err)
+	for _, way := range ways {
+		for n, step := range way.steps {
+			dir := t.TempDir()
+			create(t, dir)
+			err := child(t, way.name, dir, fmt.Sprint(n)).Run()
+			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+				t.Fatalf("%s, step %d: the child was not killed: %v", way.name, n, err)
+			}
+			l := reopen(t, dir)
+			want := []string(nil)
+			if n > slices.Index(way.steps, "link") {
+				want = []string{"packs/3f/3f02"}
+			}
+			if got := list(t, l, ""); !slices.Equal(got, want) {
+				t.Errorf("%s killed before step %d (%s): %q is there, want %q", way.name, n, step, got, want)
+			}
+			if err := way.put(t.Context(), l, "packs/3f/3f02", []byte(childData)); err != nil {
+				t.Error(err)
+			}
+			temporary := slices.DeleteFunc(onDisk(t, dir), func(path string) bool { return !strings.Contains(path, ".tmp-") })
+			if len(temporary) > 1 {
+				t.Errorf("temporary files: %q", temporary)
+			}
 		}
 	}
 }

@@ -38,6 +38,9 @@ type Storage interface {
 	// else, or an earlier attempt, has done the work, and Put returns nil.
 	// After any other error the object may or may not come to exist.
 	Put(ctx context.Context, name string, data []byte) error
+	// Begin begins an object beneath dir whose name is not known before all of it
+	// is written.
+	Begin(ctx context.Context, dir string) (Draft, error)
 	// ReadAt fills p from offset off, as io.ReaderAt does: n < len(p) always comes
 	// with an error, io.EOF at the object's end.
 	ReadAt(ctx context.Context, name string, p []byte, off int64) (n int, err error)
@@ -50,6 +53,19 @@ type Storage interface {
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 	// Delete removes the object. A missing one is no error.
 	Delete(ctx context.Context, name string) error
+}
+
+// Draft is an object that is written before it has a name. One goroutine at a time
+// uses it, and ends it with Commit or Discard.
+type Draft interface {
+	// Write appends p, and does not keep it. A Draft that failed to write cannot be
+	// committed.
+	Write(ctx context.Context, p []byte) error
+	// Commit gives the object its name, which lies beneath the Draft's directory. It
+	// returns what Put would for all that was written.
+	Commit(ctx context.Context, name string) error
+	// Discard forgets what was written. After Commit it does nothing.
+	Discard()
 }
 
 // MaxName is the length in bytes that a name can have.

@@ -158,6 +158,7 @@ func BenchmarkPack(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		p.Name = Name(p.Data)
 		return p
 	}
 	b.Run("fill", func(b *testing.B) {

@@ -2,7 +2,8 @@
 // sealed directory at their end, specified in docs/format.md, section 4.
 //
 //	Add: blob, payload -> sealed, appended            ReadDirectory: trailer, directory
-//	Finish: directory, trailer, BLAKE3 -> Pack        Open: one sealed payload
+//	Take: what is sealed so far                       Open: one sealed payload
+//	Finish: directory, trailer; Namer: BLAKE3
 //
 // What a payload is (zstd, delta) is told by the blob's Encoding and is the
 // repository's business: this package seals and opens it.
@@ -31,6 +32,9 @@ import (
 	"holdfast/internal/blob"
 	"holdfast/internal/seal"
 )
+
+// Folder is where packs are in a storage.
+const Folder = "packs"
 
 const (
 	// MaxSize bounds a pack, in bytes.
@@ -82,7 +86,7 @@ type Info struct {
 // Pack is a finished pack.
 type Pack struct {
 	Info
-	Data  []byte // belongs to the Builder: valid until its Reset
+	Data  []byte // its last bytes, all that were not taken; the Builder's, valid until its Reset
 	Blobs []Placed
 }
 
@@ -112,6 +116,21 @@ func Open(cipher *seal.PackCipher, p Placed, sealed, dst []byte) ([]byte, error)
 // Name returns the name of the pack of these bytes.
 func Name(data []byte) [32]byte { return blake3.Sum256(data) }
 
+// Namer computes the name of a pack that it sees in parts.
+type Namer struct{ hasher *blake3.Hasher }
+
+// NewNamer returns a Namer that has seen nothing yet.
+func NewNamer() *Namer { return &Namer{blake3.New()} }
+
+// Write takes the next bytes of the pack. It never fails.
+func (n *Namer) Write(part []byte) (int, error) { return n.hasher.Write(part) }
+
+// Name returns the name of the pack of the bytes seen.
+func (n *Namer) Name() (name [32]byte) {
+	n.hasher.Sum(name[:0])
+	return name
+}
+
 // VerifyName compares a whole pack with the name of its object. It needs no key.
 func VerifyName(object string, data []byte) error {
 	name, err := ParseObjectName(object)
@@ -127,7 +146,7 @@ func VerifyName(object string, data []byte) error {
 // ObjectName returns the name of a pack's object: "packs/3f/3f02…".
 func ObjectName(name [32]byte) string {
 	digits := hex.EncodeToString(name[:])
-	return "packs/" + digits[:2] + "/" + digits
+	return Folder + "/" + digits[:2] + "/" + digits
 }
 
 // ParseObjectName is the inverse of ObjectName. A name that no pack can have is

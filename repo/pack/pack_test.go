@@ -84,7 +84,61 @@ func build(t testing.TB, keys *seal.Keys, blobs []sample) *Pack {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.Name = Name(p.Data)
 	return p
+}
+
+// A pack that is taken in parts has the bytes of one that is not.
+func TestAPackInParts(t *testing.T) {
+	keys := newKeys(t, "a")
+	for _, step := range []int{1, 3000, PartUnit, 3 * PartUnit, 100_000} {
+		b, err := NewBuilder(keys, session)
+		if err != nil {
+			t.Fatal(err)
+		}
+		namer := NewNamer()
+		var spare, whole []byte
+		took := 0
+		for i := range 40 {
+			if err := b.Add(Blob{ID: id(i), Length: uint32(step)}, bytes.Repeat([]byte{byte(i)}, step)); err != nil {
+				t.Fatal(err)
+			}
+			if held := b.Held(); held >= 2*PartUnit {
+				part := b.Take(spare)
+				if len(part)%PartUnit != 0 || b.Held() != held-len(part) || b.Held() >= PartUnit {
+					t.Fatalf("steps of %d: %d of %d bytes were taken", step, len(part), held)
+				}
+				_, _ = namer.Write(part)
+				whole, spare = append(whole, part...), part // others may write into it from now on
+				took++
+			}
+		}
+		want := b.Size()
+		p, err := b.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = namer.Write(p.Data)
+		whole = append(whole, p.Data...)
+		p.Name = Name(whole)
+		if took == 0 != (step == 1) || len(whole) != want || int(p.Size) != want || b.Size() != want || namer.Name() != p.Name {
+			t.Errorf("steps of %d: %d parts, %d bytes, want %d; name %x", step, took, len(whole), want, namer.Name())
+		}
+		info, placed, err := read(keys, ObjectName(p.Name), whole)
+		if err != nil || info != p.Info || !reflect.DeepEqual(placed, p.Blobs) {
+			t.Fatalf("steps of %d: %+v, %v; want %+v", step, info, err, p.Info)
+		}
+		cipher, err := keys.OpenPack(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range placed {
+			got, err := Open(cipher, b, whole[b.Offset:][:b.Sealed], nil)
+			if err != nil || !bytes.Equal(got, bytes.Repeat([]byte{byte(i)}, step)) {
+				t.Errorf("steps of %d: blob %d: %v", step, i, err)
+			}
+		}
+	}
 }
 
 func read(keys *seal.Keys, object string, data []byte) (Info, []Placed, error) {
@@ -344,6 +398,7 @@ func TestAPackTakesWhatItsBoundAllows(t *testing.T) {
 	if err != nil || len(p.Data) != MaxSize {
 		t.Fatalf("%v", err)
 	}
+	p.Name = Name(p.Data)
 	if _, _, err := read(keys, ObjectName(p.Name), p.Data); err != nil {
 		t.Error(err)
 	}

@@ -18,15 +18,16 @@ const (
 	Stat
 	List
 	Delete
+	Write // to a Draft, whose Commit is a Put
 
-	Any     = Put | ReadAt | Stat | List | Delete
+	Any     = Put | ReadAt | Stat | List | Delete | Write
 	Changes = Put | Delete
 )
 
 // String returns the names of the operations.
 func (o Op) String() string {
 	var names []string
-	for i, name := range []string{"put", "read", "stat", "list", "delete"} {
+	for i, name := range []string{"put", "read", "stat", "list", "delete", "write"} {
 		if o&(1<<i) != 0 {
 			names = append(names, name)
 		}
@@ -37,8 +38,8 @@ func (o Op) String() string {
 // Call is one operation under way.
 type Call struct {
 	Op   Op
-	Name string // of a List, its prefix
-	Data []byte // what Put was given; not to be kept
+	Name string // of a List its prefix, of a Write the directory
+	Data []byte // what Put or Write was given; not to be kept
 	P    []byte // what ReadAt was given
 	Off  int64
 	N    int // what ReadAt returns
@@ -56,6 +57,17 @@ func (h *hooked) Put(ctx context.Context, name string, data []byte) error {
 	return h.hook(ctx, &Call{Op: Put, Name: name, Data: data}, func() error {
 		return h.inner.Put(ctx, name, data)
 	})
+}
+
+// Begin implements storage.Storage.
+func (h *hooked) Begin(ctx context.Context, dir string) (storage.Draft, error) {
+	if err := check(ctx, Write, dir); err != nil {
+		return nil, err
+	}
+	write := func(ctx context.Context, p []byte, do func() error) error {
+		return h.hook(ctx, &Call{Op: Write, Name: dir, Data: p}, do)
+	}
+	return &draft{dir: dir, write: write, put: h.Put}, nil
 }
 
 // ReadAt implements storage.Storage.

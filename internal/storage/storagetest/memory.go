@@ -88,6 +88,15 @@ func (m *Memory) Put(ctx context.Context, name string, data []byte) error {
 	return nil
 }
 
+// Begin implements storage.Storage.
+func (m *Memory) Begin(ctx context.Context, dir string) (storage.Draft, error) {
+	if err := check(ctx, Write, dir); err != nil {
+		return nil, err
+	}
+	write := func(_ context.Context, _ []byte, do func() error) error { return do() }
+	return &draft{dir: dir, write: write, put: m.Put}, nil
+}
+
 // ReadAt implements storage.Storage.
 func (m *Memory) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
 	data, err := m.find(ctx, ReadAt, name)

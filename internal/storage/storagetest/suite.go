@@ -17,23 +17,25 @@ import (
 // it closes with t.Cleanup where that is needed.
 func Run(t *testing.T, open func(t *testing.T) storage.Storage) {
 	for name, test := range map[string]func(*testing.T, storage.Storage){
-		"ReadAt":            testReadAt,
-		"Stat":              testStat,
-		"PutOwnsNothing":    testPutOwnsNothing,
-		"PutNeverReplaces":  testPutNeverReplaces,
-		"Missing":           testMissing,
-		"Delete":            testDelete,
-		"ListOrder":         testListOrder,
-		"ListPrefix":        testListPrefix,
-		"ListStops":         testListStops,
-		"ListWhileChanging": testListWhileChanging,
-		"Names":             testNames,
-		"Cancelled":         testCancelled,
-		"RaceForOneName":    testRaceForOneName,
-		"SameContentsRace":  testSameContentsRace,
-		"ManyAtOnce":        testManyAtOnce,
-		"DeleteWhilePut":    testDeleteWhilePut,
-		"ReadAll":           testReadAll,
+		"ReadAt":             testReadAt,
+		"Stat":               testStat,
+		"PutOwnsNothing":     testPutOwnsNothing,
+		"PutNeverReplaces":   testPutNeverReplaces,
+		"Draft":              testDraft,
+		"DraftNeverReplaces": testDraftNeverReplaces,
+		"Missing":            testMissing,
+		"Delete":             testDelete,
+		"ListOrder":          testListOrder,
+		"ListPrefix":         testListPrefix,
+		"ListStops":          testListStops,
+		"ListWhileChanging":  testListWhileChanging,
+		"Names":              testNames,
+		"Cancelled":          testCancelled,
+		"RaceForOneName":     testRaceForOneName,
+		"SameContentsRace":   testSameContentsRace,
+		"ManyAtOnce":         testManyAtOnce,
+		"DeleteWhilePut":     testDeleteWhilePut,
+		"ReadAll":            testReadAll,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -357,5 +359,71 @@ func testReadAll(t *testing.T, s storage.Storage) {
 	}
 	if _, err := storage.ReadAll(t.Context(), s, "keys/00", 5); err != nil {
 		t.Error(err)
+	}
+}
+
+func begin(t *testing.T, s storage.Storage, dir string, parts ...string) storage.Draft {
+	t.Helper()
+	d, err := s.Begin(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range parts {
+		buf := []byte(part)
+		if err := d.Write(t.Context(), buf); err != nil {
+			t.Fatal(err)
+		}
+		clear(buf) // the draft keeps nothing of its caller's
+	}
+	return d
+}
+
+// A draft is no object until it has its name, and one that is given up leaves none.
+func testDraft(t *testing.T, s storage.Storage) {
+	d := begin(t, s, "packs", "first, ", "", "second")
+	begin(t, s, "packs", "given up").Discard()
+	if got := list(t, s, ""); len(got) != 0 {
+		t.Errorf("before it has its name: %q", got)
+	}
+	if err := d.Commit(t.Context(), "packs/3f/3f02"); err != nil {
+		t.Fatal(err)
+	}
+	d.Discard()
+	if err := begin(t, s, "packs").Commit(t.Context(), "packs/empty"); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, s, ""); !slices.Equal(got, []string{"packs/3f/3f02", "packs/empty"}) {
+		t.Errorf("objects: %q", got)
+	}
+	if got := content(t, s, "packs/3f/3f02") + content(t, s, "packs/empty"); got != "first, second" {
+		t.Errorf("it holds %q", got)
+	}
+	for _, name := range []string{"packs", "config", "index/aa", "packs2/aa", "packs/", "packs/.tmp"} {
+		wantError(t, begin(t, s, "packs", "x").Commit(t.Context(), name), fs.ErrInvalid, name)
+	}
+	if _, err := s.Begin(t.Context(), "../packs"); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("begun beneath a name that none can have: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	d = begin(t, s, "packs", "x")
+	cancel()
+	if err := d.Write(ctx, []byte("y")); !errors.Is(err, context.Canceled) {
+		t.Errorf("written although called off: %v", err)
+	}
+	if err := d.Commit(t.Context(), "packs/half"); err == nil {
+		t.Error("half of what was to be written has a name")
+	}
+}
+
+func testDraftNeverReplaces(t *testing.T, s storage.Storage) {
+	mustPut(t, s, "packs/aa", "equal")
+	if err := begin(t, s, "packs", "eq", "ual").Commit(t.Context(), "packs/aa"); err != nil {
+		t.Errorf("equal contents: %v", err)
+	}
+	for _, other := range []string{"equal and more", "eq", "", "EQUAL"} {
+		wantError(t, begin(t, s, "packs", other).Commit(t.Context(), "packs/aa"), storage.ErrExist, "packs/aa")
+	}
+	if got := content(t, s, "packs/aa"); got != "equal" {
+		t.Errorf("it holds %q", got)
 	}
 }
