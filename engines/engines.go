@@ -61,6 +61,10 @@ type Service struct {
 	// rows, and says so in its Notes; a restore makes such a table empty, and says so
 	// too. Matches says what a pattern is, and decides.
 	SchemaOnly []string
+	// Accounts says that a snapshot also holds the server's users or roles who have
+	// to do with the data, and that a restore creates those that are missing. Only
+	// given to engines whose servers have some.
+	Accounts bool
 	// Avoid lists absolute paths that must not even be opened: the repository,
 	// the cache, and SQLite files that belong to a service, with their -wal, -shm
 	// and -journal. (Closing any descriptor of an open SQLite file drops the

@@ -9,6 +9,7 @@
 //	shop/schema.sql          the database's character set, sequences, tables
 //	shop/tables/orders.sql   the rows of table orders, or a sequence's state
 //	shop/after.sql           routines, views, triggers, events
+//	shop/accounts.sql        on request: users and roles, and what they may do
 //	shop.sql                 schema.sql, every table, after.sql, one after the other
 //
 // Each is a script for the mariadb client by itself, and shop.sql loads into any
@@ -55,6 +56,8 @@
 //     All statements that change current data are sent over the connection that holds
 //     the lock holdfast:DATABASE, so none can still arrive when the next one holds it.
 //  6. No password is ever part of an error.
+//  7. An account is in the journal before it is created, and nothing else happens to
+//     accounts: those that exist are left alone.
 //
 // Goroutines: Send joins its readers and the watcher, Stage its loaders; nothing
 // runs between calls.

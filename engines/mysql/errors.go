@@ -24,6 +24,7 @@ const (
 	errTableAccess     = 1142
 	errNoSuchTable     = 1146
 	errUnknownColumn   = 1054
+	errSyntax          = 1064
 	errTooBig          = 1153
 	errUserLimit       = 1203
 	errLockTimeout     = 1205
@@ -32,6 +33,7 @@ const (
 	errNoRoutine       = 1305
 	errNoView          = 1347
 	errViewInvalid     = 1356
+	errCannotUser      = 1396
 	errTableChanged    = 1412
 	errNoSequence      = 4091
 	errBackupRunning   = 4145

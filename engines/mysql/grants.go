@@ -11,6 +11,7 @@ import (
 type grant struct {
 	privileges []string // "SELECT"; "ALL PRIVILEGES"
 	pattern    string   // of database names, as LIKE has them; "" for all
+	option     bool     // to give them to others
 }
 
 type grants []grant
@@ -37,7 +38,8 @@ func parseGrant(line string) (grant, bool) {
 	if !q.is(0, "GRANT") {
 		return grant{}, false
 	}
-	var g grant
+	last := len(q.tokens) - 1
+	g := grant{option: q.is(last-1, "GRANT") && q.is(last, "OPTION")}
 	i := 1
 	for words := ""; i < len(q.tokens); i++ {
 		if q.is(i, ",") || q.is(i, "ON") {
@@ -73,6 +75,13 @@ func (g grants) allow(privilege, database string) bool {
 		}
 	}
 	return false
+}
+
+// mayGive reports whether privileges on database can be given to others.
+func (g grants) mayGive(database string) bool {
+	return slices.ContainsFunc(g, func(one grant) bool {
+		return one.option && (one.pattern == "" || like(one.pattern, database))
+	})
 }
 
 // missing returns those of privileges that are not granted on database.

@@ -21,6 +21,10 @@ type journal struct {
 	Objects                  []object // created when the tables are current
 	NewCharset, NewCollation string
 	Defaults                 []string // ALTER TABLE …: defaults that name a sequence by its database
+	// Accounts are those that this restore has created, or was about to when it died:
+	// USER `name`@`host`, ROLE `name`. They are staged, too.
+	Accounts []string `json:",omitempty"`
+	Grants   []string `json:",omitempty"` // to these, on tables and routines that must be there first
 
 	// What was current when the swap began.
 	Created            bool // nothing: the database did not exist

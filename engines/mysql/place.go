@@ -24,6 +24,7 @@ type place struct {
 	config   *driver.Config
 	// schemaOnly are patterns of tables whose rows are left out.
 	schemaOnly []string
+	accounts   bool // the server's accounts belong to the service
 	// taken is the server that a snapshot comes from, "" where that is not known.
 	taken string
 	// known is the server's product, "" before a session has asked.
@@ -88,7 +89,7 @@ func placeOf(s engines.Service) (place, error) {
 		return want("no host in the address")
 	}
 	return place{service: s.Name, database: database, user: config.User, address: config.Addr, config: config,
-		schemaOnly: s.SchemaOnly, taken: s.Server}, nil
+		schemaOnly: s.SchemaOnly, accounts: s.Accounts, taken: s.Server}, nil
 }
 
 // pool returns a pool that opens nothing yet.

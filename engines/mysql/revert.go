@@ -134,6 +134,9 @@ func (t *target) Discard(ctx context.Context) error {
 		if !whole {
 			return fmt.Errorf("database %s: the swap of restore %s stopped half way: revert it first", t.database, t.token)
 		}
+		if err := t.do(ctx, j.Grants...); err != nil { // complete has not asked for these
+			return err
+		}
 		j.Phase = phaseSwapped
 	}
 	if found && j.Phase == phaseSwapped {
@@ -142,6 +145,11 @@ func (t *target) Discard(ctx context.Context) error {
 		}
 		j.Phase = phaseDiscarding
 		if err := t.writeJournal(ctx, j); err != nil {
+			return err
+		}
+	}
+	if j.Phase == phaseStaging || j.Phase == phaseStaged {
+		if err := t.dropAccounts(ctx, j); err != nil {
 			return err
 		}
 	}

@@ -23,7 +23,9 @@ const (
 	schemaFile = "schema.sql"
 	tablesDir  = "tables"
 	afterFile  = "after.sql"
-	extension  = ".sql"
+	// accountsFile is there only on request.
+	accountsFile = "accounts.sql"
+	extension    = ".sql"
 )
 
 // schemaMode is the sql_mode under which tables are created: as they once were.
@@ -79,7 +81,11 @@ func (s *source) send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	if err != nil {
 		return engines.Result{}, err
 	}
-	entries, err := out.whole(ctx, schema, tables, last)
+	apart, err := out.putAccounts(ctx)
+	if err != nil {
+		return engines.Result{}, err
+	}
+	entries, err := out.whole(ctx, schema, tables, last, apart)
 	if err != nil {
 		return engines.Result{}, err
 	}
@@ -367,8 +373,8 @@ func lost(t table, err error) error {
 	return err
 }
 
-// whole puts the directory together, and the one file of all streams.
-func (out *output) whole(ctx context.Context, schema tree.Entry, tables []tree.Entry, last tree.Entry) ([]tree.Entry, error) {
+// whole puts the directory together, and the one file of all streams but those apart.
+func (out *output) whole(ctx context.Context, schema tree.Entry, tables []tree.Entry, last tree.Entry, apart []tree.Entry) ([]tree.Entry, error) {
 	var parts []tree.Stream
 	for _, e := range slices.Concat([]tree.Entry{schema}, tables, []tree.Entry{last}) {
 		parts = append(parts, e.Content)
@@ -379,7 +385,7 @@ func (out *output) whole(ctx context.Context, schema tree.Entry, tables []tree.E
 	if err != nil {
 		return nil, err
 	}
-	top, err := out.directory(ctx, "", out.service, []tree.Entry{last, schema, dir})
+	top, err := out.directory(ctx, "", out.service, append(apart, last, schema, dir))
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,7 @@ func (s *source) privileges(ctx context.Context) error {
 		missing = append(missing, "EXECUTE")
 	}
 	if len(missing) == 0 {
-		return nil
+		return s.seesAccounts(ctx, g)
 	}
 	line, err := s.control.grantLine(ctx, strings.Join(missing, ", "), escapePattern(s.from()))
 	if err != nil {

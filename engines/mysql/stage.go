@@ -30,6 +30,9 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 	if found && j.Phase != phaseStaging && j.Phase != phaseStaged {
 		return engines.Staged{}, fmt.Errorf("database %s: restore %s has already begun to swap", t.database, t.token)
 	}
+	if err := t.dropAccounts(ctx, j); err != nil {
+		return engines.Staged{}, err
+	}
 	if err := t.do(ctx, "DROP DATABASE IF EXISTS "+quote(t.staging)); err != nil {
 		return engines.Staged{}, err
 	}
@@ -39,7 +42,12 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 	if err := t.control.use(ctx, t.staging); err != nil {
 		return engines.Staged{}, err
 	}
-	j = journal{Phase: phaseStaged}
+	j = journal{Phase: phaseStaging}
+	notes, err := t.createAccounts(ctx, parts, content, &j)
+	if err != nil {
+		return engines.Staged{}, err
+	}
+	j.Phase = phaseStaged
 	bare, err := t.build(ctx, parts, content, &j)
 	if err != nil {
 		return engines.Staged{}, err
@@ -48,6 +56,7 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 	if err != nil {
 		return staged, err
 	}
+	staged.Notes = append(staged.Notes, notes...)
 	if len(bare) > 0 {
 		staged.Notes = append(staged.Notes, "empty from now on, because the snapshot holds none of their rows (schema_only): "+strings.Join(bare, ", "))
 	}
@@ -57,6 +66,7 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 // parts are the streams of a snapshot.
 type parts struct {
 	schema, after tree.Entry
+	accounts      tree.Entry            // has no name where the snapshot holds none
 	tables        map[string]tree.Entry // by the table's name
 }
 
@@ -76,6 +86,8 @@ func partsOf(ctx context.Context, entries []tree.Entry, content engines.Content)
 			p.schema = e
 		case e.Name == afterFile && e.Type == tree.File:
 			p.after = e
+		case e.Name == accountsFile && e.Type == tree.File:
+			p.accounts = e
 		case e.Name == tablesDir && e.Type == tree.Directory:
 			tables = e
 		default:

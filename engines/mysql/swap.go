@@ -63,6 +63,9 @@ func (t *target) Swap(ctx context.Context) error {
 	if err := t.converge(ctx, j.NewCollation, j.Objects, j.staying()); err != nil {
 		return err
 	}
+	if err := t.do(ctx, j.Grants...); err != nil {
+		return err
+	}
 	j.Phase, j.Swapped = phaseSwapped, t.now()
 	return t.writeJournal(ctx, j)
 }

@@ -53,6 +53,9 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 		return engines.Plan{}, err
 	}
 	plan.Warnings = t.warnings()
+	if t.accounts {
+		plan.Warnings = append(plan.Warnings, "users and roles that the snapshot holds and the server lacks are created; those that exist are left as they are")
+	}
 	return plan, nil
 }
 
@@ -159,7 +162,7 @@ func (t *target) privileges(ctx context.Context) error {
 				escapePattern(string(prefix))+`h_\_%`)
 		}
 	}
-	return nil
+	return t.mayCreateAccounts(ctx, g)
 }
 
 // replaceable refuses a database that could not be put back as it was, or that

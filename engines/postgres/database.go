@@ -54,9 +54,13 @@ const quotedLists = "search_path session_preload_libraries local_preload_librari
 // databaseSettings are the settings that hold for all who connect to database, as
 // the end of an ALTER DATABASE.
 func (s *session) databaseSettings(ctx context.Context, database string) ([]string, error) {
+	return s.settingsWhere(ctx, "setrole = 0 AND setdatabase = (SELECT oid FROM pg_database WHERE datname = "+literal(database)+")")
+}
+
+// settingsWhere are the settings of a database or a role, as the end of an ALTER.
+func (s *session) settingsWhere(ctx context.Context, condition string) ([]string, error) {
 	rows, err := s.rows(ctx, `SELECT split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
-		FROM (SELECT unnest(setconfig) FROM pg_db_role_setting r JOIN pg_database d ON d.oid = r.setdatabase
-			WHERE r.setrole = 0 AND d.datname = `+literal(database)+`) AS settings (setting) ORDER BY 1`)
+		FROM (SELECT unnest(setconfig) FROM pg_db_role_setting WHERE `+condition+`) AS settings (setting) ORDER BY 1`)
 	var list []string
 	for _, row := range rows {
 		value := row[1]

@@ -13,6 +13,7 @@
 //	shop/largeobjects.sql           the large objects
 //	shop/after.sql                  what comes behind them: indexes, keys, triggers, rules, policies
 //	shop/privileges.sql             whose things are, and who may use them
+//	shop/accounts.sql               on request: the roles themselves
 //	shop.sql                        schema.sql, every table, sequences.sql, largeobjects.sql, after.sql
 //
 // Each is a script for psql by itself, and shop.sql loads into any empty database
@@ -50,7 +51,9 @@
 //     can be half done. All statements that change current data are sent over a
 //     connection that holds the lock of the database's restores.
 //  5. A number of rows ends every stream, and a restore counts them twice.
-//  6. No password is ever part of an error; pg_dump is given it in a file in memory.
+//  6. A role that a restore creates is marked as the restore's in the same transaction,
+//     until that is done; roles that exist are left alone.
+//  7. No password is ever part of an error; pg_dump is given it in a file in memory.
 //
 // Goroutines: Send joins its readers, pg_dump and the watcher, Stage its loaders;
 // nothing runs between calls.

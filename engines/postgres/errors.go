@@ -18,6 +18,7 @@ const (
 	codeNoTable       = "42P01"
 	codeNoColumn      = "42703"
 	codeNoObject      = "42704"
+	codeDependent     = "2BP01"
 	codeNoFunction    = "42883"
 	codePrivilege     = "42501"
 	codeWrongPassword = "28P01"

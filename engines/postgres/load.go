@@ -32,6 +32,7 @@ type loading struct {
 
 	definitions      scripts
 	sequences, large tree.Entry
+	accounts         tree.Entry // has no name where the snapshot holds none
 	tables           map[tableName]tree.Entry
 
 	mu     sync.Mutex
@@ -69,7 +70,7 @@ func (l *loading) open(ctx context.Context, entries []tree.Entry) error {
 			return fmt.Errorf("%s/%s: %w", top.Name, script.name, err)
 		}
 	}
-	l.sequences, l.large = files[sequencesFile], files[largeFile]
+	l.sequences, l.large, l.accounts = files[sequencesFile], files[largeFile], files[accountsFile]
 	if l.sequences.Type != tree.File || l.large.Type != tree.File || files[tablesDir].Type != tree.Directory {
 		return fmt.Errorf("%s: %s, %s or %s is missing: %w", top.Name, sequencesFile, largeFile, tablesDir, errScript)
 	}
@@ -93,6 +94,10 @@ func (l *loading) build(ctx context.Context) (staged engines.Staged, err error) 
 	l.counts = map[tableName]int64{}
 	l.journal = journal{Token: l.token, Phase: phaseStaging}
 	if err := l.room.create(ctx); err != nil {
+		return staged, err
+	}
+	created, err := l.createRoles(ctx)
+	if err != nil {
 		return staged, err
 	}
 	if err := l.room.define(ctx, &l.journal, func(s *session) error { return l.execute(ctx, s, schemaFile, l.definitions.schema) }); err != nil {
@@ -121,7 +126,7 @@ func (l *loading) build(ctx context.Context) (staged engines.Staged, err error) 
 		return staged, err
 	}
 	notes, err := l.room.finish(ctx, l.journal)
-	staged.Notes = append(staged.Notes, notes...)
+	staged.Notes = slices.Concat(created, staged.Notes, notes)
 	if len(l.bare) > 0 {
 		slices.Sort(l.bare)
 		staged.Notes = append(staged.Notes, "empty from now on, because the snapshot holds none of their rows (schema_only): "+strings.Join(l.bare, ", "))

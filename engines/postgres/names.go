@@ -19,6 +19,7 @@ const (
 	largeFile      = "largeobjects.sql"
 	afterFile      = "after.sql"
 	privilegesFile = "privileges.sql"
+	accountsFile   = "accounts.sql" // there only on request
 	extension      = ".sql"
 )
 

@@ -33,6 +33,7 @@ type place struct {
 	config   *pgconn.Config    // of a connection to database
 	// schemaOnly are patterns of tables whose rows are left out.
 	schemaOnly []string
+	accounts   bool   // the server's accounts belong to the service
 	taken      string // the server that a snapshot was taken from, where it is known
 }
 
@@ -52,7 +53,7 @@ func placeOf(s engines.Service) (place, error) {
 		return want("no user in the address")
 	}
 	p := place{service: s.Name, database: strings.TrimPrefix(u.Path, "/"), user: u.User.Username(),
-		host: u.Hostname(), port: defaultPort, tls: map[string]string{"sslmode": "prefer"}, schemaOnly: s.SchemaOnly, taken: s.Server}
+		host: u.Hostname(), port: defaultPort, tls: map[string]string{"sslmode": "prefer"}, schemaOnly: s.SchemaOnly, accounts: s.Accounts, taken: s.Server}
 	switch p.database {
 	case "":
 		return want("no database in the address")

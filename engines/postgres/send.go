@@ -332,6 +332,10 @@ func (out *output) whole(ctx context.Context) ([]tree.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	apart, err := out.putAccounts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	schema, after, privileges := out.defined[0], out.defined[1], out.defined[2]
 	parts := []tree.Stream{schema.Content}
 	for _, e := range out.rows {
@@ -344,7 +348,7 @@ func (out *output) whole(ctx context.Context) ([]tree.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	children := []tree.Entry{created, schema, dir, moved, large, after, privileges}
+	children := append(apart, created, schema, dir, moved, large, after, privileges)
 	slices.SortFunc(children, byName)
 	top, err := out.directory(ctx, "", out.service, children)
 	if err != nil {

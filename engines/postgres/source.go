@@ -99,6 +99,9 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 	if err := s.privileges(ctx); err != nil {
 		return err
 	}
+	if err := s.passwords(ctx); err != nil {
+		return err
+	}
 	return s.lookAround(ctx)
 }
 

@@ -30,6 +30,9 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 			return engines.Staged{}, err
 		}
 	}
+	if err := t.dropRoles(ctx); err != nil {
+		return engines.Staged{}, err
+	}
 	if err := t.clear(ctx); err != nil {
 		return engines.Staged{}, err
 	}

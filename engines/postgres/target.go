@@ -47,7 +47,13 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err := t.allowed(ctx); err != nil {
 		return engines.Plan{}, err
 	}
+	if err := t.mayCreateRoles(ctx); err != nil {
+		return engines.Plan{}, err
+	}
 	warnings := t.warnings()
+	if t.accounts {
+		warnings = append(warnings, "roles that the snapshot holds and the server lacks are created; those that exist are left as they are")
+	}
 	if t.inside == nil {
 		return engines.Plan{Creates: true, Warnings: warnings}, nil
 	}
@@ -70,11 +76,7 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 
 // warnings says what may not work because the servers differ.
 func (t *target) warnings() []string {
-	s := t.inside
-	if s == nil {
-		s = t.server
-	}
-	if here := s.product(); engines.Older(here, t.taken, 1) {
+	if here := t.any().product(); engines.Older(here, t.taken, 1) {
 		return []string{fmt.Sprintf("the snapshot is of %s, and the server at %s is %s, which is older: what it does not know yet fails the restore before anything is replaced",
 			t.taken, t.address, here)}
 	}
@@ -112,6 +114,14 @@ func (t *target) open(ctx context.Context) (err error) {
 		return fmt.Errorf("there is no database %s, and to create it user %s must connect to database postgres: %w", t.database, t.user, err)
 	}
 	return nil
+}
+
+// any is a session in whatever database of the server.
+func (t *target) any() *session {
+	if t.inside == nil {
+		return t.server
+	}
+	return t.inside
 }
 
 // rights are what the user may do.
@@ -254,10 +264,21 @@ func (t *target) Revert(ctx context.Context) error {
 // Discard implements engines.Target.
 func (t *target) Discard(ctx context.Context) error {
 	r, j, err := t.begun(ctx)
-	if err != nil || r == nil {
+	if err != nil {
 		return err
 	}
-	return r.discard(ctx, j)
+	if j.Phase == phaseSwapped || j.Phase == phaseDiscarding {
+		if err := t.keepRoles(ctx); err != nil {
+			return err
+		}
+		return r.discard(ctx, j)
+	}
+	if r != nil {
+		if err := r.discard(ctx, j); err != nil {
+			return err
+		}
+	}
+	return t.dropRoles(ctx)
 }
 
 // Retired implements engines.Target.

@@ -69,6 +69,8 @@ type Service struct {
 	// SchemaOnly are patterns of tables whose rows are left out, and names of known
 	// lists of them, as written; TablePatterns has the patterns.
 	SchemaOnly []string
+	// Accounts says that users or roles of the server belong to the service, too.
+	Accounts bool
 
 	passwordFile string // absolute; Select reads it
 	at           Problem

@@ -16,13 +16,14 @@ type ServiceDefinition struct {
 	URL  string `json:"url"`
 	// SchemaOnly is as written: with the names of lists.
 	SchemaOnly []string `json:"schema_only,omitempty"`
+	Accounts   bool     `json:"accounts,omitempty"`
 }
 
 // Definition returns e as it is sealed into a snapshot.
 func (e Environment) Definition() Definition {
 	d := Definition{Mounts: e.Mounts, Exclude: e.Exclude, Timezone: e.Timezone, Parent: e.Parent}
 	for _, s := range e.Services {
-		d.Services = append(d.Services, ServiceDefinition{Name: s.Name, URL: s.URL.String(), SchemaOnly: s.SchemaOnly})
+		d.Services = append(d.Services, ServiceDefinition{Name: s.Name, URL: s.URL.String(), SchemaOnly: s.SchemaOnly, Accounts: s.Accounts})
 	}
 	return d
 }

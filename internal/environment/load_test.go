@@ -91,7 +91,7 @@ func TestExampleLoads(t *testing.T) {
 // What is commented out in the example must be right, too.
 func TestExampleLoadsWithItsCommentedLines(t *testing.T) {
 	text := environment.Example()
-	for _, line := range []string{"#password_file: /etc", "#archive:", "#  url:", "#  password_file", "#  schema_only", "#timezone", "#retention:", "#  min:", "#  max:", "#  tiers:", "#    - {until", "#staging:", "#  parent:", "#  services:", "#    database: mysql", "#    settings", "#  mounts:", "#    uploads"} {
+	for _, line := range []string{"#password_file: /etc", "#archive:", "#  url:", "#  password_file", "#  schema_only", "#  accounts", "#timezone", "#retention:", "#  min:", "#  max:", "#  tiers:", "#    - {until", "#staging:", "#  parent:", "#  services:", "#    database: mysql", "#    settings", "#  mounts:", "#    uploads"} {
 		before := text
 		text = strings.ReplaceAll(text, line, line[1:])
 		if text == before {

@@ -14,7 +14,7 @@ import (
 var (
 	topKeys         = []string{"project", "repository", "password_file", "retention", "environments"}
 	environmentKeys = []string{"services", "mounts", "exclude", "gate", "retention", "timezone", "parent"}
-	serviceKeys     = []string{"url", "password", "password_file", "schema_only"}
+	serviceKeys     = []string{"url", "password", "password_file", "schema_only", "accounts"}
 )
 
 // config reads the whole file into c.

@@ -13,10 +13,10 @@ import (
 func (d *document) service(c *Config, f field) (Service, bool) {
 	s := Service{Name: f.key, at: Problem{File: d.file, Line: f.line, Path: f.path}}
 	at := f
-	var password, passwordFile field
+	var password, passwordFile, accounts field
 	if n := d.resolve(f); n != nil && n.Kind == yaml.MappingNode {
 		fields := d.known(f, serviceKeys...)
-		password, passwordFile = fields["password"], fields["password_file"]
+		password, passwordFile, accounts = fields["password"], fields["password_file"], fields["accounts"]
 		s.SchemaOnly = d.schemaOnly(fields["schema_only"])
 		var ok bool
 		if at, ok = fields["url"]; !ok {
@@ -38,6 +38,7 @@ func (d *document) service(c *Config, f field) (Service, bool) {
 		c.literalPassword = true
 	}
 	d.checkURL(c, at, s.URL)
+	s.Accounts = d.accounts(accounts, s.URL)
 	return s, d.password(c, &s, password, passwordFile)
 }
 

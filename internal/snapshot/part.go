@@ -34,7 +34,7 @@ func Parts(e environment.Environment, known []engines.Engine, avoid []string, li
 		return nil
 	}
 	for _, s := range e.Services {
-		service := engines.Service{Name: s.Name, URL: s.URL, Password: string(s.Password), SchemaOnly: s.TablePatterns()}
+		service := engines.Service{Name: s.Name, URL: s.URL, Password: string(s.Password), SchemaOnly: s.TablePatterns(), Accounts: s.Accounts}
 		if err := add(service, false); err != nil {
 			return nil, err
 		}
