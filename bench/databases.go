@@ -22,6 +22,7 @@ func databases(ctx context.Context, args []string) error {
 	o := newOptions("databases", "holdfast,restic,kopia")
 	number := o.flags.Int("days", 30, "how many days after the first")
 	scale := o.flags.Float64("scale", 1, "size of the database: 1 is a dump of about 660 MB")
+	product := o.flags.String("server", "mariadb", "mariadb or postgres")
 	restores := o.flags.Int("restores", 3, "how often the last day is restored")
 	if err := o.parse(args); err != nil {
 		return err
@@ -29,20 +30,25 @@ func databases(ctx context.Context, args []string) error {
 	if *number < 1 || *restores < 1 {
 		return errors.New("--days and --restores: want at least 1")
 	}
+	which, err := productOf(*product)
+	if err != nil {
+		return err
+	}
 	o.kind = "database"
 	r, leftOut, err := o.start()
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(r.dir)
-	m, err := startMariaDB(ctx, filepath.Join(r.dir, "mariadb"))
+	s, err := startServer(ctx, which, filepath.Join(r.dir, "server"))
 	if err != nil {
 		return err
 	}
-	defer m.stop()
-	b := &databaseRace{race: r, server: m, data: corpus.Database{Seed: o.seed, Size: int64(*scale * 660e6)}}
+	defer s.stop()
+	b := &databaseRace{race: r, server: s, data: corpus.Database{Seed: o.seed, Size: int64(*scale * 660e6), Dialect: which.dialect()}}
 	d := &report.Days{Common: o.common("days", *scale, leftOut), Days: *number}
-	d.Data = "MariaDB, " + d.Data + "; the others by mariadb-dump in a pipe"
+	dump, _, _ := strings.Cut(filepath.Base(which.dump("", savedDatabase)), " ")
+	d.Data = which.name() + ", " + d.Data + "; the others by " + dump + " in a pipe"
 	if d.Tools, err = b.month(ctx, *number, *restores); err != nil {
 		return err
 	}
@@ -52,10 +58,21 @@ func databases(ctx context.Context, args []string) error {
 	return o.show(os.Stdout, d)
 }
 
+// productOf finds what is to be measured.
+func productOf(name string) (product, error) {
+	switch name {
+	case "mariadb":
+		return mariadb{}, nil
+	case "postgres":
+		return findPostgres()
+	}
+	return nil, fmt.Errorf("--server: want mariadb or postgres, found %q", name)
+}
+
 // databaseRace is a race whose data are in a server.
 type databaseRace struct {
 	*race
-	server *mariadb
+	server *server
 	data   corpus.Database
 }
 
@@ -86,9 +103,9 @@ func (b *databaseRace) places(ctx context.Context) ([]*place, error) {
 		}
 		if t.name == report.Holdfast {
 			t.files = map[string]string{"password": password + "\n", "holdfast.yaml": fmt.Sprintf(
-				"project: bench\nrepository: {repo}\nenvironments:\n  master:\n    services:\n      database: mysql://root@localhost/%s?socket=%s\n"+
-					"  copy:\n    services:\n      database: mysql://root@localhost/%s?socket=%s\n",
-				savedDatabase, b.server.socket, restoredDatabase, b.server.socket)}
+				"project: bench\nrepository: {repo}\nenvironments:\n  master:\n    services:\n      database: %s\n"+
+					"  copy:\n    services:\n      database: %s\n",
+				b.server.address(b.server.dir, savedDatabase), b.server.address(b.server.dir, restoredDatabase))}
 		}
 		p, err := newPlace(ctx, t, filepath.Join(b.dir, t.name), "", "")
 		if err != nil {
@@ -101,10 +118,8 @@ func (b *databaseRace) places(ctx context.Context) ([]*place, error) {
 
 // shell makes a command of a line of pipes. A pipe of which any part fails, fails.
 func (b *databaseRace) shell(p *place, line string) command {
-	client := b.server.client()
-	line = strings.NewReplacer("{program}", p.tool.program,
-		"{dump}", "mariadb-dump --no-defaults --user=root --socket="+b.server.socket+" --single-transaction --quick --routines --events --triggers "+savedDatabase,
-		"{client}", strings.Join(append(client, restoredDatabase), " ")).Replace(line)
+	line = strings.NewReplacer("{program}", p.tool.program, "{dump}", b.server.dump(b.server.dir, savedDatabase),
+		"{client}", strings.Join(append(b.server.client(b.server.dir), restoredDatabase), " ")).Replace(line)
 	c := p.command("", p.tool.env)
 	c.program, c.args = "bash", []string{"-o", "pipefail", "-c", p.expand(line)}
 	return c
@@ -131,7 +146,7 @@ func (b *databaseRace) month(ctx context.Context, number, restores int) ([]*repo
 			}
 		}
 	}
-	want, err := b.server.checksum(ctx, savedDatabase)
+	want, err := b.server.sums(ctx, savedDatabase)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +164,7 @@ func (b *databaseRace) month(ctx context.Context, number, restores int) ([]*repo
 // play makes the database what it is on that day.
 func (b *databaseRace) play(ctx context.Context, day int) error {
 	if day == 0 {
-		if _, err := b.server.query(ctx, "CREATE DATABASE "+savedDatabase+" CHARACTER SET utf8mb4"); err != nil {
+		if _, err := b.server.query(ctx, b.server.create(savedDatabase)); err != nil {
 			return err
 		}
 	}
@@ -157,7 +172,7 @@ func (b *databaseRace) play(ctx context.Context, day int) error {
 	if err != nil {
 		return err
 	}
-	return b.server.rest(ctx)
+	return b.server.rest(ctx, b.server)
 }
 
 // save takes one snapshot.
@@ -189,12 +204,12 @@ func (b *databaseRace) save(ctx context.Context, p *place, day int, into *report
 func (b *databaseRace) restore(ctx context.Context, p *place, want string, into *report.DaysTool) error {
 	statement := "DROP DATABASE IF EXISTS " + restoredDatabase
 	if p.tool.name != report.Holdfast {
-		statement += "; CREATE DATABASE " + restoredDatabase
+		statement += "; " + b.server.create(restoredDatabase)
 	}
 	if _, err := b.server.query(ctx, statement); err != nil {
 		return err
 	}
-	if err := b.server.rest(ctx); err != nil {
+	if err := b.server.rest(ctx, b.server); err != nil {
 		return err
 	}
 	syscall.Sync()
@@ -202,7 +217,7 @@ func (b *databaseRace) restore(ctx context.Context, p *place, want string, into 
 	if err != nil {
 		return err
 	}
-	got, err := b.server.checksum(ctx, restoredDatabase)
+	got, err := b.server.sums(ctx, restoredDatabase)
 	if err != nil {
 		return err
 	}

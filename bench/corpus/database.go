@@ -7,14 +7,23 @@ import (
 	"io"
 )
 
-// Database is what a content management system keeps in MariaDB or MySQL, as
-// statements: articles, comments and orders with their indexes, and a cache.
+// Dialect is how statements are written.
+type Dialect uint8
+
+const (
+	MySQL Dialect = iota // of MariaDB, too
+	Postgres
+)
+
+// Database is what a content management system keeps in MariaDB, MySQL or PostgreSQL,
+// as statements: articles, comments and orders with their indexes, and a cache.
 //
 // On each day 0.3 % of the rows are updated, and 3 % of the newest twentieth; 1 % are
 // appended; the cache is replaced.
 type Database struct {
 	Seed uint64
 	Size int64 // of its dump on the first day, in bytes, met within some per cent
+	Dialect
 }
 
 // databaseKeys are the indexes beside the primary keys.
@@ -25,30 +34,39 @@ var databaseKeys = map[string]string{
 }
 
 const (
-	cacheTable = "CREATE TABLE `shop_cache` (\n  `cid` char(32) NOT NULL,\n  `data` longblob NOT NULL,\n  `expire` int NOT NULL,\n  `created` datetime NOT NULL,\n  PRIMARY KEY (`cid`),\n  KEY `expire` (`expire`)\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;\n"
-	cacheMean  = 4000 // bytes of a row
-	cacheShare = 26   // one in that many bytes of the database
+	cacheColumns = "  `cid` char(32) NOT NULL,\n  `data` longblob NOT NULL,\n  `expire` int NOT NULL,\n  `created` datetime NOT NULL,\n  PRIMARY KEY (`cid`),\n  KEY `expire` (`expire`)"
+	cacheMean    = 4000 // bytes of a row
+	cacheShare   = 26   // one in that many bytes of the database
 	// insertSize is from where on an INSERT ends: small enough for any server.
 	insertSize = 256 << 10
 )
+
+// DatabaseTables are the names of all tables of a Database.
+func DatabaseTables() []string {
+	names := []string{"shop_cache"}
+	for _, t := range tables {
+		names = append(names, t.name)
+	}
+	return names
+}
 
 // Write writes the statements that make the database of day 0, or of that of the day
 // before the database of day.
 func (d Database) Write(ctx context.Context, to io.Writer, day int) error {
 	w := bufio.NewWriterSize(to, 1<<20)
-	fmt.Fprint(w, "SET NAMES utf8mb4, foreign_key_checks = 0, unique_checks = 0;\n")
+	fmt.Fprint(w, d.settings())
 	for number, t := range tables {
 		if day == 0 {
-			fmt.Fprintf(w, "CREATE TABLE `%s` (\n%s%s\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;\n", t.name, t.columns, databaseKeys[t.name])
+			fmt.Fprint(w, d.create(t.name, t.columns+databaseKeys[t.name]))
 		}
 		if err := d.writeTable(ctx, w, number, t, day); err != nil {
 			return err
 		}
 	}
 	if day == 0 {
-		fmt.Fprint(w, cacheTable)
+		fmt.Fprint(w, d.create("shop_cache", cacheColumns))
 	} else {
-		fmt.Fprint(w, "TRUNCATE `shop_cache`;\n")
+		fmt.Fprint(w, "TRUNCATE shop_cache;\n")
 	}
 	d.writeCache(w, day)
 	return w.Flush()
@@ -61,7 +79,8 @@ func (d Database) writeTable(ctx context.Context, w *bufio.Writer, number int, t
 	if day > 0 {
 		old = h.count(day - 1)
 	}
-	statement := insert{w: w, head: "REPLACE INTO `" + t.name + "` VALUES "}
+	statement := insert{w: w}
+	statement.head, statement.tail = d.replace(t)
 	var row []byte
 	for id := range h.count(day) {
 		if id%4096 == 0 && ctx.Err() != nil {
@@ -87,7 +106,7 @@ func (d Database) updated(seed uint64, id, rows, day int) bool {
 }
 
 func (d Database) writeCache(w *bufio.Writer, day int) {
-	statement := insert{w: w, head: "INSERT INTO `shop_cache` VALUES "}
+	statement := insert{w: w, head: "INSERT INTO shop_cache VALUES "}
 	var row []byte
 	for id := range int(d.Size / cacheShare / cacheMean) {
 		s := newSource(d.Seed, partDatabase, partChange, uint64(day), uint64(id))
@@ -104,6 +123,7 @@ func (d Database) writeCache(w *bufio.Writer, day int) {
 type insert struct {
 	w      *bufio.Writer
 	head   string
+	tail   string
 	length int
 }
 
@@ -125,7 +145,7 @@ func (i *insert) add(row []byte) {
 
 func (i *insert) end() {
 	if i.length > 0 {
-		i.w.WriteString(";\n")
+		i.w.WriteString(i.tail + ";\n")
 		i.length = 0
 	}
 }

@@ -7,7 +7,12 @@ import (
 )
 
 func TestDatabase(t *testing.T) {
-	d := Database{Seed: 1, Size: 4e6}
+	for name, dialect := range map[string]Dialect{"MySQL": MySQL, "PostgreSQL": Postgres} {
+		t.Run(name, func(t *testing.T) { databaseOf(t, Database{Seed: 1, Size: 4e6, Dialect: dialect}) })
+	}
+}
+
+func databaseOf(t *testing.T, d Database) {
 	sizes := map[int]int{}
 	for day := range 3 {
 		var once, again bytes.Buffer
@@ -31,5 +36,16 @@ func TestDatabase(t *testing.T) {
 		if share := 100 * sizes[day] / sizes[0]; share < 4 || share > 8 {
 			t.Errorf("day %d changes %d %%", day, share)
 		}
+	}
+}
+
+func TestTablesInPostgres(t *testing.T) {
+	want := "CREATE TABLE t (\n  id bigint NOT NULL,\n  body text NOT NULL,\n  PRIMARY KEY (id),\n  UNIQUE (guid)\n);\nCREATE INDEX t_slug ON t (slug,body);\n"
+	if got := Postgres.create("t", "  `id` bigint unsigned NOT NULL,\n  `body` longtext NOT NULL,\n  PRIMARY KEY (`id`),\n  UNIQUE KEY `guid` (`guid`),\n  KEY `slug` (`slug`,`body`)"); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	head, tail := Postgres.replace(table{name: "t", columns: "  `id` bigint,\n  `a` int,\n  `b` int"})
+	if head != "INSERT INTO t VALUES " || tail != " ON CONFLICT (id) DO UPDATE SET a = EXCLUDED.a, b = EXCLUDED.b" {
+		t.Errorf("%s…%s", head, tail)
 	}
 }

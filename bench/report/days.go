@@ -1,6 +1,9 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Days is a snapshot per simulated day by several tools, and a restore of the last.
 type Days struct {
@@ -65,6 +68,9 @@ func (d *Days) Tables() []Table {
 	row("peak memory of a day, MB, least–most", func(t *DaysTool) string { return spread(peak(t.Create[1:]), inMegabytes) })
 	row("restore of the last day, s, median", func(t *DaysTool) string { return or(seconds(t.restores()), inSeconds) })
 	row("peak memory of it, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Restore.Peak)) })
+	if !slices.ContainsFunc(d.Tools, func(t *DaysTool) bool { return t.Restored > 0 }) {
+		return []Table{table} // what was read was not counted
+	}
 	row("restored, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Restored)) })
 	row("read from the repository for it, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Read.All)) })
 	row("of which different bytes, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Read.Once)) })
