@@ -9,6 +9,9 @@ import (
 	"holdfast/internal/blob"
 )
 
+// EntrySize is what an entry of a segment takes, but for its bases, in bytes.
+const EntrySize = rowSize
+
 const (
 	rowSize  = 64 // bytes of an entry in a segment
 	packSize = 88 // bytes of a pack record

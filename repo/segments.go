@@ -20,13 +20,14 @@ import (
 )
 
 const (
-	// inMemory bounds the segments kept decrypted, in bytes; of more, a filter tells
-	// what is not in them, and the rest is read where it lies, frame by frame.
-	inMemory = 8 << 20
 	// The local copy is made anew when so many segments, or a quarter of what it
 	// holds and at least so many entries, are not in it.
 	copySegments = 64
 	copyEntries  = 1 << 18
+	// inMemory bounds the segments kept decrypted, in bytes: as many entries as there
+	// can be without a copy. Of more, a filter tells what is not in them, and the rest
+	// is read where it lies, a frame to be opened for each blob.
+	inMemory = copyEntries * index.EntrySize
 )
 
 // localIndex is what this process knows of the index: the local copy and the
