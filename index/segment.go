@@ -18,6 +18,7 @@ import (
 // and reads the rest when asked.
 type Segment struct {
 	at         io.ReaderAt
+	memory     []byte // the whole segment, if it is there
 	header     segmentHeader
 	superseded []SegmentName
 	packs      []Pack
@@ -53,7 +54,7 @@ func OpenSegment(at io.ReaderAt, size int64) (*Segment, error) {
 func OpenMemory(data []byte) (*Segment, error) {
 	s, err := OpenSegment(bytes.NewReader(data), int64(len(data)))
 	if err == nil {
-		s.held = len(data)
+		s.memory, s.held = data, len(data)
 	}
 	return s, err
 }
@@ -172,8 +173,12 @@ func (s *Segment) span(id *blob.ID) span {
 
 // rows implements table.
 func (s *Segment) rows(from, to int, buf []byte) ([]byte, error) {
-	raw := buf[:(to-from)*rowSize]
-	return raw, s.read(raw, s.header.entriesAt()+int64(from)*rowSize)
+	at, size := s.header.entriesAt()+int64(from)*rowSize, (to-from)*rowSize
+	if s.memory != nil {
+		return s.memory[at:][:size], nil
+	}
+	raw := buf[:size]
+	return raw, s.read(raw, at)
 }
 
 func (s *Segment) entry(r *row) (Entry, error) {
