@@ -84,6 +84,9 @@ type Service struct {
 	// Subpath is the one path beneath Name that is held, clean and relative; ""
 	// where it is all of it. Only a safety snapshot has one, of its only service.
 	Subpath string `cbor:"13,keyasint,omitempty" json:"subpath,omitempty"`
+	// Unheld says how the service moved on while requests were held, after it was
+	// marked: somebody wrote to it past the gate. "" if nobody is known to have.
+	Unheld string `cbor:"14,keyasint,omitempty" json:"unheld,omitempty"`
 }
 
 // Loss names what a snapshot should hold and does not.

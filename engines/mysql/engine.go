@@ -20,7 +20,7 @@ var Engine = engines.Engine{
 		if err != nil {
 			return nil, err
 		}
-		return &source{place: p, now: time.Now}, nil
+		return &source{place: p, now: time.Now, unheld: s.Unheld}, nil
 	},
 	Target: func(s engines.Service, token string) (engines.Target, error) {
 		t, err := newTarget(s, token)

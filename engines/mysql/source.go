@@ -36,7 +36,8 @@ const (
 // source captures one database.
 type source struct {
 	place
-	now func() time.Time
+	now    func() time.Time
+	unheld bool // see engines.Service
 	// retired is what is known of data that a restore has put aside: they are read
 	// from there, and nobody changes them.
 	retired *retiredData
@@ -50,6 +51,7 @@ type source struct {
 	names   []string          // of tables and views, as of the catalog
 	pinned  map[string][]byte // streams of sequences, and of tables that were read under the hold
 	point   engines.Point
+	marked  stand
 	notes   []string
 }
 

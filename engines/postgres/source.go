@@ -26,7 +26,8 @@ const (
 // source captures one database.
 type source struct {
 	place
-	now func() time.Time
+	now    func() time.Time
+	unheld bool // see engines.Service
 	// retired is what is known of data that a restore has put aside: they are read
 	// from there, and nobody changes them.
 	retired *retiredData
@@ -39,6 +40,7 @@ type source struct {
 	snapshot  string // as exported
 	sequences []sequence
 	point     engines.Point
+	marked    stand
 	notes     []string
 }
 
@@ -184,6 +186,13 @@ func (s *source) Mark(ctx context.Context, _ engines.Sink) (engines.Point, error
 		if err := reader.exec(ctx, "ROLLBACK"); err != nil {
 			return engines.Point{}, err
 		}
+	}
+	if !s.unheld && s.retired == nil {
+		row, err := s.control.row(ctx, s.standing())
+		if err != nil {
+			return engines.Point{}, err
+		}
+		s.marked = stand{row[0], row[1], row[2]}
 	}
 	before, err := s.control.value(ctx, "SELECT "+position)
 	if err != nil {

@@ -53,6 +53,9 @@ func (s *source) Mark(ctx context.Context, _ engines.Sink) (point engines.Point,
 		err = s.markKeys(inside, excluded)
 	}
 	s.point.Rung = s.rung
+	if err == nil && !s.unheld && s.retired == nil {
+		s.marked, err = s.stands(ctx)
+	}
 	if s.retired != nil {
 		s.point.At, s.point.Position, s.point.Rung = s.retired.at, "", ""
 	}

@@ -43,6 +43,7 @@ type source struct {
 	sync   *conn
 	layout *layout
 	point  engines.Point
+	marked stand
 }
 
 // Prepare implements engines.Source.

@@ -18,7 +18,7 @@ var Engine = engines.Engine{
 		if err != nil {
 			return nil, err
 		}
-		return &source{place: p, now: time.Now, pingEvery: pingEvery}, nil
+		return &source{place: p, now: time.Now, pingEvery: pingEvery, unheld: s.Unheld}, nil
 	},
 	Target: func(s engines.Service, token string) (engines.Target, error) {
 		p, err := placeOf(s)

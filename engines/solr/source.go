@@ -16,9 +16,11 @@ type source struct {
 	retired   string
 	now       func() time.Time
 	pingEvery time.Duration
+	unheld    bool // see engines.Service
 
 	server   string // product and version, once prepared
 	marked   commit
+	before   updates   // at the mark
 	instant  time.Time // of the mark
 	reserved *reservation
 }
@@ -64,6 +66,9 @@ func (s *source) Mark(ctx context.Context, _ engines.Sink) (engines.Point, error
 	}
 	s.reserved.release()
 	s.reserved = nil
+	if !s.unheld && s.retired == "" {
+		s.before, _ = s.updates(ctx) // a server that does not tell is not watched
+	}
 	if err := s.hardCommit(ctx, s.from()); err != nil {
 		return engines.Point{}, err
 	}

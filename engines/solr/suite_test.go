@@ -17,6 +17,7 @@ func TestSolr(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *testserver.SolrServer){
 		"what is not committed at the mark is in the snapshot":     uncommitted,
 		"a reserved commit outlives merges and commits":            reserved,
+		"what is written after the mark is noticed":                moved,
 		"a commit that is gone is marked again":                    pointLost,
 		"an index that is rewritten while it is sent":              rewrittenWhileSent,
 		"a connection that breaks is taken up where it broke":      brokenConnections,

@@ -25,15 +25,17 @@ type source struct {
 	configured string // the path as it was given
 	entryName  string
 	live       bool
+	unheld     bool  // see engines.Service
 	inside     int64 // bytes up to which a database is read in Mark
 	patience   time.Duration
 	now        func() time.Time
 
-	peeked *os.File // see peek
-	db     *database
-	notes  []string
-	sent   *tree.Entry // what Mark has sent already
-	marked bool
+	peeked  *os.File // see peek
+	db      *database
+	witness *witness // nil where nobody is held
+	notes   []string
+	sent    *tree.Entry // what Mark has sent already
+	marked  bool
 }
 
 // Prepare implements engines.Source.
@@ -48,6 +50,11 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) (err error) {
 	}
 	if s.db, err = openReader(ctx, path, s.patience); err != nil {
 		return err
+	}
+	if !s.unheld {
+		if s.witness, err = openWitness(ctx, s.db); err != nil {
+			return err
+		}
 	}
 	return s.db.read(ctx, func() error {
 		h, err := s.look(ctx)
@@ -134,6 +141,9 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (_ engines.Point, 
 	}
 	s.release(ctx)
 	s.sent = nil
+	if err := s.witness.mark(ctx); err != nil {
+		return engines.Point{}, err
+	}
 	if err := s.db.do(ctx, "BEGIN"); err != nil {
 		return engines.Point{}, err
 	}
@@ -209,11 +219,11 @@ func (s *source) release(ctx context.Context) {
 
 // Close implements engines.Source.
 func (s *source) Close() error {
-	err := s.db.close()
+	err := errors.Join(s.witness.close(), s.db.close())
 	if s.peeked != nil {
 		err = errors.Join(err, s.peeked.Close())
 	}
-	s.db, s.peeked, s.marked = nil, nil, false
+	s.db, s.witness, s.peeked, s.marked = nil, nil, nil, false
 	return err
 }
 

@@ -78,7 +78,7 @@ var Engine = engines.Engine{
 			return nil, err
 		}
 		return &source{
-			configured: path, entryName: entryName(s), live: s.Live,
+			configured: path, entryName: entryName(s), live: s.Live, unheld: s.Unheld,
 			inside: copyInside, patience: patience, now: time.Now,
 		}, nil
 	},

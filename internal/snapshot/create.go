@@ -115,6 +115,8 @@ type capture struct {
 	point  engines.Point
 	took   time.Duration // of Mark
 	again  bool          // marked once more, after the hold
+	moved  string        // how the service had moved on before the release; see witness
+	notes  []string
 	result engines.Result
 }
 
@@ -177,7 +179,12 @@ func (c *Creation) mark(ctx context.Context, s *repo.Snapshot, captures []*captu
 		k.sink.quiet.Store(true)
 		defer k.sink.quiet.Store(false)
 	}
-	released, err := c.holdToMark(ctx, "create "+s.Name.String(), func(ctx context.Context) error { return each(ctx, captures, c.markOne) })
+	released, err := c.holdToMark(ctx, "create "+s.Name.String(), func(ctx context.Context) error {
+		if err := each(ctx, captures, c.markOne); err != nil || c.barrier() == (NoBarrier{}) || c.sources != nil {
+			return err // where nobody is held, somebody writes
+		}
+		return each(ctx, captures, func(ctx context.Context, k *capture) error { return k.askWitness(ctx) })
+	})
 	if err != nil {
 		return err
 	}
@@ -269,7 +276,10 @@ func (c *Creation) describe(s *repo.Snapshot, captures []*capture) {
 	s.Stats = repo.Stats{Read: w.Read, New: w.New, Stored: w.Stored, Blobs: w.Blobs, Deltas: w.Deltas}
 	for _, k := range captures {
 		service := repo.Service{Name: k.part.Name, Engine: k.part.Engine.Name, Server: k.point.Server, Marked: k.point.At.UTC(),
-			Position: k.point.Position, Rung: k.point.Rung, Notes: k.result.Notes, MarkTook: k.took, Subpath: k.part.Subpath}
+			Position: k.point.Position, Rung: k.point.Rung, Notes: append(k.notes, k.result.Notes...), MarkTook: k.took, Subpath: k.part.Subpath}
+		if s.Gate != nil && s.Gate.Broken == "" {
+			service.Unheld = k.moved
+		}
 		for i, e := range k.result.Entries {
 			service.Entries = append(service.Entries, e.Name)
 			if i == 0 { // the others are other forms of it
@@ -280,7 +290,7 @@ func (c *Creation) describe(s *repo.Snapshot, captures []*capture) {
 		if apart := k.result.Apart; len(apart) > 0 {
 			service.Notes = append(service.Notes, notAtThisInstant(apart))
 		}
-		if (k.again || len(k.result.Apart) > 0) && s.Consistency == repo.OneInstant {
+		if (k.again || len(k.result.Apart) > 0 || service.Unheld != "") && s.Consistency == repo.OneInstant {
 			s.Consistency = repo.PerService
 		}
 		for _, l := range k.result.Losses {
