@@ -65,6 +65,11 @@ type Tally struct {
 	Requests    int           `json:"requests"` // that waited
 	LongestWait time.Duration `json:"longest_wait_ns"`
 	Passed      int           `json:"passed"`  // that were not held, by their kind or because only their client was slow
+	// Unheld counts those of Passed that may have written while requests were held:
+	// other methods than GET, HEAD and OPTIONS, and upgraded connections over which a visitor
+	// said something. FirstUnheld names one of them.
+	Unheld      int    `json:"unheld"`
+	FirstUnheld string `json:"first_unheld,omitempty"`
 	Refused     int           `json:"refused"` // with 503
 	Left        int           `json:"left"`    // whose client hung up while it waited
 }
@@ -95,11 +100,7 @@ func (g *Gate) enter(ctx context.Context, v *visit, passes bool) verdict {
 	g.totals.Requests++
 	switch {
 	case passes:
-		g.passing.push(v)
-		g.totals.Passed++
-		if g.isShut() {
-			g.tally.Passed++
-		}
+		g.putPassing(v)
 		g.mu.Unlock()
 		return goOn
 	case g.state == Open || g.state == "":
@@ -171,10 +172,38 @@ func (g *Gate) letPass(v *visit) {
 		return
 	}
 	g.running.remove(v)
+	g.putPassing(v)
+}
+
+func (g *Gate) putPassing(v *visit) {
 	g.passing.push(v)
 	g.totals.Passed++
 	if g.isShut() {
 		g.tally.Passed++
+	}
+	if g.state == Held && v.mayWrite() {
+		g.unheld(v, v.method)
+	}
+}
+
+// said is called when the visitor of an upgraded connection has said something. What
+// is said while others finish may be worked on when points are marked.
+func (g *Gate) said(v *visit) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.isShut() {
+		g.unheld(v, v.upgrade)
+	}
+}
+
+// unheld counts a visit that may write while requests are held.
+func (g *Gate) unheld(v *visit, how string) {
+	if v.unheldIn == g.tally {
+		return
+	}
+	v.unheldIn = g.tally
+	if g.tally.Unheld++; g.tally.FirstUnheld == "" {
+		g.tally.FirstUnheld = brief(how) + " " + brief(v.path)
 	}
 }
 
@@ -242,6 +271,11 @@ func (g *Gate) drain(ctx context.Context) error {
 	drained := func() bool {
 		if g.state == Draining && g.running.n == 0 {
 			g.set(Held)
+			for v := g.passing.first; v != nil; v = v.next {
+				if v.mayWrite() {
+					g.unheld(v, v.method)
+				}
+			}
 		}
 		return g.state != Draining
 	}
@@ -261,7 +295,7 @@ func (g *Gate) drain(ctx context.Context) error {
 		return nil
 	}
 	oldest := g.running.first
-	return &RunningError{Count: g.running.n, Method: oldest.method, Path: oldest.path, For: time.Since(oldest.since)}
+	return &RunningError{Count: g.running.n, Method: oldest.method, Path: brief(oldest.path), For: time.Since(oldest.since)}
 }
 
 // RunningError says that requests did not finish in time.

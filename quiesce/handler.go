@@ -10,7 +10,7 @@ import (
 
 // ServeHTTP holds the request if requests are held, and lets it go on.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	v := &visit{ResponseWriter: w, gate: g, method: r.Method, path: r.URL.Path, since: time.Now(), safe: isSafe(r)}
+	v := &visit{ResponseWriter: w, gate: g, method: r.Method, path: r.URL.Path, upgrade: r.Header.Get("Upgrade"), since: time.Now(), safe: isSafe(r)}
 	switch g.enter(r.Context(), v, g.passes(r)) {
 	case refuse:
 		g.answerRefused(w)

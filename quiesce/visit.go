@@ -8,19 +8,24 @@ import (
 // visit is one request and the writer of its answer.
 type visit struct {
 	http.ResponseWriter
-	gate   *Gate
-	method string
-	path   string
-	since  time.Time // when it came
-	safe   bool      // GET or HEAD
+	gate    *Gate
+	method  string
+	path    string
+	upgrade string    // the protocol that it asks for, or ""
+	since   time.Time // when it came
+	safe    bool      // GET or HEAD
 
 	// Under the gate's mu:
 	in         *visits // the list that it is in, or nil
 	prev, next *visit
 	answering  bool
+	unheldIn   *Tally       // the hold in which it was counted as unheld
 	decided    chan verdict // of one that waited; has room for the only one
 	wrote      bool         // by the one goroutine that answers
 }
+
+// mayWrite reports whether the request is of a kind that changes a site's data.
+func (v *visit) mayWrite() bool { return !v.safe && v.method != http.MethodOptions }
 
 // Unwrap lets http.ResponseController reach flushing and hijacking.
 func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
@@ -53,6 +58,15 @@ func (v *visit) begins() {
 	v.gate.mu.Lock()
 	v.answering = true
 	v.gate.mu.Unlock()
+}
+
+// brief is text of a visitor's as people are told it: he may have made it long.
+func brief(text string) string {
+	const most = 200 // bytes
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
 }
 
 // visits is a list in the order in which they were pushed.

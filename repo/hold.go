@@ -22,4 +22,8 @@ type Hold struct {
 	// Trouble is what whoever looks after the site had to know: a worker that still
 	// stood.
 	Trouble []string `cbor:"9,keyasint,omitempty" json:"trouble,omitempty"`
+	// Unheld counts those of Passed that may have written while points were marked;
+	// FirstUnheld names one of them.
+	Unheld      uint64 `cbor:"10,keyasint,omitempty" json:"unheld"`
+	FirstUnheld string `cbor:"11,keyasint,omitempty" json:"first_unheld,omitempty"`
 }

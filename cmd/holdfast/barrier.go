@@ -74,7 +74,7 @@ func (h gateHold) Release() snapshot.Released {
 	}
 	r := snapshot.Released{Held: report.Held, Hold: &repo.Hold{Drained: report.Drained, Requests: uint64(report.Requests),
 		LongestWait: report.LongestWait, Passed: uint64(report.Passed), Refused: uint64(report.Refused), Left: uint64(report.Left),
-		Frozen: report.Frozen, Trouble: report.Trouble}}
+		Frozen: report.Frozen, Trouble: report.Trouble, Unheld: uint64(report.Unheld), FirstUnheld: report.FirstUnheld}}
 	if !report.Whole {
 		r.Broken = h.Cause()
 		if r.Broken == nil {
@@ -97,6 +97,27 @@ func (app *env) settled(ctx context.Context, b snapshot.Barrier) {
 	if err != nil && !errors.Is(err, quiesce.ErrNoGate) { // for a gate that is not there nobody waits
 		app.console.warn("the gate at %s was not told that the environment is whole: %v", at.gate.Control, err)
 	}
+}
+
+// unheldText says what may have been written though requests were held; "" where
+// nothing may.
+func unheldText(h *repo.Hold) string {
+	if h.Unheld == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s that passed may have written meanwhile: %s", count(h.Unheld), andOthers(h.FirstUnheld, h.Unheld))
+}
+
+// pastGateText says of a service what was written to it though requests were held.
+func pastGateText(s repo.Service) string {
+	return "written past the gate after it was marked, " + s.Unheld + ": freeze what writes there (\"holdfast gate --help\")"
+}
+
+func andOthers(first string, n uint64) string {
+	if n > 1 {
+		return first + " and others"
+	}
+	return first
 }
 
 // holdText says what a hold was like for visitors.

@@ -146,6 +146,9 @@ func (app *env) tellCreated(s *repo.Snapshot) {
 		}
 	}
 	for _, service := range s.Services {
+		if service.Unheld != "" {
+			app.console.say("%s: not one instant: %s", service.Name, pastGateText(service))
+		}
 		for _, note := range service.Notes {
 			app.console.say("%s: %s", service.Name, note)
 		}
@@ -164,7 +167,11 @@ func instantText(s *repo.Snapshot) string {
 	case s.Gate.Broken != "":
 		return fmt.Sprintf("Not one instant: %s; %s", s.Gate.Broken, apart)
 	}
-	return fmt.Sprintf("Requests were held for %s: %s", brief(s.Held), holdText(s.Gate))
+	text := fmt.Sprintf("Requests were held for %s: %s", brief(s.Held), holdText(s.Gate))
+	if unheld := unheldText(s.Gate); unheld != "" {
+		text += "\nNot one instant: " + unheld
+	}
+	return text
 }
 
 // incomplete is the error for losses: text says what was done all the same, and

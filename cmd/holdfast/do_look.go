@@ -85,6 +85,9 @@ func showHold(line func(string, string, ...any), s *repo.Snapshot) {
 		line("Requests", "were held for %s; running ones took %s to finish", brief(s.Held), brief(s.Gate.Drained))
 	}
 	line("", "%s", holdText(s.Gate))
+	if unheld := unheldText(s.Gate); unheld != "" {
+		line("Unheld", "%s", unheld)
+	}
 	if len(s.Gate.Frozen) > 0 {
 		line("Frozen", "%s", strings.Join(s.Gate.Frozen, ", "))
 	}
@@ -105,6 +108,9 @@ func (app *env) showService(b *strings.Builder, line func(string, string, ...any
 		point += ", " + s.Position
 	}
 	line("  point", "%s, marked in %s", point, brief(s.MarkTook))
+	if s.Unheld != "" {
+		line("  unheld", "%s", pastGateText(s))
+	}
 	if s.Rung != "" {
 		line("  privileges", "%s", s.Rung)
 	}

@@ -296,6 +296,9 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 		}
 		if o.Gate != nil {
 			app.console.say("Requests were held for %s: %s", brief(o.Held), holdText(o.Gate))
+			if unheld := unheldText(o.Gate); unheld != "" {
+				app.console.warn("%s", unheld)
+			}
 		}
 		if o.Safety == nil {
 			return nil

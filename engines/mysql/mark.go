@@ -20,7 +20,7 @@ func (s *source) Mark(ctx context.Context, _ engines.Sink) (engines.Point, error
 			return engines.Point{}, err
 		}
 	}
-	s.pinned = map[string][]byte{}
+	s.pinned, s.marked = map[string][]byte{}, stand{}
 	s.point = engines.Point{Server: s.control.server.String(), Rung: s.rung}
 	if s.retired != nil {
 		s.point.At, s.point.Rung = s.retired.at, ""

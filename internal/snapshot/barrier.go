@@ -117,7 +117,7 @@ func (c *Creation) consistency(r Released) repo.Consistency {
 	switch {
 	case c.Live || r.Broken != nil:
 		return repo.Live
-	case r.Hold != nil:
+	case r.Hold != nil && r.Hold.Unheld == 0:
 		return repo.OneInstant
 	}
 	return repo.PerService
