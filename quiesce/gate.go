@@ -2,7 +2,6 @@ package quiesce
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -64,14 +63,14 @@ type Gate struct {
 type Tally struct {
 	Requests    int           `json:"requests"` // that waited
 	LongestWait time.Duration `json:"longest_wait_ns"`
-	Passed      int           `json:"passed"`  // that were not held, by their kind or because only their client was slow
+	Passed      int           `json:"passed"` // that were not held, by their kind or because only their client was slow
 	// Unheld counts those of Passed that may have written while requests were held:
 	// other methods than GET, HEAD and OPTIONS, and upgraded connections over which a visitor
 	// said something. FirstUnheld names one of them.
 	Unheld      int    `json:"unheld"`
 	FirstUnheld string `json:"first_unheld,omitempty"`
-	Refused     int           `json:"refused"` // with 503
-	Left        int           `json:"left"`    // whose client hung up while it waited
+	Refused     int    `json:"refused"` // with 503
+	Left        int    `json:"left"`    // whose client hung up while it waited
 }
 
 // Totals counts since the gate was started.
@@ -294,20 +293,7 @@ func (g *Gate) drain(ctx context.Context) error {
 	if drained() {
 		return nil
 	}
-	oldest := g.running.first
-	return &RunningError{Count: g.running.n, Method: oldest.method, Path: brief(oldest.path), For: time.Since(oldest.since)}
-}
-
-// RunningError says that requests did not finish in time.
-type RunningError struct {
-	Count  int
-	Method string // of the oldest
-	Path   string
-	For    time.Duration
-}
-
-func (e *RunningError) Error() string {
-	return fmt.Sprintf("%d request(s) were still running, the oldest %s %s for %s", e.Count, e.Method, e.Path, e.For.Round(time.Millisecond))
+	return g.stillRunning()
 }
 
 // refuseAll answers all that wait, and all that come, with 503.

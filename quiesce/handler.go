@@ -19,6 +19,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // there is nobody to answer
 	}
 	defer g.leave(v)
+	if r.ContentLength != 0 {
+		v.upload = &upload{ReadCloser: r.Body, expected: r.ContentLength}
+		r.Body = v.upload
+	}
 	if r.ContentLength != 0 && r.ProtoMajor == 1 {
 		// A site may answer before it has read all; that is not ours to prevent.
 		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer can

@@ -1,7 +1,9 @@
 package quiesce
 
 import (
+	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +20,7 @@ type visit struct {
 	// Under the gate's mu:
 	in         *visits // the list that it is in, or nil
 	prev, next *visit
+	upload     *upload // nil where there is no body
 	answering  bool
 	unheldIn   *Tally       // the hold in which it was counted as unheld
 	decided    chan verdict // of one that waited; has room for the only one
@@ -67,6 +70,28 @@ func brief(text string) string {
 		return text[:most] + "…"
 	}
 	return text
+}
+
+// upload is a request's body, counted on its way to the site.
+type upload struct {
+	io.ReadCloser
+	expected int64 // bytes; below 0 where the visitor does not say
+	received atomic.Int64
+	ended    atomic.Bool
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	u.received.Add(int64(n))
+	if err != nil {
+		u.ended.Store(true)
+	}
+	return n, err
+}
+
+// isComing reports whether the visitor is still sending. u may be nil.
+func (u *upload) isComing() bool {
+	return u != nil && !u.ended.Load() && u.received.Load() != u.expected
 }
 
 // visits is a list in the order in which they were pushed.
