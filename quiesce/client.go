@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Client speaks to the gate whose control socket is at this path.
@@ -24,7 +27,7 @@ func (c Client) dial(ctx context.Context) (*wire, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("%w: %w", ErrNoGate, err)
+		return nil, unanswered(string(c), err)
 	}
 	peer, err := peerOf(conn.(*net.UnixConn))
 	if err == nil {
@@ -35,6 +38,17 @@ func (c Client) dial(ctx context.Context) (*wire, error) {
 		return nil, err
 	}
 	return newWire(conn), nil
+}
+
+// unanswered says what it means that nobody can be reached at path.
+func unanswered(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: there is no socket %s; a gate that is running has lost it and must be restarted", ErrNoGate, path)
+	case errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("%w: nobody listens on the socket %s, which a gate that ended has left", ErrNoGate, path)
+	}
+	return fmt.Errorf("%w: %w", ErrNoGate, err)
 }
 
 // ask sends a command and returns the first event, which is no error.

@@ -161,8 +161,8 @@ func TestNoGate(t *testing.T) {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
-	for _, path := range []string{filepath.Join(dir, "none.sock"), nobody} {
-		if _, err := Client(path).Status(t.Context()); !errors.Is(err, ErrNoGate) {
+	for path, says := range map[string]string{filepath.Join(dir, "none.sock"): "must be restarted", nobody: "nobody listens"} {
+		if _, err := Client(path).Status(t.Context()); !errors.Is(err, ErrNoGate) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -37,6 +37,19 @@ func (b gateBarrier) Hold(ctx context.Context, mode snapshot.HoldMode, holder st
 	return gateHold{b, hold}, nil
 }
 
+// gateAnswers looks, before there is anything to be held, whether the gate is there:
+// a restore is asked about, and a snapshot copies, for long before it holds.
+func gateAnswers(ctx context.Context, b snapshot.Barrier, mode snapshot.HoldMode) error {
+	at, ok := b.(gateBarrier)
+	if !ok {
+		return nil
+	}
+	if _, err := at.client().Status(ctx); err != nil {
+		return at.explain(err, mode)
+	}
+	return nil
+}
+
 // explain says what can be done about a gate that does not hold.
 func (b gateBarrier) explain(err error, mode snapshot.HoldMode) error {
 	switch {

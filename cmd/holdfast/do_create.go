@@ -41,6 +41,11 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 	if o.DryRun {
 		return dryCreate(ctx, app, c)
 	}
+	if !c.Live {
+		if err := gateAnswers(ctx, c.Barrier, snapshot.HoldMark); err != nil {
+			return err
+		}
+	}
 	s, err := app.take(ctx, r, c, progress)
 	if err != nil {
 		return err

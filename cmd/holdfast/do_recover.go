@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"holdfast/internal/activity"
 	"holdfast/internal/environment"
@@ -36,12 +38,17 @@ func recoverEnvironment(ctx context.Context, app *env, _ RecoverOptions) error {
 		return err
 	}
 	result := recovered{Environment: name}
-	if result.Found, err = app.unfinished(config, name); err != nil {
-		return err
-	}
-	if result.Found == "" {
-		app.settled(ctx, barrierOf(e))
-	} else if err := app.finishRestore(ctx, name); err != nil {
+	err = onceFree(ctx, func() error {
+		if result.Found, err = app.unfinished(config, name); err != nil {
+			return err
+		}
+		if result.Found == "" {
+			app.settled(ctx, barrierOf(e))
+			return nil
+		}
+		return app.finishRestore(ctx, name)
+	})
+	if err != nil {
 		return err
 	}
 	return app.result(result, func(w io.Writer) error {
@@ -52,6 +59,31 @@ func recoverEnvironment(ctx context.Context, app *env, _ RecoverOptions) error {
 		_, err := fmt.Fprintf(w, text, name)
 		return err
 	})
+}
+
+// How long a recovery waits for somebody who works on the environment, and how often
+// it looks. A process that was killed keeps its locks until the kernel is done with it,
+// which it is not while the process waits for a disk.
+const (
+	dying    = 5 * time.Second
+	lookEach = 100 * time.Millisecond
+)
+
+// onceFree calls f again and again for as long as somebody works on the environment,
+// at most for the time that dying takes.
+func onceFree(ctx context.Context, f func() error) error {
+	for end := time.Now().Add(dying); ; {
+		err := f()
+		_, busy := errors.AsType[*activity.BusyError](err)
+		if !busy && !errors.Is(err, snapshot.ErrLocked) || !time.Now().Before(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(lookEach):
+		}
+	}
 }
 
 // unfinished returns how far a restore has come that is not done, and that nobody is

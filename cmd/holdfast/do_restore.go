@@ -43,6 +43,9 @@ func restore(ctx context.Context, app *env, o RestoreOptions) error {
 	if o.DryRun {
 		return app.dryRestore(ctx, r, restoration)
 	}
+	if err := gateAnswers(ctx, restoration.Barrier, snapshot.HoldSwap); err != nil {
+		return err
+	}
 	return app.replace(ctx, r, restoration, progress, o)
 }
 

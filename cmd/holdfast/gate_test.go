@@ -366,8 +366,8 @@ func TestGateCommands(t *testing.T) {
 		t.Errorf("without a gate: exit code %d, %s", code, stderr)
 	}
 	g.ok("-e", "master", "snapshot", "create", "--live")
-	// Nor does restore, which has no --live.
-	if _, stderr, code := g.run("-e", "master", "snapshot", "restore", "--yes"); code != 1 || !strings.Contains(stderr, "or take gate: out of") {
+	// Nor does restore, which has no --live, and asks nobody before.
+	if _, stderr, code := g.run("-e", "master", "snapshot", "restore"); code != 1 || !strings.Contains(stderr, "or take gate: out of") {
 		t.Errorf("a restore without a gate: exit code %d, %s", code, stderr)
 	}
 	cmd := g.gate("master")
