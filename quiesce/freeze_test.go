@@ -149,9 +149,7 @@ func frozenUnderALease(t *testing.T, k *Keeper, w worker) {
 func restart(t *testing.T, killed *Keeper) {
 	t.Helper()
 	next := &Keeper{Gate: &Gate{Site: quick}, Record: killed.Record, Hooks: killed.Hooks, Log: killed.Log}
-	if err := next.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	started(t, next)
 	next.Stop()
 }
 

@@ -43,6 +43,7 @@ type Keeper struct {
 
 	mu         sync.Mutex
 	lease      *Lease
+	adopted    bool          // TakeOver found a swap that was interrupted
 	longest    time.Duration // a request waited, of all holds
 	recoveries sync.WaitGroup
 	stop       context.CancelFunc // ends recoveries

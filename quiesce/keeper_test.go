@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -29,6 +30,15 @@ func acquire(t *testing.T, k *Keeper, mode Mode) *Lease {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// started takes over and starts, as a gate does.
+func started(t *testing.T, k *Keeper) {
+	t.Helper()
+	if err := k.TakeOver(); err != nil {
+		t.Fatal(err)
+	}
+	k.Start(t.Context())
 }
 
 // visitor is a request that is on its way.
@@ -190,9 +200,7 @@ func TestAGateKilledInTheMiddleOfASwap(t *testing.T) {
 		acquire(t, killed, Swap).overdue.Stop()
 		k := newKeeper(t, quick)
 		k.Record = killed.Record
-		if err := k.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		started(t, k)
 		if code := get(k.Gate, "/").Code; code != http.StatusServiceUnavailable {
 			t.Errorf("a visitor was answered %d", code)
 		}
@@ -227,9 +235,7 @@ func TestRecoveryAtStart(t *testing.T) {
 				}
 				return c.err
 			}
-			if err := k.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			started(t, k)
 			if code := get(k.Gate, "/").Code; code != c.code {
 				t.Errorf("%s: a visitor was answered %d, want %d", c.name, code, c.code)
 			}
@@ -240,6 +246,28 @@ func TestRecoveryAtStart(t *testing.T) {
 			k.Stop()
 		})
 	}
+}
+
+// Whoever comes before a gate has looked after what another has left is told to wait:
+// he would write down his own over it.
+func TestNobodyHoldsAGateThatStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeper(t, quick)
+		k.Recover = func(context.Context) error { time.Sleep(time.Second); return nil }
+		if err := k.TakeOver(); err != nil {
+			t.Fatal(err)
+		}
+		busy := func(when string) {
+			if _, err := k.Acquire(t.Context(), Request{Mode: Mark}); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "a gate that starts") {
+				t.Errorf("%s, who wanted to hold was told %v", when, err)
+			}
+		}
+		busy("before it looks")
+		time.AfterFunc(time.Second/2, func() { busy("while it looks") })
+		k.Start(t.Context())
+		acquire(t, k, Mark).Release()
+		k.Stop()
+	})
 }
 
 func TestRecordRejects(t *testing.T) {

@@ -13,47 +13,56 @@ const (
 	recoverLast  = 30 * time.Second
 )
 
-// Start thaws what a keeper before this one has left frozen. If that one died under
-// a lease of mode Swap, or if Recover finds something that it cannot finish at
-// once, requests are refused until the environment is whole. Control must be served
-// already, since Recover may use it; requests come after. Stop ends what Start begins.
-func (k *Keeper) Start(ctx context.Context) error {
+// TakeOver thaws what a keeper before this one has left frozen. If that one died
+// under a lease of mode Swap, requests are refused until the environment is whole; also
+// if there is a Recover, until Start has asked it. It must come before Control is
+// served: whoever came between would write down his own over what is left.
+func (k *Keeper) TakeOver() error {
 	left, err := k.Record.load()
 	if err != nil {
 		return err
 	}
-	k.mu.Lock()
-	k.stopped, k.stop = context.WithCancel(context.WithoutCancel(ctx))
-	k.mu.Unlock()
 	if left.Mode == Swap {
 		k.logf("%s: the gate before this one ended in the middle of a swap; requests are refused until the environment is whole again", left.Holder)
-	} else {
-		k.thaw(left.Frozen, left.Hooked)
-		// A crash of the whole machine takes Record with it, but not the journal.
-		left = record{Holder: "a gate that starts"}
-		if k.Recover == nil {
-			return nil
-		}
+		k.adopt(left)
+		return nil
 	}
-	l, tried := k.adopt(left)
+	k.thaw(left.Frozen, left.Hooked)
+	if k.Recover != nil {
+		// A crash of the whole machine takes Record with it, but not the journal.
+		k.adopt(record{Holder: "a gate that starts"})
+	}
+	return nil
+}
+
+// adopt makes an orphaned lease of what is left of another.
+func (k *Keeper) adopt(left record) {
+	l := &Lease{keeper: k, request: Request{Mode: Swap, Holder: left.Holder}, since: time.Now(), frozen: left.Frozen, hooked: left.Hooked,
+		lost: make(chan struct{}), done: make(chan struct{}), orphaned: true}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lease, k.adopted = l, left.Mode == Swap
+	k.Gate.refuseAll()
+}
+
+// Start recovers what TakeOver has taken over; it returns once that was tried.
+// Control must be served already, since Recover may use it; requests come after. Stop
+// ends what Start begins.
+func (k *Keeper) Start(ctx context.Context) {
+	k.mu.Lock()
+	k.stopped, k.stop = context.WithCancel(context.WithoutCancel(ctx))
+	l := k.lease
+	if l == nil || !l.orphaned || l.ended {
+		k.mu.Unlock()
+		return
+	}
+	tried := k.startRecovery(l, !k.adopted)
+	k.mu.Unlock()
 	select {
 	case <-l.done:
 	case <-tried:
 	case <-ctx.Done():
 	}
-	return nil
-}
-
-// adopt makes an orphaned lease of what is left of another. tried is closed once
-// a first recovery has ended.
-func (k *Keeper) adopt(left record) (l *Lease, tried <-chan struct{}) {
-	l = &Lease{keeper: k, request: Request{Mode: Swap, Holder: left.Holder}, since: time.Now(), frozen: left.Frozen, hooked: left.Hooked,
-		lost: make(chan struct{}), done: make(chan struct{}), orphaned: true}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.lease = l
-	k.Gate.refuseAll()
-	return l, k.startRecovery(l, left.Mode != Swap)
 }
 
 // startRecovery calls Recover until it succeeds or l has ended otherwise. idle says

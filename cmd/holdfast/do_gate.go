@@ -142,6 +142,9 @@ func serveGate(ctx context.Context, app *env, o GateOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := keeper.TakeOver(); err != nil {
+		return err
+	}
 	for _, l := range listeners {
 		app.console.say("listening on %s, for %s", l.Addr(), o.Upstream)
 	}
@@ -189,9 +192,7 @@ func serve(ctx context.Context, keeper *quiesce.Keeper, listeners []net.Listener
 			<-stopped
 			end()
 		}()
-		if err := keeper.Start(ctx); err != nil {
-			return err
-		}
+		keeper.Start(ctx)
 		return quiesce.Serve(ctx, listeners, keeper.Gate, patience)
 	})
 	all.Go(func() error {
