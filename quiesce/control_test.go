@@ -6,10 +6,12 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -229,6 +231,52 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("a socket of user %d, for user %d: %v", c.peer, c.self, err)
 		}
 	}
+}
+
+// A stranger who reaches the socket, whatever its permissions, is served nothing, and
+// nothing is held.
+func TestAStrangerGetsNothing(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Fatal("only root can be somebody else: run the tests as root")
+	}
+	k := newKeeper(t, quick)
+	c := controlled(t, k)
+	ask := func(uid uint32) string {
+		// perl-base is everywhere, and can be run by everybody.
+		perl := exec.Command("/usr/bin/perl", "-MIO::Socket::UNIX", "-e", `$SIG{PIPE} = "IGNORE";
+my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or do { print "$!"; exit };
+$s->autoflush(1);
+print $s qq({"op":"hold","mode":"swap","holder":"a stranger"}\n);
+print scalar(<$s>) // "closed";`, string(c))
+		perl.Dir, perl.SysProcAttr = "/", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		out, err := perl.CombinedOutput()
+		if err != nil {
+			t.Errorf("perl: %v, %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	const stranger = 65534
+	if got := ask(stranger); !strings.Contains(got, "Permission") {
+		t.Errorf("by its permissions the socket says %q", got)
+	}
+	for at := filepath.Dir(string(c)); at != os.TempDir() && at != "/"; at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(string(c), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(stranger); got != "closed" {
+		t.Errorf("a stranger was answered %q", got)
+	}
+	if s := k.Status(); s.State != Open || s.Totals.Holds != 0 {
+		t.Errorf("the gate is %+v", s)
+	}
+	if got := ask(0); !strings.Contains(got, `"held"`) {
+		t.Errorf("root was answered %q: the test does not test what it says", got)
+	}
+	k.Settled()
 }
 
 func TestWhatIsNotTheProtocol(t *testing.T) {

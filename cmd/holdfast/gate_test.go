@@ -431,25 +431,31 @@ func TestARequestThatRunsOnAndASnapshot(t *testing.T) {
 	visitor.Wait()
 }
 
+// worker starts a process that can be frozen; stands reports whether it is.
+func (g *gated) worker() (pidFile string, stands func() bool) {
+	g.t.Helper()
+	worker := exec.Command("sleep", "1000")
+	g.must(worker.Start())
+	g.t.Cleanup(func() {
+		_ = worker.Process.Kill() // it is ours
+		_ = worker.Wait()
+	})
+	g.write("worker.pid", fmt.Append(nil, worker.Process.Pid))
+	return g.path("worker.pid"), func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", worker.Process.Pid))
+		g.must(err)
+		return strings.Contains(string(stat), ") T ")
+	}
+}
+
 // A gate that is killed while it holds leaves a worker frozen; the next one thaws
 // it, and its holder has been told.
 func TestAKilledGateLeavesNothingFrozen(t *testing.T) {
 	t.Parallel()
 	g := newGated(t)
 	g.begin("master", 5)
-	worker := exec.Command("sleep", "1000")
-	g.must(worker.Start())
-	t.Cleanup(func() {
-		_ = worker.Process.Kill() // it is ours
-		_ = worker.Wait()
-	})
-	g.write("worker.pid", fmt.Append(nil, worker.Process.Pid))
-	stands := func() bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", worker.Process.Pid))
-		g.must(err)
-		return strings.Contains(string(stat), ") T ")
-	}
-	gate := g.gate("master", "--freeze", "pid:"+g.path("worker.pid"))
+	pidFile, stands := g.worker()
+	gate := g.gate("master", "--freeze", "pid:"+pidFile)
 	hold, err := quiesce.Client(g.path("master.sock")).Hold(t.Context(), quiesce.Request{Mode: quiesce.Mark, Holder: "the test"})
 	g.must(err)
 	if !stands() {
@@ -462,7 +468,7 @@ func TestAKilledGateLeavesNothingFrozen(t *testing.T) {
 	if !stands() {
 		t.Error("the worker was thawed, though the gate was killed: the test does not test what it says")
 	}
-	g.gate("master", "--freeze", "pid:"+g.path("worker.pid"))
+	g.gate("master", "--freeze", "pid:"+pidFile)
 	g.becomes("master", isOpen)
 	if stands() {
 		t.Error("the worker still stands")
