@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"github.com/restic/chunker"
 )
@@ -39,8 +40,39 @@ func NewPolynomial(random io.Reader) (Polynomial, error) {
 
 // Validate checks that p is one that NewPolynomial can draw.
 func (p Polynomial) Validate() error {
-	if pol := chunker.Pol(p); pol.Deg() != 53 || !pol.Irreducible() {
+	if p>>53 != 1 || !p.irreducible() {
 		return errors.New("the chunker polynomial is not irreducible of degree 53")
 	}
 	return nil
+}
+
+// irreducible is Rabin's test ("Probabilistic Algorithms in Finite Fields", 1980) for
+// the degree 53: as that is a prime, p is irreducible if x^(2^53) = x modulo p, and
+// neither 0 nor 1 is a root. Every process that opens a repository asks it.
+func (p Polynomial) irreducible() bool {
+	if p&1 == 0 || bits.OnesCount64(uint64(p))%2 == 0 {
+		return false
+	}
+	power := Polynomial(2) // x
+	for range 53 {
+		power = p.square(power)
+	}
+	return power == 2
+}
+
+// square returns a² modulo p, of an a below p: the bits of a, each followed by a
+// zero, and from the highest down taken off again what p divides.
+func (p Polynomial) square(a Polynomial) (r Polynomial) {
+	for i := 52; i >= 0; i-- {
+		r <<= 1 // r = r·x² + the next bit of a
+		if r>>53 == 1 {
+			r ^= p
+		}
+		r <<= 1
+		if r>>53 == 1 {
+			r ^= p
+		}
+		r ^= a >> i & 1
+	}
+	return r
 }

@@ -54,7 +54,7 @@ type Walker struct {
 func New(r *repo.Repository, c *repo.Catalog, v Visitor) *Walker {
 	n := int(c.Len())
 	return &Walker{repo: r, catalog: c, visitor: v, blobs: NewBits(n), lists: NewBits(n), listings: NewBits(n),
-		walking: NewBits(n), streams: make(streams, streamSlots)}
+		walking: NewBits(n), streams: make(streams, min(streamSlots, n+1))}
 }
 
 // Walk walks what a snapshot with this root needs, and reports whether all of it is
