@@ -180,10 +180,32 @@ func (r *Repository) mark(ctx context.Context, all marks, n Name, action Action,
 		return errMarked // undeleted meanwhile
 	}
 	object, next := fmt.Sprintf("%s/%s/%08d", folder, n, current.number+1), mark{At: now.UTC(), Action: action}
+	var err error
 	if action == Delete || action == Purge {
-		return r.spare(ctx, 1, kind, object, next)
+		err = r.spare(ctx, 1, kind, object, next)
+	} else {
+		err = r.create(ctx, kind, object, next)
 	}
-	return r.create(ctx, kind, object, next)
+	if err != nil {
+		return err
+	}
+	return r.outlived(ctx, n, action, object)
+}
+
+// outlived takes a mark back that was created too late: its number had been used and
+// removed, with the snapshot before it, while this process slept.
+func (r *Repository) outlived(ctx context.Context, n Name, action Action, object string) error {
+	_, err := r.store.Stat(ctx, snapshotObject(n))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := r.store.Delete(ctx, object); err != nil {
+		return err
+	}
+	if action == Purge {
+		return errMarked
+	}
+	return fmt.Errorf("snapshot %s: %w", n, ErrPurged)
 }
 
 func sortByAge(all []Listed) {

@@ -223,6 +223,33 @@ func TestUndeleteBetweenAnyTwoCalls(t *testing.T) {
 	}
 }
 
+// TestAnUndeleteThatSleeps before one of its calls until the snapshot is gone, and
+// its marks are, is told so and leaves none.
+func TestAnUndeleteThatSleeps(t *testing.T) {
+	w := halfDead(t)
+	for n := 1; ; n++ {
+		state := w.store.Clone()
+		faulty := storagetest.NewFaulty(state)
+		r := repotest.Open(t, faulty)
+		rule := faulty.Inject(storagetest.Fault{Ops: storagetest.Any, Nth: n, Effect: func(_ context.Context, _ *storagetest.Call, do func() error) error {
+			collect(t, state, w.options(0))
+			return do()
+		}})
+		changed, err := r.Mark(t.Context(), w.snapshots[1].Name, repo.Undelete, w.now)
+		if rule.Hits() == 0 {
+			if n < 5 {
+				t.Errorf("an undelete makes %d calls only", n)
+			}
+			return
+		}
+		if _, there := state.Object("snapshots/" + w.snapshots[1].Name.String()); there != (changed && err == nil) {
+			t.Errorf("slept before call %d: changed %v, %v; the snapshot is there: %v", n, changed, err, there)
+		} else if !there && under(state, "trash") > 0 {
+			t.Errorf("slept before call %d: left behind: %q", n, state.Names())
+		}
+	}
+}
+
 // TestASnapshotThatIsDeletedMeanwhile, and was a parent or is restored, is whole
 // for as long as the session that relies on it.
 func TestAParentThatIsDeletedAndCollectedMeanwhile(t *testing.T) {
