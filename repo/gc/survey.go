@@ -41,6 +41,10 @@ func (c *collection) survey(ctx context.Context, settled map[uint64]bool) (s *su
 	if err := c.sortSnapshots(ctx, s); err != nil {
 		return nil, err
 	}
+	// What names the packs of the snapshots that were just seen is to be seen, too.
+	if err := sleep(ctx, c.Settle); err != nil {
+		return nil, err
+	}
 	if s.catalog, err = c.repo.Catalog(ctx); err != nil {
 		return nil, err
 	}
@@ -75,11 +79,8 @@ func (c *collection) findAbsent(ctx context.Context, s *survey) error {
 
 // purge takes the deleted snapshots for good whose grace period is over.
 func (c *collection) purge(ctx context.Context) error {
-	all, err := c.repo.Snapshots(ctx)
+	all, err := c.snapshots(ctx)
 	if err != nil {
-		return fmt.Errorf("nothing was collected, because not all snapshots can be read: %w", err)
-	}
-	if err := c.refuseVanished(ctx, all); err != nil {
 		return err
 	}
 	var names []repo.Name
@@ -98,19 +99,32 @@ func (c *collection) purge(ctx context.Context) error {
 	return err
 }
 
-// refuseVanished: what a snapshot needs that was lost, not deleted, is perhaps all
-// that is left of it. A loss that is accepted is noted in the next list, for good.
-func (c *collection) refuseVanished(ctx context.Context, all []repo.Listed) error {
-	if c.AcceptLoss {
-		gone, err := c.repo.Unaccounted(ctx, all)
-		c.accepted = gone
-		return err
+// snapshots reads all that are not purged. What a snapshot needs that was lost, not
+// deleted, is perhaps all that is left of it, so that is an error; a loss that is
+// accepted is noted in the next list, for good. One that is missing may just not be
+// seen yet, beside one that came later.
+func (c *collection) snapshots(ctx context.Context) (all []repo.Listed, err error) {
+	var vanished []error
+	c.accepted = nil
+	for range 2 {
+		if all, err = c.repo.Snapshots(ctx); err != nil {
+			return nil, fmt.Errorf("nothing was collected, because not all snapshots can be read: %w", err)
+		}
+		if vanished, err = c.repo.Vanished(ctx, all); err != nil || len(vanished) == 0 || c.Settle == 0 {
+			break
+		}
+		if err := sleep(ctx, c.Settle); err != nil {
+			return nil, err
+		}
 	}
-	vanished, err := c.repo.Vanished(ctx, all)
-	if err == nil && len(vanished) > 0 {
-		err = fmt.Errorf("%w: %w", ErrVanished, errors.Join(vanished...))
+	switch {
+	case err != nil || len(vanished) == 0:
+		return all, err
+	case c.AcceptLoss:
+		c.accepted, err = c.repo.Unaccounted(ctx, all)
+		return all, err
 	}
-	return err
+	return nil, fmt.Errorf("%w: %w", ErrVanished, errors.Join(vanished...))
 }
 
 func (c *collection) sortSnapshots(ctx context.Context, s *survey) error {
