@@ -10,6 +10,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"holdfast/internal/storage/storagetest"
 	"holdfast/internal/tree"
 	"holdfast/repo"
+	"holdfast/repo/check"
 	"holdfast/repo/gc"
 	"holdfast/repo/repotest"
 )
@@ -38,10 +40,13 @@ var versions = func() (all [4]repotest.Files) {
 // play is a repository on which several work at once, in an order that a seed
 // decides.
 type play struct {
-	t     *testing.T
-	state *storagetest.Memory
-	turns *storagetest.Turns
-	seed  uint64
+	t        *testing.T
+	state    *storagetest.Memory
+	turns    *storagetest.Turns
+	seed     uint64
+	fault    *fault // nil: nobody breaks a rule
+	failures []string
+	losses   []string // of those that lasted
 
 	mu      sync.Mutex
 	random  io.Reader
@@ -106,6 +111,12 @@ func (p *play) again(t *testing.T, seed uint64) *play {
 	return next
 }
 
+func (p *play) failf(format string, arguments ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failures = append(p.failures, fmt.Sprintf(format, arguments...))
+}
+
 // create takes a snapshot of a version; what its parent has of it, it may take
 // over unread.
 func (p *play) create(ctx context.Context, s storage.Storage, version int, keep bool) error {
@@ -119,10 +130,7 @@ func (p *play) create(ctx context.Context, s storage.Storage, version int, keep 
 		return err
 	}
 	err = p.write(ctx, r, session, version, keep)
-	if errors.Is(err, repo.ErrSessionEnded) || err != nil && p.ended(session) {
-		err = nil // somebody took it for dead
-	}
-	return errors.Join(err, session.End(ctx))
+	return errors.Join(p.unlessExcused(session, err), session.End(ctx))
 }
 
 func (p *play) write(ctx context.Context, r *repo.Repository, session *repo.Session, version int, keep bool) error {
@@ -191,6 +199,20 @@ func (p *play) versionOf(n repo.Name) int {
 	return p.tried[n]
 }
 
+// unlessExcused is what a session failed with, unless somebody took it for dead, or
+// listings did not show the segment that it needed: what is really lost is still
+// missing afterwards.
+func (p *play) unlessExcused(session *repo.Session, err error) error {
+	_, missing := errors.AsType[*repo.MissingError](err)
+	switch {
+	case errors.Is(err, repo.ErrSessionEnded) || err != nil && p.ended(session):
+		return nil
+	case missing && p.turns != nil && p.turns.Settle > 0:
+		return nil
+	}
+	return err
+}
+
 // ended reports whether somebody else has ended a session.
 func (p *play) ended(session *repo.Session) bool {
 	_, err := p.state.Stat(context.Background(), "sessions/"+session.Name.String())
@@ -213,10 +235,7 @@ func (p *play) restore(ctx context.Context, s storage.Storage, which int) error 
 		chosen := all[which%len(all)]
 		err = repotest.Holds(ctx, r, chosen.Snapshot, versions[p.versionOf(chosen.Name)])
 	}
-	if err != nil && p.ended(session) {
-		err = nil
-	}
-	return errors.Join(err, session.End(ctx))
+	return errors.Join(p.unlessExcused(session, err), session.End(ctx))
 }
 
 // remove deletes a snapshot and may take that back, unless it is too late.
@@ -258,8 +277,11 @@ func (p *play) collect(ctx context.Context, s storage.Storage, random *rand.Rand
 		return err
 	}
 	defer r.Close()
-	suspicion := random.IntN(4)
-	_, err = gc.Run(ctx, r, gc.Options{Now: time.Now, Grace: grace, Settle: p.turns.Settle, Wait: time.Duration(random.IntN(5)) * time.Second,
+	suspicion, settle := max(0, random.IntN(6)-2), p.turns.Settle
+	if p.fault != nil && p.fault.hurries {
+		settle = 0
+	}
+	_, err = gc.Run(ctx, r, gc.Options{Now: time.Now, Grace: grace, Settle: settle, Wait: time.Duration(random.IntN(5)) * time.Second,
 		Silent: func(context.Context, repo.Announced) (bool, error) { return random.IntN(4) < suspicion, nil }})
 	if errors.Is(err, gc.ErrBusy) || errors.Is(err, repo.ErrSessionEnded) {
 		err = nil
@@ -277,48 +299,80 @@ func (p *play) rebuild(ctx context.Context, s storage.Storage) error {
 	return err
 }
 
-// perform lets everybody work.
+// perform lets some work: at least one collector, and at most three others.
 func (p *play) perform(settle time.Duration) {
 	cast := rand.New(rand.NewPCG(p.seed, 1))
 	time.Sleep(time.Until(repotest.Start.Add(time.Hour)))
 	p.turns = storagetest.NewTurns(p.state, p.seed)
-	p.turns.Settle, p.turns.Deaths = settle, cast.IntN(3)
-	act := func(name string, f func(context.Context, storage.Storage) error) {
-		p.turns.Go(name, func(ctx context.Context, s storage.Storage) {
-			if err := f(ctx, s); err != nil && !errors.Is(err, storagetest.ErrCrashed) {
-				p.t.Errorf("%s: %v", name, err)
-			}
-		})
-	}
-	for i := range 2 {
-		version, second, keep := cast.IntN(4), cast.IntN(4), cast.IntN(2) == 0
-		act(fmt.Sprintf("writer %d", i), func(ctx context.Context, s storage.Storage) error {
-			err := p.create(ctx, s, version, keep)
-			if err == nil && i == 0 {
-				err = p.create(ctx, s, second, !keep)
-			}
-			return err
-		})
-	}
-	for i := range 1 + cast.IntN(2) {
+	p.turns.Settle, p.turns.Deaths = settle, max(0, cast.IntN(4)-1)
+	for i := range 1 + cast.IntN(3)/2 {
 		random := rand.New(rand.NewPCG(p.seed, 2+uint64(i)))
 		grace := time.Duration(cast.IntN(2)) * time.Minute
-		act(fmt.Sprintf("collector %d", i), func(ctx context.Context, s storage.Storage) error {
+		p.act(collector, i, func(ctx context.Context, s storage.Storage) error {
 			err := p.collect(ctx, s, random, grace)
-			if err == nil {
+			if err == nil && grace > 0 {
 				time.Sleep(grace)
 				err = p.collect(ctx, s, random, grace)
 			}
 			return err
 		})
 	}
-	which, back := cast.IntN(8), cast.IntN(2) == 0
-	act("deleter", func(ctx context.Context, s storage.Storage) error { return p.remove(ctx, s, which, back) })
-	act("reader", func(ctx context.Context, s storage.Storage) error { return p.restore(ctx, s, which/2) })
-	if cast.IntN(3) == 0 {
-		act("rebuilder", p.rebuild)
+	which, back := cast.IntN(8), cast.IntN(4) > 0
+	if cast.IntN(8) > 0 { // a writer nearly always: nobody else loses anything
+		p.actWriter(cast, 0)
+	}
+	others := []func(){
+		func() { p.actWriter(cast, 1) },
+		func() {
+			p.act(deleter, 0, func(ctx context.Context, s storage.Storage) error { return p.remove(ctx, s, which, back) })
+		},
+		func() {
+			p.act(reader, 0, func(ctx context.Context, s storage.Storage) error { return p.restore(ctx, s, which/2) })
+		},
+		func() { p.act(rebuilder, 0, p.rebuild) },
+	}
+	for _, i := range cast.Perm(len(others))[:cast.IntN(3)] {
+		others[i]()
 	}
 	p.turns.Run()
+}
+
+// The roles in a play.
+const (
+	writer    = "writer"
+	collector = "collector"
+	deleter   = "deleter"
+	reader    = "reader"
+	rebuilder = "rebuilder"
+)
+
+func (p *play) act(role string, i int, f func(context.Context, storage.Storage) error) {
+	name := fmt.Sprintf("%s %d", role, i)
+	p.turns.Go(name, func(ctx context.Context, s storage.Storage) {
+		if p.fault != nil && p.fault.breaks != nil {
+			s = p.fault.breaks(p, role, s)
+		}
+		if err := f(ctx, s); err != nil && !errors.Is(err, storagetest.ErrCrashed) {
+			p.failf("%s: %v", name, err)
+		}
+	})
+}
+
+func (p *play) actWriter(cast *rand.Rand, i int) {
+	version, second, keep := cast.IntN(4), cast.IntN(4), cast.IntN(2) == 0
+	again := cast.IntN(4) == 0
+	p.act(writer, i, func(ctx context.Context, s storage.Storage) error {
+		err := p.create(ctx, s, version, keep)
+		if err == nil && again {
+			err = p.create(ctx, s, second, !keep)
+		}
+		return err
+	})
+}
+
+func (p *play) losef(format string, arguments ...any) {
+	p.failf(format, arguments...)
+	p.losses = append(p.losses, fmt.Sprintf(format, arguments...))
 }
 
 // mustHold: every snapshot that is listed holds what was put into it, and every
@@ -327,33 +381,49 @@ func (p *play) mustHold(when string) {
 	r := repotest.Open(p.t, p.state)
 	all, err := r.Snapshots(p.t.Context())
 	if err != nil {
-		p.t.Errorf("%s: %v", when, err)
+		p.losef("%s: %v", when, err)
 	}
 	listed := map[repo.Name]bool{}
 	for _, s := range all {
 		listed[s.Name] = true
 		if err := repotest.Holds(p.t.Context(), r, s.Snapshot, versions[p.tried[s.Name]]); err != nil {
-			p.t.Errorf("%s: %v", when, err)
+			p.losef("%s: %v", when, err)
 		}
 	}
 	for n := range p.kept {
 		if !listed[n] && !p.deleted[n] {
-			p.t.Errorf("%s: snapshot %s is gone, and nobody deleted it", when, n)
+			p.losef("%s: snapshot %s is gone, and nobody deleted it", when, n)
 		}
 	}
 }
 
-// mustEnd: when all are gone, two collections leave nothing but what is needed.
+// mustEnd: when all are gone, another collection leaves nothing but what is needed.
 func (p *play) mustEnd() {
+	r := repotest.Open(p.t, p.state)
 	silent := func(context.Context, repo.Announced) (bool, error) { return true, nil }
-	for range 2 {
-		collect(p.t, p.state, gc.Options{Now: time.Now, Silent: silent})
+	if _, err := gc.Run(p.t.Context(), r, gc.Options{Now: time.Now, Silent: silent}); err != nil {
+		p.losef("another collection: %v", err)
 	}
 	p.mustHold("after another collection")
 	if under(p.state, "sessions") > 0 || under(p.state, "condemned") > 1 {
-		p.t.Errorf("left behind: %q", p.state.Names())
+		p.losef("left behind: %q", p.state.Names())
 	}
-	repotest.MustBeWhole(p.t, repotest.Open(p.t, p.state))
+	report, err := check.Run(p.t.Context(), r, check.Options{ReadData: true})
+	if err != nil {
+		p.losef("check: %v", err)
+		return
+	}
+	for _, problem := range report.Problems {
+		p.losef("check: %v", problem)
+	}
+}
+
+// inMemory lets collections keep their file, which nobody needs to be durable, in
+// memory, where there is a place for that.
+func inMemory(t *testing.T) {
+	if _, err := os.Stat("/dev/shm"); err == nil {
+		t.Setenv("TMPDIR", "/dev/shm")
+	}
 }
 
 // TestAnyOrder: writers, collectors, somebody who deletes and undeletes, a reader
@@ -361,12 +431,10 @@ func (p *play) mustEnd() {
 // order that a seed decides; some sleep, some die, some are taken for dead; in
 // every other play listings are stale. HOLDFAST_SEED=N plays one seed again.
 func TestAnyOrder(t *testing.T) {
-	if _, err := os.Stat("/dev/shm"); err == nil {
-		t.Setenv("TMPDIR", "/dev/shm") // a collection keeps a file of its own, which nobody needs to be durable
-	}
-	plays, first := 400, uint64(time.Now().UnixNano())
+	inMemory(t)
+	plays, first := 1500, uint64(time.Now().UnixNano())
 	if os.Getenv("HOLDFAST_SOAK") != "" {
-		plays = 40_000
+		plays = 100_000
 	}
 	if seed := os.Getenv("HOLDFAST_SEED"); seed != "" {
 		n, err := strconv.ParseUint(seed, 10, 64)
@@ -375,17 +443,30 @@ func TestAnyOrder(t *testing.T) {
 		}
 		plays, first = 1, n
 	}
-	prepared := before(t)
-	for seed := first; seed < first+uint64(plays) && !t.Failed(); seed++ {
-		synctest.Test(t, func(t *testing.T) {
-			p := prepared.again(t, seed)
-			p.perform(time.Duration(seed%2) * time.Minute)
-			p.mustHold("afterwards")
-			p.mustEnd()
-			if t.Failed() {
-				t.Logf("HOLDFAST_SEED=%d plays this again:\n%s", seed, p.turns.Trace())
+	prepared, workers := before(t), min(plays, runtime.GOMAXPROCS(0))
+	for worker := range workers {
+		t.Run(strconv.Itoa(worker), func(t *testing.T) {
+			t.Parallel()
+			for seed := first + uint64(worker); seed < first+uint64(plays) && !t.Failed(); seed += uint64(workers) {
+				prepared.mustPlay(t, seed)
 			}
 		})
 	}
 	t.Attr("cases", strconv.Itoa(plays))
+}
+
+// mustPlay plays a seed, and says how that went if something went wrong.
+func (p *play) mustPlay(t *testing.T, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		next := p.again(t, seed)
+		next.perform(time.Duration(seed%2) * time.Minute)
+		next.mustHold("afterwards")
+		next.mustEnd()
+		for _, failure := range next.failures {
+			t.Error(failure)
+		}
+		if t.Failed() {
+			t.Logf("HOLDFAST_SEED=%d plays this again:\n%s", seed, next.turns.Trace())
+		}
+	})
 }

@@ -25,6 +25,7 @@ import (
 type Memory struct {
 	mu      sync.RWMutex
 	objects map[string][]byte // the slices are never changed
+	sorted  []string          // their names, never changed; nil: to be sorted again
 }
 
 // NewMemory returns an empty storage.
@@ -34,14 +35,22 @@ func NewMemory() *Memory { return &Memory{objects: map[string][]byte{}} }
 func (m *Memory) Clone() *Memory {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return &Memory{objects: maps.Clone(m.objects)}
+	return &Memory{objects: maps.Clone(m.objects), sorted: m.sorted}
 }
 
 // Names returns the names of all objects, sorted.
 func (m *Memory) Names() []string {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return slices.Sorted(maps.Keys(m.objects))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.names())
+}
+
+// names needs mu.
+func (m *Memory) names() []string {
+	if m.sorted == nil {
+		m.sorted = slices.Sorted(maps.Keys(m.objects))
+	}
+	return m.sorted
 }
 
 // Size returns the number of bytes in all objects.
@@ -68,7 +77,7 @@ func (m *Memory) Object(name string) ([]byte, bool) {
 func (m *Memory) Replace(name string, data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.objects[name] = bytes.Clone(data)
+	m.objects[name], m.sorted = bytes.Clone(data), nil
 }
 
 // Put implements storage.Storage.
@@ -84,7 +93,7 @@ func (m *Memory) Put(ctx context.Context, name string, data []byte) error {
 		}
 		return failed(Put, name, storage.ErrExist)
 	}
-	m.objects[name] = append([]byte{}, data...)
+	m.objects[name], m.sorted = append([]byte{}, data...), nil
 	return nil
 }
 
@@ -142,20 +151,33 @@ func (m *Memory) List(ctx context.Context, prefix string) iter.Seq2[storage.Info
 			yield(storage.Info{}, failed(List, prefix, fs.ErrInvalid))
 			return
 		}
-		began := m.Clone()
-		for _, name := range began.Names() {
-			if prefix != "" && !strings.HasPrefix(name, prefix+"/") {
-				continue
-			}
+		for _, info := range m.under(prefix) {
 			if err := context.Cause(ctx); err != nil {
 				yield(storage.Info{}, failed(List, prefix, err))
 				return
 			}
-			if !yield(storage.Info{Name: name, Size: int64(len(began.objects[name]))}, nil) {
+			if !yield(info, nil) {
 				return
 			}
 		}
 	}
+}
+
+func (m *Memory) under(prefix string) (infos []storage.Info) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	names, folder := m.names(), ""
+	if prefix != "" {
+		folder = prefix + "/"
+	}
+	first, _ := slices.BinarySearch(names, folder)
+	for _, name := range names[first:] {
+		if !strings.HasPrefix(name, folder) {
+			break
+		}
+		infos = append(infos, storage.Info{Name: name, Size: int64(len(m.objects[name]))})
+	}
+	return infos
 }
 
 // Delete implements storage.Storage.
@@ -166,6 +188,7 @@ func (m *Memory) Delete(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.objects, name)
+	m.sorted = nil
 	return nil
 }
 

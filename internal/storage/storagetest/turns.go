@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -16,10 +17,9 @@ import (
 )
 
 // Turns lets several users of one storage work at once, one operation at a time,
-// in an order that a seed decides. Between two turns some time passes; a user may
-// sleep for long, or die. It works inside a synctest bubble only, whose clock it is
-// that goes on: equal seeds give equal runs, as far as each user is one goroutine
-// at a time.
+// in an order that a seed decides. A user may die. It works inside a synctest bubble
+// only, whose clock it is that goes on: equal seeds give equal runs, as far as each
+// user is one goroutine at a time.
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		turns := storagetest.NewTurns(state, seed)
@@ -27,6 +27,15 @@ import (
 //		turns.Go("collector", …)
 //		turns.Run()
 //	})
+//
+// Most runs are ranked: who has the highest rank goes on, and falls to the lowest at
+// a few points that are drawn beforehand. That finds an error which takes d orders of
+// two operations with a probability of at least 1/(n·k^(d-1)), with n users and k
+// operations, where drawing each turn would almost never let one user stand still
+// while another does all it has to (Burckhardt, Kothari, Musuvathi, Nagarakatte: "A
+// Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", 2010). A user
+// that waits for the clock keeps its rank: if that is the highest, time passes. In the
+// other runs every turn is drawn.
 type Turns struct {
 	// Settle is how long a listing may miss what was created, and show what was
 	// deleted.
@@ -36,7 +45,11 @@ type Turns struct {
 
 	state  *Memory
 	random *rand.Rand
-	ranked bool // else whose turn it is, is drawn each time
+	ranked bool
+	falls  map[int]bool  // numbers of the turns at which who has it falls; of those that count
+	every  Op            // what counts as a turn at which one can fall
+	pace   time.Duration // that passes with a turn at most
+	turns  int           // that counted so far
 	users  []*user
 
 	mu      sync.Mutex
@@ -54,12 +67,11 @@ type removal struct {
 // user is one of those who take turns.
 type user struct {
 	hooked
-	name   string
-	turns  *Turns
-	asleep int // turns of others before its next one
-	rank   int // in a ranked run, who has the highest goes first
-	dead   bool
-	done   chan struct{}
+	name  string
+	turns *Turns
+	rank  int // in a ranked run, who has the highest goes first
+	dead  bool
+	done  chan struct{}
 }
 
 // turn is an operation that waits to be let through.
@@ -72,12 +84,22 @@ type turn struct {
 // NewTurns returns users' turns on a storage.
 func NewTurns(state *Memory, seed uint64) *Turns {
 	random := rand.New(rand.NewPCG(seed, 0))
-	return &Turns{state: state, random: random, ranked: random.IntN(3) > 0, created: map[string]time.Time{}, deleted: map[string]removal{}}
+	t := &Turns{state: state, random: random, ranked: random.IntN(4) > 0, falls: map[int]bool{}, every: Any,
+		created: map[string]time.Time{}, deleted: map[string]removal{}}
+	// How long a run will be is not known; most are over after 300 turns.
+	length := []int{30, 100, 300}[random.IntN(3)]
+	if random.IntN(2) == 0 {
+		t.every, length = Changes|List, length/2
+	}
+	for range 1 + random.IntN(3) {
+		t.falls[random.IntN(length)] = true
+	}
+	return t
 }
 
 // Go adds a user. It begins when Run does.
 func (t *Turns) Go(name string, f func(context.Context, storage.Storage)) {
-	u := &user{name: name, turns: t, rank: t.random.Int(), done: make(chan struct{})}
+	u := &user{name: name, turns: t, rank: 1 + t.random.IntN(1<<30), done: make(chan struct{})}
 	u.hooked = hooked{inner: listing{t.state, t}, hook: u.pass}
 	t.users = append(t.users, u)
 	go func() {
@@ -91,6 +113,9 @@ const maxIdle = 10_000
 
 // Run returns when all users have.
 func (t *Turns) Run() {
+	if t.Settle > 0 {
+		t.pace = []time.Duration{0, t.Settle / 40, t.Settle / 4}[t.random.IntN(3)]
+	}
 	for idle := 0; !t.finished(); {
 		synctest.Wait()
 		next := t.choose()
@@ -102,25 +127,27 @@ func (t *Turns) Run() {
 			continue
 		}
 		idle = 0
-		if t.Settle > 0 {
-			time.Sleep(time.Duration(t.random.Int64N(int64(t.Settle / 4))))
+		if t.pace > 0 {
+			time.Sleep(time.Duration(t.random.Int64N(int64(t.pace))))
 		}
 		next.lets <- t.survives(next)
 	}
 }
 
 func (t *Turns) finished() bool {
-	for _, u := range t.users {
-		select {
-		case <-u.done:
-		default:
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(t.users, func(u *user) bool { return !u.ended() })
 }
 
-// choose takes one of the waiting turns. Now and then a user falls asleep.
+func (u *user) ended() bool {
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// choose takes one of the waiting turns: nil if time is to pass.
 func (t *Turns) choose() *turn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,46 +155,49 @@ func (t *Turns) choose() *turn {
 		return nil
 	}
 	slices.SortFunc(t.waiting, func(a, b *turn) int {
-		return strings.Compare(a.user.name+" "+a.call.Name+" "+a.call.Op.String(), b.user.name+" "+b.call.Name+" "+b.call.Op.String())
+		return cmp.Or(strings.Compare(a.user.name, b.user.name), strings.Compare(a.call.Name, b.call.Name), cmp.Compare(a.call.Op, b.call.Op))
 	})
-	var awake []int
-	for i, w := range t.waiting {
-		if w.user.asleep > 0 {
-			w.user.asleep--
-		} else {
-			awake = append(awake, i)
+	for {
+		i := t.random.IntN(len(t.waiting))
+		if t.ranked {
+			i = t.first()
 		}
+		if i < 0 {
+			return nil
+		}
+		next := t.waiting[i]
+		if t.ranked && t.fallsAt(next) {
+			continue
+		}
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+		return next
 	}
-	i := t.random.IntN(len(t.waiting)) // if all sleep, somebody wakes up
-	if len(awake) > 0 {
-		i = awake[t.random.IntN(len(awake))]
-	}
-	if t.ranked {
-		i = t.first(awake, i)
-	}
-	next := t.waiting[i]
-	t.waiting = slices.Delete(t.waiting, i, i+1)
-	next.user.asleep = 0
-	if t.random.IntN(20) == 0 {
-		next.user.asleep = t.random.IntN(150)
-	}
-	if t.random.IntN(150) == 0 {
-		next.user.rank = t.random.Int()
-	}
-	return next
 }
 
-// first returns whose rank is the highest of those awake. One user then does much in
-// a row while another stands still, which is what it takes for what they do to be
-// interleaved in few, but far places.
-func (t *Turns) first(awake []int, otherwise int) int {
-	first := otherwise
-	for _, i := range awake {
-		if t.waiting[i].user.rank > t.waiting[first].user.rank {
-			first = i
+// first returns the place of a turn of whoever has the highest rank; -1 if that
+// user waits for the clock.
+func (t *Turns) first() int {
+	var highest *user
+	for _, u := range t.users {
+		if !u.ended() && (highest == nil || u.rank > highest.rank) {
+			highest = u
 		}
 	}
-	return first
+	return slices.IndexFunc(t.waiting, func(w *turn) bool { return w.user == highest })
+}
+
+// fallsAt counts a turn and reports whether its user falls to the lowest rank instead
+// of having it.
+func (t *Turns) fallsAt(next *turn) bool {
+	if next.call.Op&t.every == 0 {
+		return false
+	}
+	t.turns++
+	if !t.falls[t.turns] {
+		return false
+	}
+	next.user.rank = -t.turns
+	return true
 }
 
 // survives decides whether the user of a turn goes on living.
