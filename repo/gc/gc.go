@@ -152,6 +152,7 @@ type collection struct {
 	accepted []repo.PurgedOne // losses that the next list is to note
 	full     error            // there was no room
 	room     uint64           // bytes that are known to be free since then
+	merged   bool             // small packs have been condemned: those that come meanwhile can wait for the next one
 	erased   bool
 	tainted  map[[32]byte]bool // packs that held what was erased
 }
@@ -293,6 +294,7 @@ func (c *collection) condemn(ctx context.Context, next *repo.Condemned, chosen *
 	if err := c.publish(ctx, next); err != nil {
 		return err
 	}
+	c.merged = true
 	for i := range chosen.packs {
 		c.report.Condemned.add(chosen.packs[i].gain())
 	}

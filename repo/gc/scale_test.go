@@ -69,7 +69,7 @@ func TestMemory(t *testing.T) {
 	for i, p := range catalog.Packs {
 		packs = append(packs, candidate{name: p.Name, size: uint64(p.Size), sealed: c.sealed[i], needed: c.needed[i]})
 	}
-	chosen := worthCondemning(packs, 0, repo.MaxCondemned)
+	chosen := worthCondemning(packs, 0, repo.MaxCondemned, true)
 	took := time.Since(began)
 	heap := stop()
 	runtime.KeepAlive(before)

@@ -83,8 +83,9 @@ func (s *selection) group(number uint64, at time.Time) repo.Group {
 
 // worthCondemning chooses among packs: those that nobody needs anything of; the
 // wasteful ones, the worst first, and small ones, if there are many, as long as
-// what has to be copied stays below maxRepack (0: any). room bounds their number.
-func worthCondemning(packs []candidate, maxRepack int64, room int) []candidate {
+// what has to be copied stays below maxRepack (0: any). room bounds their number, and
+// small ones are left alone unless merges is set.
+func worthCondemning(packs []candidate, maxRepack int64, room int, merges bool) []candidate {
 	slices.SortFunc(packs, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.waste(), a.waste()), bytes.Compare(a.name[:], b.name[:]))
 	})
@@ -100,7 +101,7 @@ func worthCondemning(packs []candidate, maxRepack int64, room int) []candidate {
 		switch {
 		case p.needed == 0 || p.erase && p.needed < p.sealed || (p.sealed-p.needed)*wasteful >= p.sealed:
 			take(p)
-		case p.size < small:
+		case merges && p.size < small:
 			little = append(little, p)
 		}
 	}
@@ -145,6 +146,6 @@ func (c *collection) choose(ctx context.Context, s *survey, t *tracing) (selecti
 	if c.full != nil {
 		packs = slices.DeleteFunc(packs, func(p candidate) bool { return p.needed > 0 })
 	}
-	chosen.packs = worthCondemning(packs, c.MaxRepack, repo.MaxCondemned-len(condemned))
+	chosen.packs = worthCondemning(packs, c.MaxRepack, repo.MaxCondemned-len(condemned), !c.merged)
 	return chosen, nil
 }

@@ -31,7 +31,7 @@ func TestWhatIsWorthCondemning(t *testing.T) {
 		"many small ones are put together": {little, 0, 99, "abcdefghijklmnopqrst"},
 	} {
 		var got []byte
-		for _, chosen := range worthCondemning(slices.Clone(c.packs), c.maxRepack*mib, c.room) {
+		for _, chosen := range worthCondemning(slices.Clone(c.packs), c.maxRepack*mib, c.room, true) {
 			got = append(got, chosen.name[0])
 		}
 		if slices.Sort(got); string(got) != c.want {
