@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -57,6 +58,7 @@ type Copy struct {
 	packs    checked
 	entries  uint64
 	segments []SegmentName
+	gone     atomic.Pointer[[]bool] // packs that Has, Lookup, Packs and All leave out, by place; nil: none
 }
 
 // shard is the table of the ids that begin with the same bits.
@@ -235,7 +237,37 @@ func (c *Copy) Has(id blob.ID) (has bool, err error) {
 	defer c.mu.RUnlock()
 	defer recoverFault(debug.SetPanicOnFault(true), &err)
 	raw, _, err := c.search(&id)
-	return len(raw) > 0, err
+	gone := c.gone.Load()
+	if gone == nil || err != nil {
+		return len(raw) > 0, err
+	}
+	for ; len(raw) > 0; raw = raw[rowSize:] {
+		var r row
+		if err := r.parse(raw); err != nil {
+			return false, wrongRow(err)
+		}
+		if int(r.pack) < len(*gone) && !(*gone)[r.pack] {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Restrict lets Has, Lookup, Packs and All know from now on only what lies in some
+// packs. A Copy goes on being of use that way when segments in it were replaced by
+// others, which name fewer packs.
+func (c *Copy) Restrict(to func(Pack) bool) error {
+	c.gone.Store(nil)
+	packs, err := c.Packs()
+	if err != nil {
+		return err
+	}
+	gone := make([]bool, len(packs))
+	for i, p := range packs {
+		gone[i] = !to(p)
+	}
+	c.gone.Store(&gone)
+	return nil
 }
 
 // Lookup returns the copies of a blob, lowest depth first; none if none is known.
@@ -320,6 +352,15 @@ func (c *Copy) Packs() (packs []Pack, err error) {
 			return nil, wrongRow(err)
 		}
 	}
+	if gone := c.gone.Load(); gone != nil {
+		kept := packs[:0]
+		for i, p := range packs {
+			if !(*gone)[i] {
+				kept = append(kept, p)
+			}
+		}
+		packs = kept
+	}
 	return packs, nil
 }
 
@@ -362,12 +403,21 @@ func (c *Copy) window(s *shard, from int) (entries []Entry, err error) {
 }
 
 func (c *Copy) parse(s *shard, raw []byte) ([]Entry, error) {
-	entries := make([]Entry, len(raw)/rowSize)
-	for i := range entries {
-		var err error
-		if entries[i], err = c.entry(s, raw[i*rowSize:]); err != nil {
+	entries := make([]Entry, 0, len(raw)/rowSize)
+	gone := c.gone.Load()
+	for ; len(raw) > 0; raw = raw[rowSize:] {
+		var r row
+		if err := r.parse(raw); err != nil {
+			return nil, wrongRow(err)
+		}
+		if gone != nil && int(r.pack) < len(*gone) && (*gone)[r.pack] {
+			continue
+		}
+		e, err := c.entry(s, raw)
+		if err != nil {
 			return nil, err
 		}
+		entries = append(entries, e)
 	}
 	return entries, nil
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -40,8 +39,12 @@ type localIndex struct {
 	loaded    bool
 	pretended bool // by PretendIndex: nothing is read anew
 	copy      *index.Copy
-	overlay   map[index.SegmentName]*index.Segment
-	bad       map[string]error // segments that cannot be read, by object
+	// within are the segments of which the copy has all that counts; it is restricted
+	// if it has more.
+	within     map[index.SegmentName]bool
+	restricted bool
+	overlay    map[index.SegmentName]*index.Segment
+	bad        map[string]error // segments that cannot be read, by object
 }
 
 // cacheDir is where the local copy of the index is, and nothing else.
@@ -104,27 +107,13 @@ func (r *Repository) listOverlay(ctx context.Context) (names map[index.SegmentNa
 		if names, err = r.segmentNames(ctx); err != nil {
 			return nil, nil, err
 		}
-		r.openLocalCopy(names)
+		r.openLocalCopy(ctx, names)
 		var gone bool
 		if fresh, gone, err = r.openOverlay(ctx, names); !gone || err != nil {
 			break
 		}
 	}
 	return names, fresh, err
-}
-
-// openLocalCopy opens the local copy, unless it names segments that are gone.
-func (r *Repository) openLocalCopy(names map[index.SegmentName]bool) {
-	l := &r.local
-	if l.copy == nil && l.dir != "" {
-		var err error
-		if l.copy, err = index.Open(r.cacheDir()); err != nil {
-			l.copy = nil // missing or unusable: it is made anew when it pays
-		}
-	}
-	if l.copy != nil && slices.ContainsFunc(l.copy.Segments(), func(n index.SegmentName) bool { return !names[n] }) {
-		l.copy = nil // a collection has moved what it points at; Replace closes it
-	}
 }
 
 func (r *Repository) segmentNames(ctx context.Context) (map[index.SegmentName]bool, error) {
@@ -142,7 +131,7 @@ func (r *Repository) segmentNames(ctx context.Context) (map[index.SegmentName]bo
 	return names, nil
 }
 
-// openOverlay opens the segments that are not in the copy, and reports whether
+// openOverlay opens the segments that are not within the copy, and reports whether
 // some of them were gone. One that cannot be read is put aside: what it told may
 // still be found, or is missing by name.
 func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentName]bool) (current map[index.SegmentName]*index.Segment, gone bool, err error) {
@@ -151,7 +140,7 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 	overlay := map[index.SegmentName]*index.Segment{}
 	var damaged *DamagedError
 	for n := range names {
-		if l.copy != nil && l.copy.Contains(n) {
+		if l.within[n] {
 			continue
 		}
 		s := l.overlay[n]
@@ -171,8 +160,8 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 		overlay[n] = s
 	}
 	for _, s := range overlay {
-		if l.copy != nil && slices.ContainsFunc(s.Superseded(), l.copy.Contains) {
-			l.copy = nil
+		if l.copy != nil && !l.restricted && slices.ContainsFunc(s.Superseded(), l.copy.Contains) {
+			r.restrictCopy(ctx, names)
 			return r.openOverlay(ctx, names)
 		}
 	}
@@ -219,43 +208,6 @@ func (r *Repository) openSegmentBy(ctx context.Context, object string, room int,
 		return nil, &DamagedError{Object: object, Err: err}
 	}
 	return s, err
-}
-
-func (r *Repository) copyPays() bool {
-	l := &r.local
-	if l.dir == "" || len(l.bad) > 0 {
-		return false
-	}
-	entries, held := 0, 0
-	for _, s := range l.overlay {
-		entries += s.Len()
-	}
-	if l.copy != nil {
-		held = int(l.copy.Len())
-	}
-	return len(l.overlay) >= copySegments || entries >= max(copyEntries, held/4)
-}
-
-// rebuildCopy makes the local copy of all segments. It is an accelerator: when
-// it cannot be made, the overlay serves.
-func (r *Repository) rebuildCopy(ctx context.Context, names map[index.SegmentName]bool) {
-	l := &r.local
-	all := maps.Clone(l.overlay)
-	for n := range names {
-		if all[n] == nil {
-			s, err := r.openSegment(ctx, index.ObjectName(n))
-			if err != nil {
-				return
-			}
-			all[n] = s
-		}
-	}
-	if index.Build(ctx, r.cacheDir(), all) != nil {
-		return
-	}
-	if c, err := index.Open(r.cacheDir()); err == nil {
-		l.copy, l.overlay = c, map[index.SegmentName]*index.Segment{}
-	}
 }
 
 // addSegment lets what was just published be found.
@@ -319,19 +271,6 @@ func (r *Repository) IndexedPacks(ctx context.Context) (map[[32]byte]index.Pack,
 		packs[p.Name] = p
 	}
 	return packs, err
-}
-
-// withoutCopy goes on with the segments alone, because the local copy turned out
-// to be damaged; it is removed, so that the next load makes another.
-func (r *Repository) withoutCopy() error {
-	r.local.mu.Lock()
-	defer r.local.mu.Unlock()
-	if err := os.RemoveAll(r.cacheDir()); err != nil {
-		return fmt.Errorf("remove the damaged local copy of the index: %w", err)
-	}
-	r.local.copy = nil
-	_, err := r.loadLocked(context.Background())
-	return err
 }
 
 // BadSegments yields the index segments that cannot be read.
