@@ -13,7 +13,7 @@ import (
 // kills is how often a process is killed in the normal run of each test.
 func kills() int {
 	if os.Getenv("HOLDFAST_SOAK") != "" {
-		return 500
+		return 400
 	}
 	return 25
 }
