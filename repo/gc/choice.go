@@ -1,6 +1,7 @@
 package gc
 
 import (
+	"holdfast/index"
 	"holdfast/internal/blob"
 	"holdfast/repo"
 	"holdfast/repo/trace"
@@ -28,55 +29,83 @@ func newChoice(catalog *repo.Catalog, state func(pack [32]byte) (exists, free bo
 	return c
 }
 
-// need keeps a copy of the blob whose first copy has this place.
+// need keeps a copy of the blob whose first copy has this place. The others follow it.
 func (c *choice) need(place int) error {
-	row, err := c.catalog.RowAt(place)
+	first, err := c.catalog.RowAt(place)
 	if err != nil {
 		return err
 	}
-	return c.needBelow(row.ID, 256)
+	copies := []index.Row{first}
+	for next := place + 1; next < int(c.catalog.Len()); next++ {
+		row, err := c.catalog.RowAt(next)
+		if err != nil {
+			return err
+		}
+		if row.ID != first.ID {
+			break
+		}
+		copies = append(copies, row)
+	}
+	return c.needOne(place, copies)
 }
 
 // needBelow keeps a copy of a depth below the bound, and what that takes. It goes
 // down from a copy to bases of lower depth, so at most 255 times.
-func (c *choice) needBelow(id blob.ID, bound int) error {
-	from, to, err := c.catalog.Find(id)
+func (c *choice) needBelow(id blob.ID, bound uint8) error {
+	from, copies, err := copiesBelow(c.catalog, id, bound)
 	if err != nil {
 		return err
 	}
-	for _, by := range []*grounding{nil, &c.free, &c.any} {
-		for place := from; place < to; place++ {
-			row, err := c.catalog.RowAt(place)
-			if err != nil {
-				return err
-			}
-			if int(row.Depth) >= bound {
-				break
-			}
-			if by == nil {
-				if c.kept.Has(place) {
-					return nil
-				}
-				continue
-			}
-			if ok, err := by.has(place); err != nil {
+	if len(copies) == 0 {
+		return missing(id, "")
+	}
+	return c.needOne(from, copies)
+}
+
+// copiesBelow returns a blob's copies of a depth below the bound, and the place of
+// the first of them.
+func copiesBelow(catalog *repo.Catalog, id blob.ID, bound uint8) (from int, copies []index.Row, err error) {
+	from, to, err := catalog.Find(id)
+	for place := from; place < to && err == nil; place++ {
+		var row index.Row
+		if row, err = catalog.RowAt(place); err != nil || row.Depth >= bound {
+			break
+		}
+		copies = append(copies, row)
+	}
+	return from, copies, err
+}
+
+// needOne keeps one of a blob's copies, which have the places from first on.
+func (c *choice) needOne(first int, copies []index.Row) error {
+	for i := range copies {
+		if c.kept.Has(first + i) {
+			return nil
+		}
+	}
+	for _, by := range []*grounding{&c.free, &c.any} {
+		for i := range copies {
+			if ok, err := by.has(first+i, &copies[i]); err != nil {
 				return err
 			} else if ok {
-				return c.keep(place)
+				return c.keep(first+i, &copies[i])
 			}
 		}
 	}
-	return missing(id, "")
+	return missing(copies[0].ID, "")
 }
 
-func (c *choice) keep(place int) error {
+func (c *choice) keep(place int, row *index.Row) error {
 	c.kept.Set(place)
+	if row.Bases == 0 {
+		return nil
+	}
 	e, err := c.catalog.EntryAt(place)
 	if err != nil {
 		return err
 	}
 	for _, base := range e.Bases {
-		if err := c.needBelow(base, int(e.Depth)); err != nil {
+		if err := c.needBelow(base, e.Depth); err != nil {
 			return err
 		}
 	}
@@ -98,15 +127,11 @@ func newGrounding(catalog *repo.Catalog) grounding {
 	return grounding{catalog, make([]bool, len(catalog.Packs)), trace.NewBits(n), trace.NewBits(n)}
 }
 
-func (g *grounding) has(place int) (bool, error) {
+func (g *grounding) has(place int, row *index.Row) (is bool, err error) {
 	if g.known.Has(place) {
 		return g.yes.Has(place), nil
 	}
-	row, err := g.catalog.RowAt(place)
-	if err != nil {
-		return false, err
-	}
-	is := g.packs[row.Pack]
+	is = g.packs[row.Pack]
 	if is && row.Depth > 0 {
 		if is, err = g.based(place); err != nil {
 			return false, err
@@ -133,16 +158,12 @@ func (g *grounding) based(place int) (bool, error) {
 }
 
 func (g *grounding) below(id blob.ID, bound uint8) (bool, error) {
-	from, to, err := g.catalog.Find(id)
+	from, copies, err := copiesBelow(g.catalog, id, bound)
 	if err != nil {
 		return false, err
 	}
-	for place := from; place < to; place++ {
-		row, err := g.catalog.RowAt(place)
-		if err != nil || row.Depth >= bound {
-			return false, err
-		}
-		if ok, err := g.has(place); ok || err != nil {
+	for i := range copies {
+		if ok, err := g.has(from+i, &copies[i]); ok || err != nil {
 			return ok, err
 		}
 	}
