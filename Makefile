@@ -32,7 +32,7 @@ test: test-tools lint
 soak: test-tools
 	HOLDFAST_SOAK=1 $(GO) test -timeout 3h -count 1 ./...
 	$(GO) test -race -timeout 1h ./...
-	$(MAKE) fuzz FUZZTIME=5m
+	$(MAKE) fuzz FUZZTIME=30s
 
 FUZZTIME ?= 10s
 fuzz:

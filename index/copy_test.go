@@ -120,6 +120,35 @@ func TestACopyFindsWhatItsSegmentsKnow(t *testing.T) {
 	}
 }
 
+// TestARestrictedCopy knows what it would if it had been built of these packs alone,
+// and more again when it is restricted to more.
+func TestARestrictedCopy(t *testing.T) {
+	packs := samplePacks(2000, id)
+	local := build(t, t.TempDir(), inSegments(t, packs, 3))
+	for _, keep := range []int{len(packs), len(packs) / 2, 1, 0, len(packs)} {
+		kept := map[Pack]bool{}
+		for _, p := range packs[:keep] {
+			kept[p.pack] = true
+		}
+		if err := local.Restrict(func(p Pack) bool { return kept[p] }); err != nil {
+			t.Fatal(err)
+		}
+		want := newModel(packs[:keep])
+		want.check(t, fmt.Sprintf("%d of %d packs", keep, len(packs)), local)
+		for _, p := range packs[keep:] {
+			for _, e := range p.entries {
+				if has, err := local.Has(e.ID); err != nil || has != (len(want[e.ID]) > 0) {
+					t.Errorf("%d of %d packs: has %s: %v, %v", keep, len(packs), e.ID.Short(), has, err)
+				}
+			}
+		}
+		named, err := local.Packs()
+		if err != nil || len(named) != keep {
+			t.Errorf("%d packs named, want %d: %v", len(named), keep, err)
+		}
+	}
+}
+
 func TestTwoProcessesShareACopy(t *testing.T) {
 	dir := t.TempDir()
 	packs := samplePacks(1000, id)

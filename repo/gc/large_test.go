@@ -349,7 +349,7 @@ func createsUntil(ctx context.Context, hosts []*host, done <-chan struct{}, leas
 }
 
 // pause between two snapshots of a host.
-const pause = 500 * time.Millisecond
+const pause = 200 * time.Millisecond
 
 func spread(took []time.Duration) string {
 	slices.Sort(took)
@@ -363,7 +363,7 @@ func spread(took []time.Duration) string {
 func TestBesideWriters(t *testing.T) {
 	blobs, err := strconv.Atoi(os.Getenv("HOLDFAST_BLOBS"))
 	if err != nil {
-		blobs = 100_000
+		blobs = 50_000
 	}
 	l, ctx, began := newLarge(t), t.Context(), time.Now()
 	if err := l.fill(ctx, blobs/blobsPerFile); err != nil {
@@ -384,7 +384,7 @@ func TestBesideWriters(t *testing.T) {
 		t.Logf("%s: %s", when, spread(took))
 	}
 	creates("without a local copy", ended, 1)
-	creates("alone", ended, 20)
+	creates("alone", ended, 10)
 	done := make(chan struct{})
 	var c collected
 	group, ctx := errgroup.WithContext(ctx)
@@ -395,7 +395,7 @@ func TestBesideWriters(t *testing.T) {
 	})
 	creates("beside the collection", done, 1)
 	creates("right after it", ended, 1)
-	creates("later", ended, 20)
+	creates("later", ended, 10)
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
