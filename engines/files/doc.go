@@ -25,7 +25,8 @@
 // far as it lets us look, and Send, after the release, compares all stats with
 // what was stored: what had changed before the hold and was not noticed is
 // named, and the mount is then not at one instant. Where the kernel loses track
-// Mark walks.
+// Mark walks. A mount that is a whole btrfs subvolume is snapshotted by Mark instead,
+// read-only, and walked there after the release (subvolume_linux.go).
 //
 // Time stamps prove nothing about what happens within one tick of the clock, or
 // to a page that is already dirty in somebody's mapping. So Prepare notes the

@@ -49,6 +49,7 @@ func newSource(s engines.Service) (engines.Source, error) {
 		rules:  func() (*rules, error) { return newRules(s, mount, patterns) },
 		clock:  startClock,
 		follow: startWatch,
+		whole:  openSubvolume,
 	}, nil
 }
 

@@ -48,7 +48,7 @@ func scratchDir(t testing.TB) string {
 
 func needTools(t testing.TB, tools ...string) {
 	t.Helper()
-	packages := map[string]string{"setfacl": "acl", "setfattr": "attr"}
+	packages := map[string]string{"setfacl": "acl", "setfattr": "attr", "mkfs.btrfs": "btrfs-progs"}
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
 			name := tool

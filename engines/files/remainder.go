@@ -34,6 +34,12 @@ func (s *source) remainder(ctx context.Context, sink engines.Sink) (*engines.Res
 	return result, err
 }
 
+// readFrozen stores what changed between Prepare's walk and the snapshot.
+func (s *source) readFrozen(ctx context.Context, sink engines.Sink) (err error) {
+	s.result, err = s.walk(ctx, sink, s.frozen.root, &s.precopy.Entries[0], pass{last: true, remainder: true, frozen: true, touched: wholeTree})
+	return err
+}
+
 // again looks at what was touched. What was not is as the first walk found it.
 func (s *source) again(ctx context.Context, sink engines.Sink, touched *touch) (*engines.Result, error) {
 	root, err := s.open()

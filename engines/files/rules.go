@@ -70,10 +70,13 @@ func spellings(p string) []string {
 	return all
 }
 
+// isOurs reports whether a name at the top of a mount is Holdfast's own.
+func isOurs(name string) bool { return name == hidden || strings.HasPrefix(name, captures) }
+
 // stays reports whether name in the directory at must not be opened, whatever
 // it is: it is known by its path alone.
 func (r *rules) stays(at *place, name string) bool {
-	if at.depth == 0 && name == hidden {
+	if at.depth == 0 && isOurs(name) {
 		return true
 	}
 	if strings.HasPrefix(name, hidden+"-") && r.beside[path.Dir(at.beneath(name))] {

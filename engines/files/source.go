@@ -24,6 +24,7 @@ type source struct {
 	rules  func() (*rules, error)
 	clock  func(root int) clock
 	follow func(root int) (*watch, error)
+	whole  func(root int) (*subvolume, error)
 
 	began    time.Time // of Prepare
 	started  clock
@@ -31,6 +32,7 @@ type source struct {
 	blind    error           // why that cannot be told
 	precopy  *engines.Result // what Prepare stored
 	byEvents bool            // Mark looked only at what was touched
+	frozen   *subvolume      // nil where the filesystem cannot snapshot the mount
 	held     tree.Time       // when Mark began, by the filesystem's clock
 	result   *engines.Result
 }
@@ -64,6 +66,12 @@ func (s *source) Prepare(ctx context.Context, sink engines.Sink) error {
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", s.path, err)
 	}
+	if s.watch == nil && !s.unheld {
+		var err error
+		if s.frozen, err = s.whole(root); err != nil && !errors.Is(err, errNoSubvolume) {
+			s.blind = fmt.Errorf("%w; %w", s.blind, err)
+		}
+	}
 	return nil
 }
 
@@ -80,6 +88,13 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (engines.Point, er
 		return engines.Point{At: s.began.UTC()}, nil
 	}
 	s.held = filesystemTime()
+	if s.frozen != nil {
+		err := s.frozen.take()
+		if err == nil {
+			return engines.Point{At: now.UTC(), Position: "a btrfs snapshot"}, nil
+		}
+		s.blind = err
+	}
 	var err error
 	if s.result, err = s.remainder(ctx, sink); err != nil {
 		return engines.Point{}, fmt.Errorf("copy the remainder of %s: %w", s.path, err)
@@ -90,6 +105,11 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (engines.Point, er
 // Send looks for what Mark has missed, if it did not look at everything. All else
 // was stored when it was read.
 func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, error) {
+	if s.frozen != nil && s.frozen.name != "" {
+		if err := s.readFrozen(ctx, sink); err != nil {
+			return engines.Result{}, fmt.Errorf("copy the remainder of %s from its snapshot: %w", s.path, err)
+		}
+	}
 	if s.result == nil {
 		return engines.Result{}, fmt.Errorf("%s: %w", s.path, errNotMarked)
 	}
@@ -101,8 +121,8 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	return *s.result, nil
 }
 
-// Close ends the watch.
-func (s *source) Close() error { return s.watch.close() }
+// Close ends the watch, and removes a snapshot of the filesystem.
+func (s *source) Close() error { return errors.Join(s.watch.close(), s.frozen.close()) }
 
 var (
 	errNotPrepared = errors.New("marked without having been prepared")
@@ -118,6 +138,11 @@ func (s *source) walk(ctx context.Context, sink engines.Sink, root int, before *
 	rules, err := s.rules()
 	if err != nil {
 		return nil, err
+	}
+	if p.frozen {
+		if err := rules.extend(s.frozen.mount, root); err != nil {
+			return nil, err
+		}
 	}
 	w := &walker{sink: sink, rules: rules, clock: s.started, pass: p, owners: newOwners(), links: newLinks()}
 	if !p.remainder {

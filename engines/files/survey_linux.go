@@ -52,7 +52,7 @@ func (s *survey) findStaying(fd int, at *place) (holds bool, err error) {
 		return false, s.wrap(at, "", err)
 	}
 	for _, n := range names {
-		if at.depth == 0 && n.name == hidden {
+		if at.depth == 0 && isOurs(n.name) {
 			continue
 		}
 		folder, err := isDirectory(fd, n)

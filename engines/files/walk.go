@@ -44,6 +44,7 @@ type walker struct {
 type pass struct {
 	last      bool // nothing may read this again, so a file that changes is worth several attempts
 	remainder bool // an earlier one has counted already what it found unchanged
+	frozen    bool // what is read is a snapshot of the filesystem
 	touched   *touch
 }
 
@@ -316,6 +317,13 @@ func (w *walker) look(l *listing, it *item) bool {
 	case st.crosses(&w.root) && !folder:
 		w.note(l.at.path(it.name) + ": lies on another filesystem that is mounted here; left out")
 		return false
+	case w.pass.frozen && folder && st.ino == emptySubvolume:
+		// What it stands for was looked at before; it is no part of the mount's instant.
+		if it.before == nil {
+			w.lose(l.at.path(it.name), "a subvolume of its own that came while the snapshot was taken")
+			return false
+		}
+		it.entry, it.ready = *it.before, true
 	case !folder && w.unchanged(it.before, st):
 		it.entry = *it.before
 		w.own(&it.entry, st, &l.owner)
