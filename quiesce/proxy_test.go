@@ -264,6 +264,39 @@ func TestASiteThatIsDown(t *testing.T) {
 	}
 }
 
+// A site that dies while running requests are waited for ends them: its visitor is
+// told, and the hold comes about.
+func TestASiteThatDiesWhileDraining(t *testing.T) {
+	entered, die := make(chan struct{}), make(chan struct{})
+	g, address, clients := inFront(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		close(entered)
+		<-die
+		conn.Close()
+	}))
+	var visitor sync.WaitGroup
+	visitor.Go(func() {
+		response, err := clients["HTTP/1.1"].Post("http://"+address+"/order", "text/plain", strings.NewReader("x"))
+		if err != nil || response.StatusCode != http.StatusBadGateway {
+			t.Errorf("the visitor was answered %v, %v", response, err)
+		}
+	})
+	<-entered
+	if err := g.shut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(die)
+	if err := g.drain(t.Context()); err != nil || g.State() != Held {
+		t.Errorf("the gate is %s, %v", g.State(), err)
+	}
+	visitor.Wait()
+	g.release()
+}
+
 func TestProxyRefusesWhatIsNoServer(t *testing.T) {
 	for _, text := range []string{"https://127.0.0.1", "http:///x", "http://127.0.0.1/path", "http://127.0.0.1/?q", "ftp://x", "x"} {
 		target, _ := url.Parse(text)
