@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -110,6 +111,7 @@ func TestKilledAtEveryStepOneRecoveryMakesItWhole(t *testing.T) {
 	if restored < 2 || undone < 5 {
 		t.Errorf("%d restores were completed and %d undone: some steps were not reached", restored, undone)
 	}
+	t.Attr("cases", strconv.Itoa(restored+undone))
 	w.mustBeWhole()
 }
 
@@ -179,6 +181,7 @@ func TestFailureAtEveryStepLeavesTheTargetAsItWas(t *testing.T) {
 		r.Close()
 		if *at == "" {
 			w.must(err)
+			t.Attr("cases", strconv.Itoa(n))
 			break
 		}
 		if !errors.Is(err, broken) {

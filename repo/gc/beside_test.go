@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,9 +46,11 @@ func stride(usual int) int {
 func everywhere(t *testing.T, f func(n int) (reached bool)) {
 	t.Helper()
 	step := stride(29)
-	n := 1 + rand.IntN(step)
+	n, cases := 1+rand.IntN(step), 0
 	t.Logf("from call %d on", n)
+	defer func() { t.Attr("cases", strconv.Itoa(cases)) }()
 	for ; f(n); n += step {
+		cases++
 		if t.Failed() {
 			t.Fatalf("interrupted before call %d", n)
 		}
@@ -240,6 +243,7 @@ func TestAnUndeleteThatSleeps(t *testing.T) {
 			if n < 5 {
 				t.Errorf("an undelete makes %d calls only", n)
 			}
+			t.Attr("cases", strconv.Itoa(n-1))
 			return
 		}
 		if _, there := state.Object("snapshots/" + w.snapshots[1].Name.String()); there != (changed && err == nil) {
@@ -360,7 +364,7 @@ func TestReadersDuringACollection(t *testing.T) {
 				}
 				calls++
 			}
-			t.Logf("%d calls", calls)
+			t.Attr("cases", strconv.Itoa(calls))
 		})
 	}
 }
