@@ -2,6 +2,7 @@ package repo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,8 +119,8 @@ const supersedeEntries = 1 << 18
 func (r *Repository) Supersede(ctx context.Context, old map[index.SegmentName]*index.Segment, gone func(pack [32]byte) bool) (made int, err error) {
 	var b index.Builder
 	filled := 0
-	for name, s := range old {
-		added, err := addSegment(&b, s, gone)
+	for _, name := range largestFirst(old) {
+		added, err := addSegment(&b, old[name], gone)
 		if err != nil {
 			return made, fmt.Errorf("%s: %w", index.ObjectName(name), err)
 		}
@@ -135,6 +136,12 @@ func (r *Repository) Supersede(ctx context.Context, old map[index.SegmentName]*i
 		b.Supersede(name) // in the last one: all others are durable by then
 	}
 	return made + 1, r.putBuilt(ctx, &b)
+}
+
+func largestFirst(segments map[index.SegmentName]*index.Segment) []index.SegmentName {
+	return slices.SortedFunc(maps.Keys(segments), func(a, b index.SegmentName) int {
+		return cmp.Or(cmp.Compare(segments[b].Len(), segments[a].Len()), bytes.Compare(a[:], b[:]))
+	})
 }
 
 func addSegment(b *index.Builder, s *index.Segment, gone func(pack [32]byte) bool) (added int, err error) {
