@@ -10,6 +10,16 @@ import (
 // packSize is where a pack is closed, in bytes.
 const packSize = 8 << 20
 
+// place puts a blob into a pack. What is read to walk a snapshot is put into two, so
+// that one pack that is lost does not take a whole directory with it: into one with its
+// like, and into one of contents.
+func (w *Writer) place(ctx context.Context, c class, b pack.Blob, payload []byte) error {
+	if err := w.packers[c].add(ctx, b, payload); err != nil || c != listings {
+		return err
+	}
+	return w.packers[contents].add(ctx, b, payload)
+}
+
 // packer fills one pack after the other.
 type packer struct {
 	w       *Writer

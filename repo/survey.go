@@ -28,7 +28,8 @@ type Survey struct {
 const surveyed = 1 << 20
 
 // NewSurvey returns a survey that counts a copy of a blob only where unusable
-// returns nil; what it returns tells why.
+// returns nil; what it returns tells why. It is asked about every copy of a blob that
+// snapshots need for itself, also where another one serves.
 func (r *Repository) NewSurvey(unusable func(*index.Entry) error) *Survey {
 	return &Survey{repo: r, unusable: unusable, whole: map[blob.ID]struct{}{}}
 }
@@ -138,6 +139,9 @@ func (v *Survey) readableBelow(id blob.ID, bound int) (why, err error) {
 		}
 		because, err := v.copyReadable(&copies[i])
 		if because == nil || err != nil {
+			for ; i < len(copies) && bound == anyDepth; i++ {
+				_ = v.unusable(&copies[i])
+			}
 			return nil, err
 		}
 		why = because

@@ -59,7 +59,7 @@ func (k *worker) store(ctx context.Context, j *job) error {
 	if b.Encoding&pack.Delta != 0 {
 		stats.deltas.Add(1)
 	}
-	return k.w.packers[j.class].add(ctx, b, payload)
+	return k.w.place(ctx, j.class, b, payload)
 }
 
 // encoder returns the compressor for data of a grain. Dumps and page files come from

@@ -31,6 +31,8 @@ type Problem struct {
 	// some of what is lost in them.
 	Snapshots []repo.Name `json:"snapshots,omitempty"`
 	Paths     []string    `json:"paths,omitempty"`
+
+	twice bool // it concerns a copy of what snapshots need, of which there is another
 }
 
 // Next is what to do about it, for a line of its own.
@@ -60,6 +62,9 @@ func (p *Problem) Error() string {
 	text := p.Object + ": " + p.Err.Error()
 	if len(p.Snapshots) > 0 {
 		text += "; it hurts " + repo.Enumerate(p.Snapshots)
+	}
+	if p.twice && len(p.Snapshots) == 0 {
+		text += "; it hurts no snapshot, because what they need of it is stored elsewhere too"
 	}
 	if len(p.Paths) > 0 {
 		text += " (" + strings.Join(p.Paths, ", ") + ")"
@@ -130,10 +135,10 @@ func run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
 func (c *checker) excuse() {
 	harmless := map[*Problem]bool{}
 	for _, p := range c.badPacks {
-		harmless[p] = len(p.Snapshots) == 0
+		harmless[p] = len(p.Snapshots) == 0 && !p.twice
 	}
 	for _, p := range c.badCopies {
-		harmless[p] = len(p.Snapshots) == 0
+		harmless[p] = len(p.Snapshots) == 0 && !p.twice
 	}
 	if slices.ContainsFunc(c.report.Problems, func(p *Problem) bool { return !harmless[p] }) {
 		return
@@ -359,13 +364,15 @@ func split(err error) []error {
 // unusable is the copies' part in the survey: why one cannot be read, if it is
 // known.
 func (c *checker) unusable(e *index.Entry) error {
-	if p := c.badPacks[e.Pack.Name]; p != nil {
-		return p
+	p := c.badPacks[e.Pack.Name]
+	if p == nil {
+		p = c.badCopies[copyKey{e.Pack.Name, e.Number}]
 	}
-	if p := c.badCopies[copyKey{e.Pack.Name, e.Number}]; p != nil {
-		return p
+	if p == nil {
+		return nil
 	}
-	return nil
+	p.twice = true // or somebody is hurt
+	return p
 }
 
 // hurt files what a snapshot lost under the object that is to blame.

@@ -15,12 +15,13 @@ import (
 type choice struct {
 	catalog *repo.Catalog
 	kept    trace.Bits // copies, by place
+	second  trace.Bits // of these, those that are kept beside another one
 	free    grounding  // in packs that exist and are not condemned
 	any     grounding  // in packs that exist
 }
 
 func newChoice(catalog *repo.Catalog, state func(pack [32]byte) (exists, free bool)) *choice {
-	c := &choice{catalog: catalog, kept: trace.NewBits(int(catalog.Len()))}
+	c := &choice{catalog: catalog, kept: trace.NewBits(int(catalog.Len())), second: trace.NewBits(int(catalog.Len()))}
 	c.free, c.any = newGrounding(catalog), newGrounding(catalog)
 	for i := range catalog.Packs {
 		exists, free := state(catalog.Packs[i].Name)

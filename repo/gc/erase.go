@@ -53,7 +53,7 @@ func (c *collection) wholly(ctx context.Context, w *repo.Writer, s *survey, t *t
 	}
 	c.report.Rewritten += uint64(e.Length)
 	c.Progress("erasing", int64(e.Length))
-	return w.Whole(ctx, &e, t.walking.Has(from))
+	return w.Whole(ctx, &e, t.isListing(place, from))
 }
 
 // dependent returns the copies of blobs that lasting snapshots need which have a

@@ -82,7 +82,7 @@ func (c *collection) empty(ctx context.Context, w *repo.Writer, s *survey, t *tr
 			if e.Pack.Name != name || e.Number != placed[i].Number {
 				continue
 			}
-			if err := w.Move(ctx, &e, t.walking.Has(from)); err != nil {
+			if err := w.Move(ctx, &e, t.isListing(place, from)); err != nil {
 				return err
 			}
 			c.report.Rewritten += uint64(e.Sealed)

@@ -68,6 +68,9 @@ func (c *collection) trace(ctx context.Context, s *survey) (*tracing, error) {
 			return nil, err
 		}
 	}
+	if err := t.keepSeconds(w.Walking()); err != nil {
+		return nil, err
+	}
 	t.lasting, t.wanted = t.kept.Clone(), w.Reached().Clone()
 	for _, lenient := range []bool{false, true} {
 		if err := take(s.going, lenient); err != nil {
@@ -75,7 +78,16 @@ func (c *collection) trace(ctx context.Context, s *survey) (*tracing, error) {
 		}
 	}
 	t.walking = w.Walking()
+	if err := t.keepSeconds(t.walking); err != nil {
+		return nil, err
+	}
 	return t, t.weigh(s)
+}
+
+// isListing reports whether a copy goes to the packs of listings. A second one goes
+// to another pack than the first.
+func (t *tracing) isListing(place, first int) bool {
+	return t.walking.Has(first) && !t.second.Has(place)
 }
 
 // take keeps what snapshots need; leniently, what is left of those that a repair

@@ -63,8 +63,15 @@ func TestAWalkAsksOnceAboutEachBlobThatSnapshotsShare(t *testing.T) {
 			t.Errorf("asked %d times about %s", n, id.Short())
 		}
 	}
-	if w.Reached().Count() != len(c.asked) || len(c.asked) != int(catalog.Len()) {
-		t.Errorf("%d blobs reached, %d asked about, %d in the index", w.Reached().Count(), len(c.asked), catalog.Len())
+	indexed := map[blob.ID]bool{} // listings have two copies
+	for row, err := range catalog.Rows() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		indexed[row.ID] = true
+	}
+	if w.Reached().Count() != len(c.asked) || len(c.asked) != len(indexed) {
+		t.Errorf("%d blobs reached, %d asked about, %d in the index", w.Reached().Count(), len(c.asked), len(indexed))
 	}
 }
 
