@@ -228,6 +228,9 @@ type Plan struct {
 	Replaces string
 	// Creates is set where there is nothing to replace.
 	Creates bool
+	// Empties is set besides where Retired serves all the same, and yields that
+	// nothing was there: so the restore can be undone.
+	Empties bool
 	// Warnings are what should be known before it begins, such as data of a newer
 	// server than the one that is to take it: whole sentences.
 	Warnings []string

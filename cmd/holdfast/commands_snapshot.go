@@ -66,8 +66,8 @@ func snapshotListCommand(app *env, do actions) *cli.Command {
 	return &cli.Command{
 		Name:  "list",
 		Usage: "list the environment's snapshots",
-		Description: describe(`Lists snapshots, newest first, running ones with how far they are. An empty list
-is no error.`,
+		Description: describe(`Lists snapshots, newest first, running ones with how far they are. Safety snapshots,
+which restores make of what they replace, are left out and counted. An empty list is no error.`,
 			`holdfast snapshots
 holdfast snapshot list -e staging
 holdfast snapshot list --all --json
@@ -76,9 +76,10 @@ holdfast snapshot list --deleted`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "all projects and environments in the repository"},
 			&cli.BoolFlag{Name: "deleted", Usage: "deleted ones that undelete can bring back"},
+			&cli.BoolFlag{Name: "safety", Usage: "safety snapshots, too"},
 		},
 		Action: perform(app, do.List, func(c *cli.Context) (ListOptions, error) {
-			return ListOptions{All: c.Bool("all"), Deleted: c.Bool("deleted")}, nil
+			return ListOptions{All: c.Bool("all"), Deleted: c.Bool("deleted"), Safety: c.Bool("safety")}, nil
 		}),
 	}
 }

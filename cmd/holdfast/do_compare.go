@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/internal/snapshot"
 	"holdfast/internal/tree"
@@ -93,6 +94,7 @@ func find(ctx context.Context, app *env, o FindOptions) error {
 	}
 	type hit struct {
 		Snapshot repo.Name `json:"snapshot"`
+		Created  time.Time `json:"created"` // of the snapshot
 		entryDoc
 	}
 	docs := []hit{}
@@ -110,9 +112,9 @@ func find(ctx context.Context, app *env, o FindOptions) error {
 			}
 			found++
 			if app.flags.JSON {
-				docs = append(docs, hit{s.Name, documentOf(e.Path, e.Entry)})
-			} else if _, err := fmt.Fprintf(app.stdout, "%s  %s/%s  %10s  %s\n", s.Name, s.Project, s.Environment,
-				size(e.Size), printable(e.Path)); err != nil {
+				docs = append(docs, hit{s.Name, s.Created, documentOf(e.Path, e.Entry)})
+			} else if _, err := fmt.Fprintf(app.stdout, "%s  %s  %s/%s  %10s  %s  %s\n", s.Name, app.localTime(s.Created), s.Project, s.Environment,
+				size(e.Size), e.MTime.Time().In(app.zone).Format("2006-01-02 15:04"), printable(e.Path)); err != nil {
 				return err
 			}
 		}

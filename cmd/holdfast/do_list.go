@@ -29,6 +29,7 @@ type listed struct {
 	Partial     string           `json:"partial,omitempty"` // the one path that a safety snapshot holds, as ls shows it
 	Pinned      bool             `json:"pinned"`
 	Deleted     time.Time        `json:"deleted,omitzero"`
+	Restore     *repo.Name       `json:"restore,omitempty"` // whose restore has made this safety snapshot
 	Description string           `json:"description,omitempty"`
 }
 
@@ -50,24 +51,36 @@ func list(ctx context.Context, app *env, o ListOptions) error {
 		}
 		app.console.say("Finding snapshots for the environment %s", cmp.Or(name, "of this repository"))
 	}
-	rows := app.collect(ctx, r, all, o, project, name)
+	rows, hidden := app.collect(ctx, r, all, o, project, name)
 	if err := app.result(rows, func(w io.Writer) error { return app.listTable(w, rows, o) }); err != nil {
 		return err
+	}
+	if hidden > 0 {
+		app.console.say("%d safety snapshot(s) of restores are not shown: --safety shows them", hidden)
 	}
 	return errors.Join(vanished...)
 }
 
-// collect returns the lines, newest first.
-func (app *env) collect(ctx context.Context, r *opened, all []repo.Listed, o ListOptions, project, name string) []listed {
-	rows := []listed{}
+// collect returns the lines, newest first, and how many safety snapshots are left out.
+func (app *env) collect(ctx context.Context, r *opened, all []repo.Listed, o ListOptions, project, name string) (rows []listed, hidden int) {
+	rows = []listed{}
 	done := map[string]bool{}
 	for _, s := range all {
 		done[s.Name.String()] = true
-		if (o.All || s.Project == project && s.Environment == name) && s.Deleted.IsZero() != o.Deleted {
-			rows = append(rows, listed{Created: s.Created, Percent: 100, Name: s.Name.String(), Project: s.Project,
-				Environment: s.Environment, Bytes: s.Stats.Bytes, Stored: s.Stats.Stored, Consistency: s.Consistency,
-				Complete: len(s.Losses()) == 0, Damaged: s.Damage != nil, Partial: partialPath(s), Pinned: s.Pinned, Deleted: s.Deleted, Description: s.Description})
+		if !o.All && (s.Project != project || s.Environment != name) || s.Deleted.IsZero() == o.Deleted {
+			continue
 		}
+		row := listed{Created: s.Created, Percent: 100, Name: s.Name.String(), Project: s.Project,
+			Environment: s.Environment, Bytes: s.Stats.Bytes, Stored: s.Stats.Stored, Consistency: s.Consistency,
+			Complete: len(s.Losses()) == 0, Damaged: s.Damage != nil, Partial: partialPath(s), Pinned: s.Pinned, Deleted: s.Deleted, Description: s.Description}
+		if !s.Restore.IsZero() {
+			if !o.Safety && !o.Deleted {
+				hidden++
+				continue
+			}
+			row.Restore = &s.Restore
+		}
+		rows = append(rows, row)
 	}
 	for a, err := range activity.All(ctx, r.Activities(), app.now()) {
 		if err != nil {
@@ -80,7 +93,7 @@ func (app *env) collect(ctx context.Context, r *opened, all []repo.Listed, o Lis
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b listed) int { return b.Created.Compare(a.Created) })
-	return rows
+	return rows, hidden
 }
 
 // partialPath is the one path that a safety snapshot of a part holds, or "".

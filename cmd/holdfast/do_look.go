@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/internal/environment"
 	"holdfast/internal/snapshot"
 	"holdfast/internal/tree"
 	"holdfast/repo"
@@ -69,8 +70,31 @@ func (app *env) showText(w io.Writer, s repo.Listed) error {
 	for _, service := range s.Services {
 		app.showService(&b, line, service)
 	}
+	if err := app.showDefinition(&b, s.Definition); err != nil {
+		return fmt.Errorf("the environment's definition in snapshot %s: %w", s.Name, err)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// showDefinition writes what the environment consisted of, as holdfast.yaml has it.
+func (app *env) showDefinition(b *strings.Builder, definition string) error {
+	if definition == "" {
+		return nil
+	}
+	var d environment.Definition
+	if err := json.Unmarshal([]byte(definition), &d); err != nil {
+		return err
+	}
+	text, err := d.YAML()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b, "\n%s\n", app.bold("Definition, without secrets"))
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(b, "  %s\n", printable(strings.TrimSuffix(line, "\n")))
+	}
+	return nil
 }
 
 // showHold says what became of the requests meanwhile.

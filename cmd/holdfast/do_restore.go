@@ -143,7 +143,10 @@ func planText(r *snapshot.Restoration, plan []snapshot.Replacement) []string {
 		r.Snapshot.Created.UTC().Format("2006-01-02 15:04 MST"), r.Environment)}
 	for _, p := range plan {
 		what := "replaces " + p.Replaces
-		if p.Creates {
+		switch {
+		case p.Stays && r.Safety:
+			what = "is made new: undoing will leave it in place"
+		case p.Creates:
 			what = "is made new"
 		}
 		lines = append(lines, fmt.Sprintf("  %s (%s) %s", path.Join(p.Name, p.Subpath), amount(p.Bytes, p.Entries), what))

@@ -187,8 +187,10 @@ func (o *opened) scope(all []repo.Listed) (project, name string, err error) {
 	return "", "", usageError("the repository holds several environments; name one of %s", strings.Join(names, ", "))
 }
 
-// snapshots reads all snapshots and warns of what is damaged or has vanished.
+// snapshots reads all snapshots and warns of what is damaged or has vanished, and of
+// restores that were interrupted.
 func (app *env) snapshots(ctx context.Context, o *opened) (all []repo.Listed, vanished []error, err error) {
+	app.warnOfInterrupted(o)
 	all, err = o.Snapshots(ctx)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)

@@ -35,6 +35,7 @@ type CreateOptions struct {
 type ListOptions struct {
 	All     bool // of all projects and environments in the repository
 	Deleted bool // those that undelete can bring back, instead
+	Safety  bool // those that restores have made, too
 }
 
 // ShowOptions are those of "snapshot show".

@@ -30,7 +30,7 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	}
 	root, err := openRoot(t.path)
 	if errors.Is(err, unix.ENOENT) {
-		return engines.Plan{Creates: true}, t.checkParent()
+		return engines.Plan{Creates: true, Empties: len(t.subpath) == 0}, t.checkParent()
 	}
 	if err != nil {
 		return engines.Plan{}, err

@@ -120,11 +120,17 @@ type capture struct {
 	result engines.Result
 }
 
-func (k *capture) wrap(doing string, err error) error {
-	if err == nil {
+func (k *capture) wrap(while string, err error) error { return k.part.wrap(while, err) }
+
+// wrap names the part and, unless that is "", what was under way: "while …".
+func (p *Part) wrap(while string, err error) error {
+	switch {
+	case err == nil:
 		return nil
+	case while == "":
+		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	return fmt.Errorf("%s: %s: %w", k.part.Name, doing, err)
+	return fmt.Errorf("%s, %s: %w", p.Name, while, err)
 }
 
 func (c *Creation) open() ([]*capture, error) {
@@ -155,7 +161,7 @@ func closeAll(captures []*capture) {
 func (c *Creation) capture(ctx context.Context, w *repo.Writer, s *repo.Snapshot, captures []*capture) error {
 	c.Progress.Step("copying")
 	if err := each(ctx, captures, func(ctx context.Context, k *capture) error {
-		return k.wrap("prepare", k.source.Prepare(ctx, k.sink))
+		return k.wrap("", k.source.Prepare(ctx, k.sink))
 	}); err != nil {
 		return err
 	}
@@ -214,7 +220,7 @@ func (c *Creation) markOne(ctx context.Context, k *capture) (err error) {
 	started := c.Now()
 	k.point, err = k.source.Mark(ctx, k.sink)
 	k.took = c.Now().Sub(started)
-	return k.wrap("mark", err)
+	return k.wrap("while its point was marked", err)
 }
 
 // send sends one part. A point that was lost meanwhile is marked again: that
@@ -228,7 +234,7 @@ func (c *Creation) send(ctx context.Context, k *capture) error {
 			k.result = result
 		}
 		if !errors.Is(err, engines.ErrPointLost) || attempt == maxMarks {
-			return k.wrap("send", err)
+			return k.wrap("while it was read", err)
 		}
 		again, k.again = append(again, fmt.Sprintf("marked again, later than the others: %v", err)), true
 		if err := c.markOne(ctx, k); err != nil {

@@ -88,6 +88,24 @@ func (p Place) Lock() (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// Interrupted returns the journal of a restore that is not done and that no process
+// is working on; nil if there is none.
+func (p Place) Interrupted() (*Journal, error) {
+	j, err := p.Load()
+	if j == nil || err != nil {
+		return nil, err
+	}
+	f, err := os.Open(filepath.Join(p.dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("look at the environment's lock: %w", err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		return nil, nil
+	}
+	return j, nil
+}
+
 // Load returns the journal of a restore that is not done, or nil.
 func (p Place) Load() (*Journal, error) {
 	data, err := os.ReadFile(p.journal())

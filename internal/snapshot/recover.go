@@ -65,7 +65,7 @@ func (r *Restoration) reopen(j *Journal) error {
 		t.part.Subpath = j.Subpath
 		var err error
 		if t.target, err = t.part.Engine.Target(t.part.Service, j.Token); err != nil {
-			return t.wrap("recover", err)
+			return t.wrap("while the restore was looked at", err)
 		}
 		r.targets = append(r.targets, t)
 	}
@@ -98,13 +98,13 @@ func rollBack(ctx context.Context, j *Journal, targets []*replacement, place Pla
 	if j.State == Swapping {
 		for _, t := range slices.Backward(targets) {
 			if err := t.target.Revert(ctx); err != nil {
-				return t.wrap("revert", err)
+				return t.wrap("while it was brought back to what it was", err)
 			}
 		}
 	}
 	for _, t := range targets {
 		if err := t.target.Discard(ctx); err != nil {
-			return t.wrap("discard", err)
+			return t.wrap("while what is left of the restore was removed", err)
 		}
 	}
 	return place.Remove()
@@ -117,7 +117,7 @@ func rollForward(ctx context.Context, targets []*replacement, place Place, at fu
 			return err
 		}
 		if err := t.target.Discard(ctx); err != nil {
-			return t.wrap("discard", err)
+			return t.wrap("while what is left of the restore was removed", err)
 		}
 	}
 	if err := at("journal removed"); err != nil {

@@ -52,12 +52,7 @@ type replacement struct {
 	staged  engines.Staged
 }
 
-func (t *replacement) wrap(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %s: %w", t.part.Name, doing, err)
-}
+func (t *replacement) wrap(while string, err error) error { return t.part.wrap(while, err) }
 
 // Replacement says what a restore does to one service or mount.
 type Replacement struct {
@@ -65,6 +60,7 @@ type Replacement struct {
 	Subpath  string `json:"subpath,omitempty"` // beneath Name, if that is all that is restored
 	Replaces string `json:"replaces,omitempty"`
 	Creates  bool   `json:"creates,omitempty"`
+	Stays    bool   `json:"stays,omitempty"` // what it creates, undoing leaves in place
 	Entries  uint64 `json:"entries"`
 	Bytes    uint64 `json:"bytes"`
 	// Missing is what the snapshot lacks of it: the restore removes that.
@@ -92,13 +88,13 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 		}
 		r.targets = append(r.targets, t)
 		if t.Plan, err = t.target.Plan(ctx, t.entries); err != nil {
-			return nil, t.wrap("plan", err)
+			return nil, t.wrap("", err)
 		}
 		e, err := Lookup(ctx, r.Repository, r.Snapshot.Root, path.Join(t.entries[0].Name, r.Subpath))
 		if err != nil {
 			return nil, fmt.Errorf("snapshot %s: %w", r.Snapshot.Name, err)
 		}
-		plan = append(plan, Replacement{Name: p.Name, Subpath: r.Subpath, Replaces: t.Plan.Replaces, Creates: t.Plan.Creates,
+		plan = append(plan, Replacement{Name: p.Name, Subpath: r.Subpath, Replaces: t.Plan.Replaces, Creates: t.Plan.Creates, Stays: t.Plan.Creates && !t.Plan.Empties,
 			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath), Warnings: t.Plan.Warnings})
 		r.Progress.Expect(e.Size)
 	}
@@ -321,7 +317,7 @@ func (r *Restoration) swapAll(ctx context.Context) error {
 			return err
 		}
 		if err := t.target.Swap(ctx); err != nil {
-			return t.wrap("swap", err)
+			return t.wrap("while it was put in place", err)
 		}
 	}
 	if ctx.Err() != nil {
@@ -335,7 +331,7 @@ func (r *Restoration) stage(ctx context.Context) error {
 	content := countedContent{r.Repository, r.Progress}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range r.targets {
-		if !t.Plan.Creates {
+		if !t.Plan.Creates || t.Plan.Empties {
 			r.journal.Retires = append(r.journal.Retires, t.part.Name)
 		}
 		group.Go(func() (err error) {
@@ -343,7 +339,7 @@ func (r *Restoration) stage(ctx context.Context) error {
 				return err
 			}
 			t.staged, err = t.target.Stage(ctx, t.entries, content)
-			return t.wrap("stage", err)
+			return t.wrap("while it was built beside the current data", err)
 		})
 	}
 	return group.Wait()
@@ -375,7 +371,7 @@ func (r *Restoration) outcome() *Outcome {
 	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts), Missing: r.gone,
 		Read: r.reads.Read, Needed: r.reads.Needed, Present: r.reads.Present, Held: r.released.Held, Gate: r.released.Hold}
 	for _, t := range r.targets {
-		if t.Plan.Creates {
+		if t.Plan.Creates && !t.Plan.Empties {
 			o.Created = append(o.Created, path.Join(t.part.Name, t.part.Subpath))
 		}
 		o.Missing = append(o.Missing, Missing(r.Snapshot, t.part.Name, t.part.Subpath)...)
@@ -418,7 +414,7 @@ func (r *Restoration) sendSafety(ctx context.Context, session *repo.Session) (*r
 			for _, opened := range c.sources {
 				_ = opened.Close()
 			}
-			return nil, t.wrap("read what was replaced", err)
+			return nil, t.wrap("while what was replaced was read", err)
 		}
 		c.Parts = append(c.Parts, t.part)
 		c.sources = append(c.sources, source)

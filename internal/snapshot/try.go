@@ -37,7 +37,7 @@ func (c *Creation) Try(ctx context.Context) ([]Trial, error) {
 	for i, k := range captures {
 		s := &trySink{Repository: c.Repository, parent: parent}
 		if err := k.source.Prepare(ctx, s); err != nil {
-			return nil, k.wrap("prepare", err)
+			return nil, k.wrap("", err)
 		}
 		s.trial.Name, s.trial.Engine, s.trial.From = k.part.Name, k.part.Engine.Name, k.part.URL.String()
 		trials[i] = s.trial

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"holdfast/internal/snapshot"
+)
+
+// warnOfInterrupted warns of restores that were interrupted: what somebody looks at
+// may be half of what is in the environment.
+func (app *env) warnOfInterrupted(o *opened) {
+	if o.config.File == "" {
+		return
+	}
+	for _, name := range o.config.Names() {
+		journal, err := o.place(name).Interrupted()
+		switch {
+		case err != nil:
+			app.console.warn("%s: %v", name, err)
+		case journal != nil && journal.State == snapshot.Committed:
+			app.console.warn("the restore of %s into %s is done, but was interrupted before what it replaced was saved and removed: \"holdfast -e %s snapshot recover\" does that",
+				journal.Snapshot, name, name)
+		case journal != nil:
+			app.console.warn("the restore of %s into %s was interrupted: \"holdfast -e %s snapshot recover\" makes the environment again what it was",
+				journal.Snapshot, name, name)
+		}
+	}
+}
