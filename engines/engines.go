@@ -154,6 +154,12 @@ type Loss struct {
 	Reason string   `json:"reason"`
 }
 
+// Foreseer is a Source that can say, once it is prepared, what its point will be worth
+// and what would make that better, in sentences. A Source may lack it.
+type Foreseer interface {
+	Foresee(ctx context.Context) ([]string, error)
+}
+
 // Sink takes what a Source sends. It may be used from several goroutines.
 //
 // A Source may read back, with Children and Open, what it has put, once Mark is

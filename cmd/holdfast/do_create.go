@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"holdfast/internal/activity"
 	"holdfast/internal/environment"
@@ -218,12 +219,40 @@ func dryCreate(ctx context.Context, app *env, c *snapshot.Creation) error {
 	if err != nil {
 		return err
 	}
-	return app.result(planned, func(w io.Writer) error {
+	if gate, gated := c.Barrier.(gateBarrier); gated && !c.Live && !c.OrLive {
+		if _, err := gate.client().Status(ctx); err != nil {
+			return gate.explain(err, snapshot.HoldMark)
+		}
+	}
+	consistency, why := foreseen(c, len(planned))
+	doc := struct {
+		Consistency repo.Consistency `json:"consistency"`
+		Parts       []snapshot.Trial `json:"parts"`
+	}{consistency, planned}
+	return app.result(doc, func(w io.Writer) error {
+		var b strings.Builder
 		for _, p := range planned {
-			if _, err := fmt.Fprintf(w, "would save %s (%s) from %s\n", p.Name, p.Engine, p.From); err != nil {
-				return err
+			fmt.Fprintf(&b, "would save %s (%s) from %s\n", p.Name, p.Engine, p.From)
+			for _, n := range p.Notes {
+				fmt.Fprintf(&b, "  %s\n", printable(n))
 			}
 		}
-		return nil
+		fmt.Fprintf(&b, "consistency: %s: %s\n", consistency, why)
+		_, err := io.WriteString(w, b.String())
+		return err
 	})
+}
+
+// foreseen says what of a snapshot will be one instant, and why no more.
+func foreseen(c *snapshot.Creation, parts int) (repo.Consistency, string) {
+	gate, gated := c.Barrier.(gateBarrier)
+	switch {
+	case c.Live:
+		return repo.Live, "requests are not held, and parts may differ by moments"
+	case gated:
+		return repo.OneInstant, "requests are held at the gate " + gate.gate.Control
+	case parts == 1:
+		return repo.PerService, "requests are not held; it has one part only"
+	}
+	return repo.PerService, "there is no gate to hold requests, so each part is at an instant of its own"
 }

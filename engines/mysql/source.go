@@ -135,6 +135,19 @@ func (s *source) seesRoutines(ctx context.Context, g grants) bool {
 	return !s.control.server.mysql && s.control.one(ctx, "SELECT COUNT(*) FROM mysql.proc WHERE FALSE", &none) == nil
 }
 
+// Foresee implements engines.Foreseer.
+func (s *source) Foresee(ctx context.Context) ([]string, error) {
+	if s.rung == rungReload {
+		return []string{"several connections will read it at one instant"}, nil
+	}
+	needs := "RELOAD, BINLOG MONITOR"
+	if s.control.server.mysql {
+		needs = "RELOAD, PROCESS, BACKUP_ADMIN"
+	}
+	line, err := s.control.grantLine(ctx, needs, "")
+	return []string{"one connection will read it, at one instant; several could: " + line}, err
+}
+
 // mayStop reports whether the user may keep others from committing. MySQL's global
 // read lock is only asked for by somebody who can see what it would wait for.
 func (s *source) mayStop(g grants) bool {

@@ -30,6 +30,7 @@ func conforms(t *testing.T, server *testserver.MySQLServer, mysql bool) {
 		"CREATE USER site@'%' IDENTIFIED BY '"+testPassword+"'",
 		"CREATE USER blind@'%' IDENTIFIED BY '"+testPassword+"'",
 		"CREATE DATABASE crowded", "CREATE TABLE crowded.t (id INT PRIMARY KEY)",
+		"CREATE VIEW crowded.v AS SELECT id FROM crowded.t",
 		"GRANT ALL PRIVILEGES ON `crowded`.* TO site@'%'", "GRANT SELECT ON `crowded`.* TO blind@'%'")
 	var places atomic.Int64
 	service := func(user, password, database string) engines.Service {
@@ -67,8 +68,8 @@ func conforms(t *testing.T, server *testserver.MySQLServer, mysql bool) {
 				{What: "the server's own database", Service: service("backup", testPassword, "mysql"), Want: []string{"mysql"}},
 				{What: "may not see triggers", Service: service("blind", testPassword, "crowded"), Want: []string{
 					"blind", "crowded", "GRANT SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `crowded`.* TO 'blind'@'%'"}, NoTarget: true},
-				{What: "may not create databases", Service: service("site", testPassword, "crowded"), Want: []string{
-					"site", "crowded_hf_0000000000", "GRANT ALL PRIVILEGES ON `crowded\\_h_\\_%`.* TO 'site'@'%'"}, NoSource: true},
+				{What: "may not create databases, nor what others define", Service: service("site", testPassword, "crowded"), Want: []string{
+					"site", "crowded_hf_0000000000", "GRANT ALL PRIVILEGES ON `crowded\\_h_\\_%`.* TO 'site'@'%'", "is defined by"}, NoSource: true},
 			}
 		},
 	})

@@ -138,31 +138,43 @@ var whole = []string{"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "
 	"CREATE VIEW", "SHOW VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE", "EVENT", "TRIGGER"}
 
 // privileges refuses a user who cannot create the databases that a restore needs
-// beside the current one.
+// beside the current one, or put its contents there; with all that is missing, each in
+// a line of its own.
 func (t *target) privileges(ctx context.Context) error {
 	g, err := t.control.grants(ctx)
 	if err != nil {
 		return err
 	}
+	var lacks []error
 	refuse := func(missing []string, what, pattern string) error {
 		line, err := t.control.grantLine(ctx, "ALL PRIVILEGES", pattern)
-		if err != nil {
-			return err
-		}
-		return fmt.Errorf("user %s at %s %s lacks %s on %s: %s", t.user, t.product(), t.address, strings.Join(missing, ", "), what, line)
+		lacks = append(lacks, fmt.Errorf("user %s at %s %s lacks %s on %s: %s", t.user, t.product(), t.address, strings.Join(missing, ", "), what, line))
+		return err
 	}
 	if missing := g.missing(t.database, whole...); len(missing) > 0 {
-		return refuse(missing, "database "+t.database, escapePattern(t.database))
+		err = refuse(missing, "database "+t.database, escapePattern(t.database))
 	}
 	for _, beside := range []string{t.staging, t.retired} {
-		if missing := g.missing(beside, whole...); len(missing) > 0 {
+		if missing := g.missing(beside, whole...); len(missing) > 0 && err == nil {
 			prefix := []rune(beside)
 			prefix = prefix[:len(prefix)-len("hf_0123456789")]
-			return refuse(missing, "the databases that a restore of "+t.database+" is built in, such as "+beside,
+			err = refuse(missing, "the databases that a restore of "+t.database+" is built in, such as "+beside,
 				escapePattern(string(prefix))+`h_\_%`)
+			break // the other one has the same pattern
 		}
 	}
-	return t.mayCreateAccounts(ctx, g)
+	if err != nil {
+		return err
+	}
+	lacks = append(lacks, t.mayCreateAccounts(ctx, g))
+	if len(lacks) > 1 { // told beside the others, where the database can be looked into
+		if exists, err := t.exists(ctx, t.database); exists && err == nil && t.control.use(ctx, t.database) == nil {
+			if _, err := t.replaceable(ctx); isDefinerError(err) {
+				lacks = append(lacks, err)
+			}
+		}
+	}
+	return errors.Join(lacks...)
 }
 
 // replaceable refuses a database that could not be put back as it was, or that
@@ -202,10 +214,20 @@ func (t *target) replaceable(ctx context.Context) ([]object, error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("database %s: %s is defined by %s, and user %s could not put it back: %s",
-			t.database, o.label(), o.definer(), t.user, line)
+		return nil, &definerError{fmt.Sprintf("database %s: %s is defined by %s, and user %s could not put it back: %s",
+			t.database, o.label(), o.definer(), t.user, line)}
 	}
 	return objects, nil
+}
+
+// definerError says that something was defined by somebody else.
+type definerError struct{ text string }
+
+func (e *definerError) Error() string { return e.text }
+
+func isDefinerError(err error) bool {
+	_, is := errors.AsType[*definerError](err)
+	return is
 }
 
 // asAnybody are privileges of which one is enough to create what somebody else

@@ -69,8 +69,8 @@ type Replacement struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Plan finds the targets and asks each whether the restore can work. It changes
-// nothing. Close must be called afterwards.
+// Plan finds the targets and asks each whether the restore can work; its error tells
+// of all for which it cannot. It changes nothing. Close must be called afterwards.
 func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, error) {
 	if err := r.choose(); err != nil {
 		return nil, err
@@ -80,6 +80,7 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 		return nil, err
 	}
 	var plan []Replacement
+	var refused []error
 	for _, p := range r.Parts {
 		t := &replacement{part: p, entries: entries[p.Name]}
 		t.part.Subpath, t.part.Server = r.Subpath, r.serverOf(p.Name)
@@ -88,7 +89,8 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 		}
 		r.targets = append(r.targets, t)
 		if t.Plan, err = t.target.Plan(ctx, t.entries); err != nil {
-			return nil, t.wrap("", err)
+			refused = append(refused, t.wrap("", err))
+			continue
 		}
 		e, err := Lookup(ctx, r.Repository, r.Snapshot.Root, path.Join(t.entries[0].Name, r.Subpath))
 		if err != nil {
@@ -98,7 +100,7 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath), Warnings: t.Plan.Warnings})
 		r.Progress.Expect(e.Size)
 	}
-	return plan, nil
+	return plan, errors.Join(refused...)
 }
 
 // choose keeps the parts that the snapshot has. What the target lacks is an

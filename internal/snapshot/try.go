@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -20,9 +21,12 @@ type Trial struct {
 	Entries uint64 `json:"entries"` // seen before the hold: of a mount all, of a database none
 	Read    uint64 `json:"read"`    // bytes that would be read before the hold
 	Kept    uint64 `json:"kept"`    // bytes that need not be read
+	// Notes say what its point will be worth, and what would make that better.
+	Notes []string `json:"notes,omitempty"`
 }
 
-// Try prepares every part as Create would, and stores nothing.
+// Try prepares every part as Create would, and stores nothing. Its error tells of all
+// parts that cannot be prepared.
 func (c *Creation) Try(ctx context.Context) ([]Trial, error) {
 	captures, err := c.open()
 	defer closeAll(captures)
@@ -34,15 +38,22 @@ func (c *Creation) Try(ctx context.Context) ([]Trial, error) {
 		return nil, err
 	}
 	trials := make([]Trial, len(captures))
+	var refused []error
 	for i, k := range captures {
 		s := &trySink{Repository: c.Repository, parent: parent}
 		if err := k.source.Prepare(ctx, s); err != nil {
-			return nil, k.wrap("", err)
+			refused = append(refused, k.wrap("", err))
+			continue
+		}
+		if f, ok := k.source.(engines.Foreseer); ok {
+			if s.trial.Notes, err = f.Foresee(ctx); err != nil {
+				return nil, k.wrap("", err)
+			}
 		}
 		s.trial.Name, s.trial.Engine, s.trial.From = k.part.Name, k.part.Engine.Name, k.part.URL.String()
 		trials[i] = s.trial
 	}
-	return trials, nil
+	return trials, errors.Join(refused...)
 }
 
 // trySink counts what it is given.
