@@ -39,13 +39,13 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 		Description: o.Description, Parts: parts, Barrier: barrierOf(e), Live: o.Live,
 		OrLive: cmp.Or(o.OnTimeout, e.Gate.OnTimeout) == environment.OnTimeoutLive, Program: programName(), Host: hostname(),
 		Now: app.now, Progress: progress}
-	if o.DryRun {
-		return dryCreate(ctx, app, c)
-	}
 	if !c.Live {
 		if err := gateAnswers(ctx, c.Barrier, snapshot.HoldMark); err != nil {
 			return err
 		}
+	}
+	if o.DryRun {
+		return dryCreate(ctx, app, c)
 	}
 	s, err := app.take(ctx, r, c, progress)
 	if err != nil {
@@ -218,11 +218,6 @@ func dryCreate(ctx context.Context, app *env, c *snapshot.Creation) error {
 	planned, err := c.Try(ctx)
 	if err != nil {
 		return err
-	}
-	if gate, gated := c.Barrier.(gateBarrier); gated && !c.Live && !c.OrLive {
-		if _, err := gate.client().Status(ctx); err != nil {
-			return gate.explain(err, snapshot.HoldMark)
-		}
 	}
 	consistency, why := foreseen(c, len(planned))
 	doc := struct {

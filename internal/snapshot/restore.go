@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"holdfast/engines"
-	"holdfast/internal/tree"
 	"holdfast/repo"
 )
 
@@ -41,165 +38,6 @@ type Restoration struct {
 	CopyJournal func(context.Context, []byte) error
 	// step, if set, is called before each step; tests stop there.
 	step func(string) error
-}
-
-// replacement is one part on its way into the environment.
-type replacement struct {
-	part    Part
-	entries []tree.Entry
-	target  engines.Target
-	Plan    engines.Plan
-	staged  engines.Staged
-}
-
-func (t *replacement) wrap(while string, err error) error { return t.part.wrap(while, err) }
-
-// Replacement says what a restore does to one service or mount.
-type Replacement struct {
-	Name     string `json:"name"`
-	Subpath  string `json:"subpath,omitempty"` // beneath Name, if that is all that is restored
-	Replaces string `json:"replaces,omitempty"`
-	Creates  bool   `json:"creates,omitempty"`
-	Stays    bool   `json:"stays,omitempty"` // what it creates, undoing leaves in place
-	Entries  uint64 `json:"entries"`
-	Bytes    uint64 `json:"bytes"`
-	// Missing is what the snapshot lacks of it: the restore removes that.
-	Missing []repo.Loss `json:"missing,omitempty"`
-	// Warnings are the engine's: what should be known before.
-	Warnings []string `json:"warnings,omitempty"`
-}
-
-// Plan finds the targets and asks each whether the restore can work; its error tells
-// of all for which it cannot. It changes nothing. Close must be called afterwards.
-func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, error) {
-	if err := r.choose(); err != nil {
-		return nil, err
-	}
-	entries, err := r.entries(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var plan []Replacement
-	var refused []error
-	for _, p := range r.Parts {
-		t := &replacement{part: p, entries: entries[p.Name]}
-		t.part.Subpath, t.part.Server = r.Subpath, r.serverOf(p.Name)
-		if t.target, err = p.Engine.Target(t.part.Service, token); err != nil {
-			return nil, fmt.Errorf("%s: %w", p.Name, err)
-		}
-		r.targets = append(r.targets, t)
-		if t.Plan, err = t.target.Plan(ctx, t.entries); err != nil {
-			refused = append(refused, t.wrap("", err))
-			continue
-		}
-		e, err := Lookup(ctx, r.Repository, r.Snapshot.Root, path.Join(t.entries[0].Name, r.Subpath))
-		if err != nil {
-			return nil, fmt.Errorf("snapshot %s: %w", r.Snapshot.Name, err)
-		}
-		plan = append(plan, Replacement{Name: p.Name, Subpath: r.Subpath, Replaces: t.Plan.Replaces, Creates: t.Plan.Creates, Stays: t.Plan.Creates && !t.Plan.Empties,
-			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath), Warnings: t.Plan.Warnings})
-		r.Progress.Expect(e.Size)
-	}
-	return plan, errors.Join(refused...)
-}
-
-// choose keeps the parts that the snapshot has. What the target lacks is an
-// error, what the snapshot lacks is left untouched.
-func (r *Restoration) choose() error {
-	has := func(name string) bool {
-		return slices.ContainsFunc(r.Snapshot.Services, func(s repo.Service) bool { return s.Name == name })
-	}
-	var kept []Part
-	for _, p := range r.Parts {
-		if lost := r.lost(p.Name); len(lost) > 0 {
-			r.gone = append(r.gone, lost...)
-			if r.Named && len(r.Parts) == 1 {
-				return fmt.Errorf("snapshot %s has lost all of %q: %s", r.Snapshot.Name, p.Name, lost[0].Reason)
-			}
-		} else if has(p.Name) {
-			kept = append(kept, p)
-		} else if r.Named {
-			return fmt.Errorf("snapshot %s has no %q; it has %s", r.Snapshot.Name, p.Name, strings.Join(serviceNames(r.Snapshot), ", "))
-		}
-	}
-	if !r.Named {
-		for _, s := range r.Snapshot.Services {
-			if !slices.ContainsFunc(r.Parts, func(p Part) bool { return p.Name == s.Name }) {
-				return fmt.Errorf("the environment %s has no %q, which the snapshot has; add it to holdfast.yaml, or choose with --only", r.Environment, s.Name)
-			}
-		}
-	}
-	if len(kept) == 0 && len(r.gone) > 0 {
-		return fmt.Errorf("snapshot %s has lost all of %s: %s", r.Snapshot.Name, strings.Join(partNames(r.Parts), ", "), r.gone[len(r.gone)-1].Reason)
-	}
-	if len(kept) == 0 {
-		return fmt.Errorf("snapshot %s and the environment %s have nothing in common", r.Snapshot.Name, r.Environment)
-	}
-	for _, p := range kept {
-		i := slices.IndexFunc(r.Snapshot.Services, func(s repo.Service) bool { return s.Name == p.Name })
-		if engine := r.Snapshot.Services[i].Engine; engine != p.Engine.Name {
-			return fmt.Errorf("%q is of the kind %s in the snapshot and %s in the environment %s", p.Name, engine, p.Engine.Name, r.Environment)
-		}
-	}
-	r.Parts = kept
-	return nil
-}
-
-// serverOf is the server that a service of the snapshot was taken from.
-func (r *Restoration) serverOf(service string) string {
-	for _, s := range r.Snapshot.Services {
-		if s.Name == service {
-			return s.Server
-		}
-	}
-	return ""
-}
-
-// lost returns why the snapshot has nothing left of a service; nil if it has.
-func (r *Restoration) lost(name string) []repo.Loss {
-	for _, s := range r.Snapshot.Services {
-		if s.Name == name && r.Snapshot.Damage != nil && len(s.Entries) == 0 {
-			return append([]repo.Loss{{Path: name, Reason: "nothing is left of it, so it is not restored"}}, s.Losses...)
-		}
-	}
-	return nil
-}
-
-// Gone names what the snapshot has lost as a whole, and a restore leaves as it is.
-func (r *Restoration) Gone() []repo.Loss { return r.gone }
-
-func serviceNames(s *repo.Snapshot) []string {
-	names := make([]string, len(s.Services))
-	for i, service := range s.Services {
-		names[i] = service.Name
-	}
-	return names
-}
-
-// entries returns the snapshot's entries by service, in the order in which the
-// source sent them.
-func (r *Restoration) entries(ctx context.Context) (map[string][]tree.Entry, error) {
-	byName := map[string]tree.Entry{}
-	for e, err := range r.Repository.Children(ctx, r.Snapshot.Root) {
-		if err != nil {
-			return nil, fmt.Errorf("read snapshot %s: %w", r.Snapshot.Name, err)
-		}
-		byName[e.Name] = e
-	}
-	all := map[string][]tree.Entry{}
-	for _, s := range r.Snapshot.Services {
-		for _, name := range s.Entries {
-			e, ok := byName[name]
-			if !ok {
-				return nil, fmt.Errorf("read snapshot %s: its root lacks %s", r.Snapshot.Name, name)
-			}
-			all[s.Name] = append(all[s.Name], e)
-		}
-		if len(all[s.Name]) == 0 && r.Snapshot.Damage == nil {
-			return nil, fmt.Errorf("read snapshot %s: %s has no entries", r.Snapshot.Name, s.Name)
-		}
-	}
-	return all, nil
 }
 
 // Close releases the targets.

@@ -1,0 +1,101 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"holdfast/repo"
+	"holdfast/repo/pack"
+)
+
+// packs compares what is stored with what the index says.
+func (c *checker) packs(ctx context.Context) error {
+	stored, err := c.repo.StoredPacks(ctx)
+	if err != nil {
+		return err
+	}
+	c.report.Packs = len(stored)
+	indexed := map[[32]byte]bool{}
+	packs, err := c.repo.IndexedPacks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range packs {
+		indexed[p.Name] = true
+		size, ok := stored[p.Name]
+		switch {
+		case !ok:
+			c.badPacks[p.Name] = c.problem(pack.ObjectName(p.Name), errors.New("is missing"))
+		case size != int64(p.Size):
+			c.badPacks[p.Name] = c.problem(pack.ObjectName(p.Name), fmt.Errorf("has %d bytes, the index says %d", size, p.Size))
+		}
+	}
+	unindexed := 0
+	for name := range stored {
+		if !indexed[name] {
+			unindexed++
+		}
+	}
+	if unindexed > 0 {
+		c.note("%d pack(s) of unfinished work, which no index segment names", unindexed)
+	}
+	return c.readPacks(ctx, stored)
+}
+
+func (c *checker) readPacks(ctx context.Context, stored map[[32]byte]int64) error {
+	r := newReading(c.options)
+	if r.part.None() {
+		return nil
+	}
+	chosen, earlier := r.choose(stored)
+	c.report.Earlier = earlier
+	total := int64(0)
+	for _, name := range chosen {
+		total += stored[name]
+	}
+	defer r.keep()
+	for i, name := range chosen {
+		if err := r.wait(ctx, stored[name]); err != nil {
+			return err
+		}
+		problems := len(c.report.Problems)
+		if c.badPacks[name] == nil {
+			if err := c.readPack(ctx, name); err != nil {
+				return err
+			}
+		}
+		c.report.BytesRead += uint64(stored[name])
+		c.report.PacksRead++
+		if c.options.Progress != nil {
+			c.options.Progress(int64(c.report.BytesRead), total)
+		}
+		r.done(name, len(c.report.Problems) > problems)
+		if i%64 == 63 {
+			r.keep()
+		}
+	}
+	r.finish()
+	return nil
+}
+
+func (c *checker) readPack(ctx context.Context, name [32]byte) error {
+	object := pack.ObjectName(name)
+	bad, err := c.repo.VerifyPack(ctx, name)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		c.badPacks[name] = c.problem(object, err)
+	}
+	for _, b := range bad {
+		if b.Base { // that it is missing matters only to what needs it: the survey tells
+			if _, damaged := errors.AsType[*repo.DamagedError](b.Err); damaged {
+				c.blamed(b.Err)
+			}
+			continue
+		}
+		c.badCopies[copyKey{name, b.Number}] = c.problem(object, fmt.Errorf("blob %s: %w", b.ID.Short(), b.Err))
+	}
+	return nil
+}
