@@ -88,7 +88,8 @@ func repoRepairCommand(app *env, do actions) *cli.Command {
 		Description: describe(`Reads every pack, saves what can be read of damaged ones, makes the index anew, and
 records beside each snapshot what it has lost: from then on the rest of it can be
 restored, and the next snapshot stores anew what is still there to be saved. What
-could not be mended is kept beneath aside/. The exit code is 3 where something is lost.`,
+could not be mended, and files that are none of the repository's, are put beneath
+aside/. The exit code is 3 where something is lost.`,
 			`holdfast repo repair --dry-run
 holdfast repo repair`,
 			exitDone, exitFailed, exitUsage, exitIncomplete, exitNoRepository, exitWrongPassword, exitInterrupted),
@@ -111,18 +112,21 @@ func repoCollectCommand(app *env, do actions) *cli.Command {
 needs any more, and deletes what an earlier run has condemned, once that is older than
 the grace period too. Others go on working meanwhile; two runs at once do no harm.
 Packs of which only a part is needed, and small ones, are put together anew.
-Run it from cron, once a day. It can be interrupted at any time.`,
+Run it from cron, once a day. It can be interrupted at any time.
+
+When the disk is full: "snapshot delete" or "snapshot prune", then "repo gc --grace 0".
+Both have room set aside.`,
 			`holdfast repo gc --dry-run
 holdfast repo gc
 holdfast repo gc --grace 0 --wait 10m`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitBusy, exitWrongPassword, exitInterrupted),
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be freed and condemned"},
-			&cli.StringFlag{Name: "grace", Value: "24h", Usage: "how long deleted snapshots, and then their data, are kept; 0 frees at once"},
-			text("max-repack", "copy no more than that out of packs that are needed in part; else what pays", "BYTES"),
-			&cli.StringFlag{Name: "wait", Value: "1m", Usage: "how long to wait for others who have begun before something was condemned"},
-			&cli.StringFlag{Name: "settle", Value: "0", Usage: "how long others may not see what is created: 150s on NFS and SMB"},
-			&cli.StringFlag{Name: "base-retention", Value: "14d", Usage: "how often what only lives on as the base of a difference is erased; 0: never"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be freed and condemned; writes nothing"},
+			&cli.StringFlag{Name: "grace", Value: "24h", DefaultText: "AGE", Usage: "how long deleted snapshots, and then their data, are kept; 0 frees at once (24h)"},
+			text("max-repack", "copy no more than that out of packs that are needed in part; else what pays", "SIZE"),
+			&cli.StringFlag{Name: "wait", Value: "1m", DefaultText: "TIME", Usage: "how long to wait for others who have begun before something was condemned (1m)"},
+			&cli.StringFlag{Name: "settle", Value: "0", DefaultText: "TIME", Usage: "how long others may not see what is created: 150s on NFS and SMB (0)"},
+			&cli.StringFlag{Name: "base-retention", Value: "14d", DefaultText: "AGE", Usage: "how often what only lives on as the base of a difference is erased; 0: never (14d)"},
 			&cli.BoolFlag{Name: "erase", Usage: "erase that now, and leave nothing of purged snapshots in any pack"},
 			&cli.BoolFlag{Name: "accept-loss", Usage: "go on although snapshots have vanished that nobody deleted"},
 		},
@@ -161,19 +165,19 @@ with another strength.`,
 holdfast repo parity on --percent 10`,
 					exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword, exitInterrupted),
 				Flags: []cli.Flag{
-					&cli.IntFlag{Name: "percent", Usage: "how much, of what is stored", Value: 5, DefaultText: "5"},
+					&cli.IntFlag{Name: "percent", Usage: "how much, of what is stored (5)", Value: 5, DefaultText: "N"},
 				},
 				Action: perform(app, do.ParityOn, parityOnOptions),
 			},
 			{
 				Name:        "off",
-				Usage:       "remove it",
+				Usage:       "remove all parity",
 				Description: describe(`Removes all parity, and computes none from now on.`, `holdfast repo parity off`, exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
 				Action:      perform(app, do.ParityOff, nothing[ParityOffOptions]),
 			},
 			{
 				Name:        "status",
-				Usage:       "show what is covered",
+				Usage:       "show how much parity there is, and what it covers",
 				Description: describe(`Shows how much there is, of how many objects, and what is not covered yet.`, `holdfast repo parity status`, exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
 				Action:      perform(app, do.ParityStatus, nothing[ParityStatusOptions]),
 			},
@@ -219,7 +223,8 @@ func repoKeyListCommand(app *env, do actions) *cli.Command {
 	return &cli.Command{
 		Name:  "list",
 		Usage: "list the key slots",
-		Description: describe(`Lists the slots with their labels, and marks the one that is in use now.`,
+		Description: describe(`Lists the slots with their labels, marks the one that is in use now, and those that
+were written before the keys were rotated.`,
 			`holdfast repo key list`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
 		Action: perform(app, do.KeyList, nothing[KeyListOptions]),

@@ -55,7 +55,7 @@ holdfast --quiet snapshot create || mail -s "no snapshot" me@example.org </dev/n
 			&cli.BoolFlag{Name: "live", Usage: "do not hold requests: the parts may differ by moments"},
 			text("on-timeout", "when requests are held too long: fail, or go on as with --live", "fail|live"),
 			text("description", "what the snapshot is for", "TEXT"),
-			&cli.BoolFlag{Name: "dry-run", Usage: "check everything and say what would be done"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "check everything; say what would be saved, how consistent, and what is missing"},
 			&cli.BoolFlag{Name: "yes", Usage: "accepted and not needed: create never asks"},
 		},
 		Action: perform(app, do.Create, createOptions),
@@ -67,7 +67,7 @@ func snapshotListCommand(app *env, do actions) *cli.Command {
 		Name:  "list",
 		Usage: "list the environment's snapshots",
 		Description: describe(`Lists snapshots, newest first, running ones with how far they are. Safety snapshots,
-which restores make of what they replace, are left out and counted. An empty list is no error.`,
+which restores make of what they replace, are only counted. An empty list is no error.`,
 			`holdfast snapshots
 holdfast snapshot list -e staging
 holdfast snapshot list --all --json
@@ -76,7 +76,7 @@ holdfast snapshot list --deleted`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "all projects and environments in the repository"},
 			&cli.BoolFlag{Name: "deleted", Usage: "deleted ones that undelete can bring back"},
-			&cli.BoolFlag{Name: "safety", Usage: "safety snapshots, too"},
+			&cli.BoolFlag{Name: "safety", Usage: "safety snapshots too"},
 		},
 		Action: perform(app, do.List, func(c *cli.Context) (ListOptions, error) {
 			return ListOptions{All: c.Bool("all"), Deleted: c.Bool("deleted"), Safety: c.Bool("safety")}, nil
@@ -150,7 +150,8 @@ func snapshotFindCommand(app *env, do actions) *cli.Command {
 		Name:      "find",
 		Usage:     "find files in the environment's snapshots",
 		ArgsUsage: "PATTERN",
-		Description: describe(`Lists the snapshots that hold files of that name, newest first, and where. * and ?
+		Description: describe(`Lists the snapshots that hold files of that name, newest first, when they were taken
+and where the files are, with size and time. * and ?
 stand for any characters; a pattern with a / is compared with the whole path.
 Put it in quotes, or the shell expands it.`,
 			`holdfast snapshot find logo.png
@@ -174,8 +175,8 @@ func snapshotRestoreCommand(app *env, do actions) *cli.Command {
 that no restore has made. It says what it will replace and asks first; --yes answers.
 
 Everything is built and verified beside the current data, then swapped. After a
-failure or a crash the environment is as it was, or as restored, once any command
-on it has run. The data that was replaced becomes a safety snapshot, and the line
+failure or a crash the environment is as it was, or as restored, once "snapshot recover"
+or any command that changes it has run. The data that was replaced becomes a safety snapshot, and the line
 that undoes the restore is printed.
 
 With --to nothing is replaced: the snapshot's files and dumps are written into a
@@ -205,9 +206,10 @@ func snapshotRecoverCommand(app *env, do actions) *cli.Command {
 	return &cli.Command{
 		Name:  "recover",
 		Usage: "finish a restore that was interrupted",
-		Description: describe(`Brings the environment to where it was before an interrupted restore, or after it, and
-tells its gate that requests may go on. Every command that changes the environment
-does so first; a gate runs this one by itself: holdfast gate --recover.`,
+		Description: describe(`Brings the environment to where it was before an interrupted restore or, if all was in
+place already, after it, and tells its gate that requests may go on. Where nothing was
+interrupted it changes nothing. Commands that change the environment do so first; a gate
+runs this one by itself: holdfast gate --recover.`,
 			`holdfast snapshot recover -e master`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitBusy, exitWrongPassword, exitInterrupted),
 		Action: perform(app, do.Recover, nothing[RecoverOptions]),
@@ -219,8 +221,8 @@ func snapshotDeleteCommand(app *env, do actions) *cli.Command {
 		Name:      "delete",
 		Usage:     "delete a snapshot",
 		ArgsUsage: "ID",
-		Description: describe(`Takes the snapshot out of the list. Until its data is collected, "snapshot
-undelete" brings it back. A pinned snapshot is refused.`,
+		Description: describe(`Takes the snapshot out of the list. "snapshot undelete" brings it back until a "repo gc",
+by default one a day later, purges it. A pinned snapshot is refused.`,
 			`holdfast snapshot delete 2ca4d9
 holdfast snapshot delete 2ca4d90639f706283fee --yes`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
@@ -256,12 +258,12 @@ func snapshotPruneCommand(app *env, do actions) *cli.Command {
 		Usage: "delete the snapshots that the retention policy no longer keeps",
 		Description: describe(`Judges the environment's snapshots by "retention" in holdfast.yaml, says of each why
 it is kept or goes, and deletes what goes. As with "snapshot delete", one that is
-gone can be brought back until "repo gc" has purged it and freed its space.
+gone can be brought back until a "repo gc", by default one a day later, purges it.
 
 Without a policy of your own everything is kept for a week, one a week to six
 weeks, one per two weeks to twelve, and one a month to twenty-two. Nothing younger
-than "min" (7 days) goes, by no rule; nothing older than "max" (6 months) stays,
-unless it is pinned.`,
+than "min" (7 days) goes, by no rule; the newest stays up to "max", unless "last: 0"
+is written; nothing older than "max" (6 months) stays, unless it is pinned.`,
 			`holdfast snapshot prune --dry-run
 holdfast snapshot prune -e master --yes
 holdfast snapshot prune --all --yes --quiet`,

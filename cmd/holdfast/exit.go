@@ -40,8 +40,8 @@ var exitMeanings = []struct {
 	{exitUsage, "mistake in the command line or the configuration; nothing was tried"},
 	{exitIncomplete, "done, but incomplete: what is missing is named"},
 	{exitNoRepository, "there is no repository at that place"},
-	{exitBusy, "another operation on that environment is running"},
-	{exitWrongPassword, "wrong password or token"},
+	{exitBusy, "another operation is running there; it is named"},
+	{exitWrongPassword, "wrong password or token, or one from before \"repo key rotate\""},
 	{exitInterrupted, "interrupted by SIGINT or SIGTERM"},
 }
 

@@ -55,7 +55,7 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 func (t *target) checkParent() error {
 	parent, err := openRoot(filepath.Dir(t.path))
 	if err != nil {
-		return fmt.Errorf("%s cannot be created: %w", t.path, err)
+		return fmt.Errorf("%s cannot be created in %s, which has to be there: %w", t.path, filepath.Dir(t.path), err)
 	}
 	defer unix.Close(parent)
 	return writable(parent, filepath.Dir(t.path))
