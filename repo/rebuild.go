@@ -3,8 +3,10 @@ package repo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -47,7 +49,7 @@ func (s *Session) RebuildIndex(ctx context.Context, without map[[32]byte]bool, p
 	if err != nil {
 		return done, err
 	}
-	stored, err := r.everyPack(ctx)
+	stored, err := r.everyPack(ctx, old)
 	if err != nil {
 		return done, err
 	}
@@ -92,9 +94,9 @@ func (s *Session) RebuildIndex(ctx context.Context, without map[[32]byte]bool, p
 	return done, r.dropSegments(ctx, old, &done)
 }
 
-// everyPack returns the packs that are listed, and those that the index names and
-// that are there all the same: a listing may be stale.
-func (r *Repository) everyPack(ctx context.Context) (map[[32]byte]int64, error) {
+// everyPack returns the packs that are listed, and those that the index names, these
+// segments of it in any case, and that are there all the same: a listing may be stale.
+func (r *Repository) everyPack(ctx context.Context, segments map[index.SegmentName]bool) (map[[32]byte]int64, error) {
 	if err := r.Refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -104,6 +106,9 @@ func (r *Repository) everyPack(ctx context.Context) (map[[32]byte]int64, error) 
 	}
 	indexed, err := r.IndexedPacks(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.addPacksOf(ctx, segments, indexed); err != nil {
 		return nil, err
 	}
 	for name, p := range indexed {
@@ -119,6 +124,29 @@ func (r *Repository) everyPack(ctx context.Context) (map[[32]byte]int64, error) 
 		}
 	}
 	return stored, nil
+}
+
+// addPacksOf adds the packs of those segments that the listing by which the index was
+// read did not show.
+func (r *Repository) addPacksOf(ctx context.Context, segments map[index.SegmentName]bool, packs map[[32]byte]index.Pack) error {
+	for n := range segments {
+		object := index.ObjectName(n)
+		if r.isLoaded(n) {
+			continue
+		}
+		s, err := r.openSegment(ctx, object)
+		_, damaged := errors.AsType[*DamagedError](err)
+		switch {
+		case damaged, errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return err
+		}
+		for _, p := range s.Packs() {
+			packs[p.Name] = p
+		}
+	}
+	return nil
 }
 
 // PretendIndex is RebuildIndex for this Repository's eyes only: nothing is

@@ -273,6 +273,13 @@ func (r *Repository) IndexedPacks(ctx context.Context) (map[[32]byte]index.Pack,
 	return packs, err
 }
 
+// isLoaded reports whether the index was read with this segment, or could not be.
+func (r *Repository) isLoaded(n index.SegmentName) bool {
+	r.local.mu.Lock()
+	defer r.local.mu.Unlock()
+	return r.local.within[n] || r.local.overlay[n] != nil || r.local.bad[index.ObjectName(n)] != nil
+}
+
 // BadSegments yields the index segments that cannot be read.
 func (r *Repository) BadSegments() iter.Seq2[string, error] {
 	r.local.mu.Lock()
