@@ -200,17 +200,19 @@ func (p *play) versionOf(n repo.Name) int {
 }
 
 // unlessExcused is what a session failed with, unless somebody took it for dead, or
-// listings did not show the segment that it needed: what is really lost is still
-// missing afterwards.
+// what it needed was not seen.
 func (p *play) unlessExcused(session *repo.Session, err error) error {
-	_, missing := errors.AsType[*repo.MissingError](err)
-	switch {
-	case errors.Is(err, repo.ErrSessionEnded) || err != nil && p.ended(session):
-		return nil
-	case missing && p.turns != nil && p.turns.Settle > 0:
+	if errors.Is(err, repo.ErrSessionEnded) || err != nil && p.ended(session) || p.unseen(err) {
 		return nil
 	}
 	return err
+}
+
+// unseen reports whether something was missed that listings may just not have shown:
+// what is really lost is still missing afterwards.
+func (p *play) unseen(err error) bool {
+	_, missing := errors.AsType[*repo.MissingError](err)
+	return missing && p.turns != nil && p.turns.Settle > 0
 }
 
 // ended reports whether somebody else has ended a session.
@@ -283,7 +285,7 @@ func (p *play) collect(ctx context.Context, s storage.Storage, random *rand.Rand
 	}
 	_, err = gc.Run(ctx, r, gc.Options{Now: time.Now, Grace: grace, Settle: settle, Wait: time.Duration(random.IntN(5)) * time.Second,
 		Silent: func(context.Context, repo.Announced) (bool, error) { return random.IntN(4) < suspicion, nil }})
-	if errors.Is(err, gc.ErrBusy) || errors.Is(err, repo.ErrSessionEnded) {
+	if errors.Is(err, gc.ErrBusy) || errors.Is(err, repo.ErrSessionEnded) || p.unseen(err) {
 		err = nil
 	}
 	return err
