@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"holdfast/bench/load"
@@ -25,6 +26,7 @@ type gateRace struct {
 	holdfast string
 	site     string // HOST:PORT of nginx, which answers by itself
 	nginx    string // HOST:PORT of nginx, as a proxy before site
+	bare     string // HOST:PORT of Go's own proxy before site
 	gate     string // HOST:PORT of the gate before site
 	control  quiesce.Client
 	gatePID  int
@@ -76,22 +78,29 @@ func gate(ctx context.Context, args []string) error {
 	return o.show(os.Stdout, result)
 }
 
-// latencies measures with and without a gate in turn.
+// latencies measures all ways in turn.
 func (r *gateRace) latencies(ctx context.Context, into *report.Gate, length time.Duration) error {
-	var direct, idle []time.Duration
+	ways := []struct {
+		address string
+		into    *report.Latency
+		took    []time.Duration
+	}{{address: r.site, into: &into.Direct}, {address: r.nginx, into: &into.NginxIdle}, {address: r.bare, into: &into.BareIdle}, {address: r.gate, into: &into.Idle}}
 	for range into.Rounds {
-		for _, way := range []struct {
-			address string
-			took    *[]time.Duration
-		}{{r.site, &direct}, {r.gate, &idle}} {
+		for i := range ways {
+			way := &ways[i]
 			took, err := load.Paced(ctx, way.address, into.Rate, length)
 			if err != nil {
 				return err
 			}
-			*way.took = append(*way.took, took...)
+			way.into.Rounds = append(way.into.Rounds, latencyOf(took).P99)
+			way.took = append(way.took, took...)
 		}
 	}
-	into.Direct, into.Idle = latencyOf(direct), latencyOf(idle)
+	for _, way := range ways {
+		all := latencyOf(way.took)
+		all.Rounds = way.into.Rounds
+		*way.into = all
+	}
 	return nil
 }
 
@@ -101,12 +110,12 @@ func latencyOf(took []time.Duration) report.Latency {
 	return report.Latency{Requests: n, Median: took[n/2], P99: took[n*99/100], Worst: took[n-1]}
 }
 
-// rates measures all three ways in turn.
+// rates measures all ways in turn.
 func (r *gateRace) rates(ctx context.Context, into *report.Gate, length time.Duration) error {
 	ways := []struct {
 		address string
 		rate    *report.Rate
-	}{{r.site, &into.Bare}, {r.nginx, &into.Nginx}, {r.gate, &into.Gate}}
+	}{{r.site, &into.NoProxy}, {r.nginx, &into.Nginx}, {r.bare, &into.Bare}, {r.gate, &into.Gate}}
 	for range into.Rounds {
 		for _, way := range ways {
 			n, err := load.Full(ctx, way.address, into.Clients, length)
@@ -186,16 +195,22 @@ func residentOf(pid int) (int64, error) {
 	return 0, fmt.Errorf("the memory of process %d is not known", pid)
 }
 
-// start starts nginx, as site and as proxy, and the gate.
+// start starts nginx, as site and as proxy, the bare proxy and the gate.
 func (r *gateRace) start(ctx context.Context) (stop func(), err error) {
 	var running []*exec.Cmd
 	stop = func() {
 		for _, c := range running {
-			_ = c.Process.Signal(os.Interrupt) // it may have ended by then
+			_ = c.Process.Signal(syscall.SIGTERM) // it may have ended by then
 			_ = c.Wait()
 		}
 	}
-	if r.site, r.nginx, r.gate, err = threeAddresses(); err != nil {
+	addresses, err := freeAddresses(4)
+	if err != nil {
+		return stop, err
+	}
+	r.site, r.nginx, r.bare, r.gate = addresses[0], addresses[1], addresses[2], addresses[3]
+	self, err := os.Executable()
+	if err != nil {
 		return stop, err
 	}
 	config := filepath.Join(r.dir, "nginx.conf")
@@ -206,6 +221,7 @@ func (r *gateRace) start(ctx context.Context) (stop func(), err error) {
 	r.control = quiesce.Client(socket)
 	for _, c := range []*exec.Cmd{
 		exec.CommandContext(ctx, "nginx", "-c", config, "-p", r.dir),
+		exec.CommandContext(ctx, self, "bareproxy", "--listen", r.bare, "--site", r.site),
 		exec.CommandContext(ctx, r.holdfast, "gate", "--listen", r.gate, "--upstream", "http://"+r.site,
 			"--control", "unix:"+socket, "--max-hold", "5m", "--queue", "20000"),
 	} {
@@ -219,7 +235,7 @@ func (r *gateRace) start(ctx context.Context) (stop func(), err error) {
 		running = append(running, c)
 		r.gatePID = c.Process.Pid
 	}
-	for _, address := range []string{r.site, r.nginx, r.gate} {
+	for _, address := range addresses {
 		if err := load.Answers(ctx, address); err != nil {
 			return stop, err
 		}

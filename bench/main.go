@@ -53,6 +53,8 @@ func dispatch(ctx context.Context, args []string) error {
 	switch rest := args[1:]; args[0] {
 	case "measured":
 		return measured(rest)
+	case "bareproxy":
+		return bareProxy(rest)
 	case "limit":
 		return limit.Run(ctx, rest)
 	case "compare":

@@ -5,13 +5,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // The program calls itself; in tests that is this binary.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "measured" || os.Args[1] == "limit") {
+	if len(os.Args) > 1 && slices.Contains([]string{"measured", "limit", "bareproxy"}, os.Args[1]) {
 		if err := dispatch(context.Background(), os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

@@ -6,12 +6,10 @@ package load
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -83,7 +81,11 @@ func (c *client) ask() error {
 	if _, err := io.ReadFull(c.conn, c.answer); err != nil {
 		return err
 	}
-	if status := string(c.answer[:15]); status != "HTTP/1.1 200 OK" {
+	return isGood(c.answer)
+}
+
+func isGood(answer []byte) error {
+	if status := string(answer[:15]); status != "HTTP/1.1 200 OK" {
 		return fmt.Errorf("an answer began with %q", status)
 	}
 	return nil
@@ -139,35 +141,4 @@ func each(ctx context.Context, address string, n int, f func(i int, c *client) e
 		})
 	}
 	return group.Wait()
-}
-
-// pacers is how many connections share a constant rate.
-const pacers = 32
-
-// Paced asks rate times a second for length, evenly, and returns how long each
-// answer took, counted from when the request was due: one that had to wait for the
-// one before it counts as long as its visitor would have waited.
-func Paced(ctx context.Context, address string, rate int, length time.Duration) ([]time.Duration, error) {
-	var mu sync.Mutex
-	var all []time.Duration
-	every := time.Second * pacers / time.Duration(rate)
-	start := time.Now().Add(100 * time.Millisecond)
-	err := each(ctx, address, pacers, func(i int, c *client) error {
-		var took []time.Duration
-		for due := start.Add(every * time.Duration(i) / pacers); due.Before(start.Add(length)); due = due.Add(every) {
-			time.Sleep(time.Until(due))
-			if err := c.ask(); err != nil {
-				return err
-			}
-			took = append(took, time.Since(due))
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		all = append(all, took...)
-		return nil
-	})
-	if err == nil && len(all) == 0 {
-		err = errors.New("nothing was asked")
-	}
-	return all, err
 }
