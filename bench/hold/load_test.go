@@ -22,7 +22,8 @@ type load struct {
 	pause  sync.RWMutex // held for reading by each request
 
 	mu    sync.Mutex
-	next  int          // id of the next entry
+	open  int          // requests that are on
+	next  int          // id of the last entry
 	sent  map[int]bool // entries that were answered
 	waits []time.Duration
 	fails []string
@@ -68,17 +69,37 @@ func (l *load) quiet(f func()) {
 	f()
 }
 
+// settle waits until what queued up has been answered: then the next hold begins with
+// a site that carries its visitors, and not with one that is late already. It returns
+// 1 where that does not come about within a minute, else 0.
+func (l *load) settle() (late int) {
+	time.Sleep(between)
+	for range 600 {
+		l.mu.Lock()
+		carried := l.open <= max(4, l.rate/50)
+		l.mu.Unlock()
+		if carried {
+			return 0
+		}
+		time.Sleep(between / 5)
+	}
+	return 1
+}
+
+// between is how long visitors are left alone at least after a snapshot or restore.
+const between = 500 * time.Millisecond
+
 func (l *load) visit(writes bool) {
 	started := time.Now()
-	id, err := 0, error(nil)
+	id, err := l.begin(writes), error(nil)
 	if writes {
-		id = l.nextID()
 		err = l.send(http.MethodPost, fmt.Sprintf("%s/entries?id=%d", l.address, id))
 	} else {
 		err = l.send(http.MethodGet, l.address+"/")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.open--
 	if err != nil {
 		l.fails = append(l.fails, err.Error())
 	} else if writes {
@@ -87,10 +108,14 @@ func (l *load) visit(writes bool) {
 	l.waits = append(l.waits, time.Since(started))
 }
 
-func (l *load) nextID() int {
+// begin counts a request, and returns the id of the entry that it writes.
+func (l *load) begin(writes bool) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.next++
+	l.open++
+	if writes {
+		l.next++
+	}
 	return l.next
 }
 

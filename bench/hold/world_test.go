@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	allowFiles(t)
 	w := &world{T: t, dir: scratch(t), servers: map[string]int{"master": 0, "staging": 5},
 		maria: testserver.MariaDB(t, testserver.Binlog), pg: testserver.Postgres(t), redis: testserver.Redis(t, "--databases", "64")}
 	w.program = filepath.Join(w.dir, "holdfast")
@@ -56,6 +58,21 @@ func newWorld(t *testing.T) *world {
 	w.holdfast("init")
 	w.startGate()
 	return w
+}
+
+// allowFiles lets this process and what it starts open a file for each visitor who
+// waits, at both ends.
+func allowFiles(t *testing.T) {
+	t.Helper()
+	const enough = 65536
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	limit.Cur, limit.Max = max(limit.Cur, enough), max(limit.Max, enough)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Logf("no more files can be opened than the limit allows (ulimit -n %d would do): %v", enough, err)
+	}
 }
 
 // scratch is a directory on a real filesystem, with a name short enough for sockets.
@@ -112,6 +129,10 @@ func (w *world) configure() {
 	w.must(os.WriteFile(w.path("holdfast.yaml"), []byte(b.String()), 0o600))
 }
 
+// pooled is how many connections the site has to each service at most: visitors who
+// come faster than it works wait for one, and do not open files of their own.
+const pooled = 16
+
 // services opens an environment's services.
 func (w *world) services(environment string) services {
 	w.Helper()
@@ -129,12 +150,12 @@ func (w *world) services(environment string) services {
 		sqlite:   w.open("sqlite", "file:"+w.path(environment, "settings.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(20000)"),
 		entries:  entries,
 	}
-	s.redis = &redis.Pool{MaxIdle: 32, Dial: func() (redis.Conn, error) {
+	s.redis = &redis.Pool{MaxIdle: pooled, MaxActive: pooled, Wait: true, Dial: func() (redis.Conn, error) {
 		return redis.DialURL(w.redis.URL("", fmt.Sprint(w.servers[environment])).String())
 	}}
-	for _, db := range []*sql.DB{s.maria, s.postgres} {
-		db.SetMaxOpenConns(16)
-		db.SetMaxIdleConns(16)
+	for _, db := range []*sql.DB{s.maria, s.postgres, s.sqlite} {
+		db.SetMaxOpenConns(pooled)
+		db.SetMaxIdleConns(pooled)
 	}
 	w.Cleanup(func() {
 		for _, c := range []interface{ Close() error }{s.maria, s.postgres, s.sqlite, s.redis} {
