@@ -80,7 +80,7 @@ func (d *demo) conclude(ctx context.Context, tally demosite.Tally) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\nMeanwhile %s requests were answered, %s of which changed something. None failed; the slowest took %s.\n"+
+	fmt.Fprintf(d.out, "\nMeanwhile %s requests were answered, %s of which changed something. None failed; the longest that a visitor waited was %s.\n"+
 		"The site itself is unharmed: %s.\n\n", humanize.Comma(int64(tally.Requests)), humanize.Comma(int64(tally.Changes)), seconds(tally.Slowest), counted(report))
 	table := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)
 	for _, l := range d.summary {
