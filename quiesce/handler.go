@@ -23,7 +23,8 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.upload = &upload{ReadCloser: r.Body, expected: r.ContentLength}
 		r.Body = v.upload
 	}
-	if r.ContentLength != 0 && r.ProtoMajor == 1 {
+	uploads := r.ContentLength != 0 && r.ProtoMajor == 1
+	if uploads {
 		// A site may answer before it has read all; that is not ours to prevent.
 		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer can
 		// What the site has not read must be found out here: where net/http does it, after
@@ -31,6 +32,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer r.Body.Close()
 	}
 	g.Site.ServeHTTP(v, r)
+	if uploads {
+		_ = http.NewResponseController(w).Flush() // an answer must not wait for what is still to come
+	}
 }
 
 func (g *Gate) answerRefused(w http.ResponseWriter) {

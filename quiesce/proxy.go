@@ -23,43 +23,53 @@ const upstreamIdle = time.Second
 // come. errorLog is told of requests that the site did not answer; nil is the
 // standard one.
 func NewProxy(site *url.URL, errorLog *log.Logger) (http.Handler, error) {
-	protocols := &http.Protocols{}
-	target := *site
-	switch site.Scheme {
-	case "http":
-		protocols.SetHTTP1(true)
-	case "h2c":
-		protocols.SetUnencryptedHTTP2(true)
-		target.Scheme = "http"
-	default:
-		return nil, errors.New("the site's URL must begin with http:// or h2c://")
+	way, err := wayTo(site)
+	if err != nil {
+		return nil, err
 	}
-	if site.Host == "" || site.Path != "" && site.Path != "/" || site.RawQuery != "" {
-		return nil, errors.New("the site's URL must be a server alone, such as http://127.0.0.1:9000")
-	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &httputil.ReverseProxy{
-		Transport: &http.Transport{
-			Protocols:   protocols,
-			DialContext: dialer.DialContext,
-			// Whether a body is wanted is for the site to say.
-			ExpectContinueTimeout: time.Second,
-			DisableCompression:    true, // the visitor's own wish goes on, and the answer comes back as it is
-			MaxIdleConnsPerHost:   1024,
-			IdleConnTimeout:       upstreamIdle,
-			WriteBufferSize:       4 << 10,
-			ReadBufferSize:        4 << 10,
-		},
-		Rewrite:      func(r *httputil.ProxyRequest) { rewrite(r, target.Scheme, target.Host) },
+		Transport:    way,
+		Rewrite:      func(r *httputil.ProxyRequest) { rewrite(r, site.Host) },
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { answerFailed(w, r, err, errorLog) },
 		ErrorLog:     errorLog,
 		BufferPool:   &buffers{},
 	}, nil
 }
 
+// wayTo returns what sends requests to the site.
+func wayTo(site *url.URL) (http.RoundTripper, error) {
+	if site.Scheme != "http" && site.Scheme != "h2c" {
+		return nil, errors.New("the site's URL must begin with http:// or h2c://")
+	}
+	if site.Host == "" || site.Path != "" && site.Path != "/" || site.RawQuery != "" {
+		return nil, errors.New("the site's URL must be a server alone, such as http://127.0.0.1:9000")
+	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(site.Scheme == "http")
+	protocols.SetUnencryptedHTTP2(site.Scheme == "h2c")
+	standard := &http.Transport{
+		Protocols:   protocols,
+		DialContext: dialer.DialContext,
+		// Whether a body is wanted is for the site to say.
+		ExpectContinueTimeout: time.Second,
+		DisableCompression:    true, // the visitor's own wish goes on, and the answer comes back as it is
+		IdleConnTimeout:       upstreamIdle,
+	}
+	if site.Scheme == "h2c" {
+		return standard, nil
+	}
+	standard.MaxIdleConnsPerHost = -1 // what is left to it is rare: it keeps none
+	address := site.Host
+	if site.Port() == "" {
+		address = net.JoinHostPort(site.Hostname(), "80")
+	}
+	return &transport{address: address, dialer: dialer, rare: standard}, nil
+}
+
 // rewrite sends the request on as it came, but for what says whence.
-func rewrite(r *httputil.ProxyRequest, scheme, host string) {
-	r.Out.URL.Scheme, r.Out.URL.Host = scheme, host
+func rewrite(r *httputil.ProxyRequest, host string) {
+	r.Out.URL.Scheme, r.Out.URL.Host = "http", host
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it is, also where it is odd
 	r.Out.Host = r.In.Host
 	r.Out.Trailer = r.In.Trailer // the map itself: it is filled at the body's end

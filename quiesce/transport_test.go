@@ -1,0 +1,386 @@
+package quiesce
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// rawSite is a site that says what no server of net/http would. serve has one
+// connection; it is closed when serve returns.
+func rawSite(t *testing.T, serve func(conn net.Conn, r *bufio.Reader)) (gate string, connections *atomic.Int32) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	connections = &atomic.Int32{}
+	var served sync.WaitGroup
+	served.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			connections.Add(1)
+			served.Go(func() {
+				defer conn.Close()
+				serve(conn, bufio.NewReader(conn))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		served.Wait()
+	})
+	return gateBefore(t, listener.Addr().String()), connections
+}
+
+// gateBefore returns the URL of a gate before a site.
+func gateBefore(t *testing.T, site string) string {
+	t.Helper()
+	proxy, err := NewProxy(&url.URL{Scheme: "http", Host: site}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "http://" + serve(t, &Gate{Site: proxy})
+}
+
+// newVisitor returns a client that asks each time over a connection of its own.
+func newVisitor(t *testing.T) *http.Client {
+	transport := &http.Transport{DisableKeepAlives: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// readRequest reads a request whole.
+func readRequest(r *bufio.Reader) (*http.Request, error) {
+	request, err := http.ReadRequest(r)
+	if err == nil {
+		_, err = io.Copy(io.Discard, request.Body)
+	}
+	return request, err
+}
+
+// An answer is what it is, and its connection is used again where that is possible.
+func TestAnswersOfEveryShape(t *testing.T) {
+	for _, c := range []struct {
+		name, method, said string
+		status             int
+		body               string
+		closes             bool // the site closes the connection after it
+		connections        int32
+	}{
+		{"counted", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", false, 1},
+		{"in chunks", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", 200, "hello", false, 1},
+		{"empty", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "", false, 1},
+		{"without a body", "GET", "HTTP/1.1 204 No Content\r\n\r\n", 204, "", false, 1},
+		{"not modified", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, "", false, 1},
+		{"to HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 200, "", false, 1},
+		{"to DELETE", "DELETE", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", false, 1},
+		{"to an upload", "PUT", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", false, 1},
+		{"after hints", "GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", false, 1},
+		{"until the end", "GET", "HTTP/1.1 200 OK\r\n\r\nhello", 200, "hello", true, 2},
+		{"of HTTP/1.0", "GET", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", false, 2},
+		{"the last one", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello", 200, "hello", false, 2},
+		{"and more than asked", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", 200, "hello", false, 2},
+	} {
+		gate, connections := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+			for {
+				if _, err := readRequest(r); err != nil {
+					return
+				}
+				io.WriteString(conn, c.said)
+				if c.closes {
+					return
+				}
+			}
+		})
+		client := newVisitor(t)
+		for range 2 {
+			var sent io.Reader
+			if c.method == "PUT" {
+				sent = strings.NewReader("an upload")
+			}
+			r, _ := http.NewRequestWithContext(t.Context(), c.method, gate, sent)
+			response, err := client.Do(r)
+			if err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			body, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if response.StatusCode != c.status || string(body) != c.body || err != nil {
+				t.Errorf("%s: got %d %q, %v", c.name, response.StatusCode, body, err)
+			}
+		}
+		if n := connections.Load(); n != c.connections && c.method != "PUT" {
+			t.Errorf("%s: two requests took %d connections to the site, want %d", c.name, n, c.connections)
+		}
+	}
+}
+
+// What is no answer is not passed on as one.
+func TestAnswersThatAreNone(t *testing.T) {
+	for name, said := range map[string]string{
+		"nothing":           "",
+		"no HTTP":           "SSH-2.0-OpenSSH_10.0\r\n\r\n",
+		"half a head":       "HTTP/1.1 200 OK\r\nContent-Le",
+		"unasked upgrade":   "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+		"a head too long":   "HTTP/1.1 200 OK\r\nX-Long: " + strings.Repeat("x", maxAnswerHead) + "\r\n\r\n",
+		"hints and no more": "HTTP/1.1 103 Early Hints\r\n\r\n",
+	} {
+		gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+			if _, err := readRequest(r); err == nil {
+				io.WriteString(conn, said)
+			}
+		})
+		response, err := newVisitor(t).Get(gate)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusBadGateway {
+			t.Errorf("%s: the visitor got %d", name, response.StatusCode)
+		}
+	}
+}
+
+// A body that ends too early must not look whole.
+func TestAnAnswerThatBreaksOff(t *testing.T) {
+	for name, said := range map[string]string{
+		"counted":   "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+		"in chunks": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+	} {
+		gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+			if _, err := readRequest(r); err == nil {
+				io.WriteString(conn, said)
+			}
+		})
+		response, err := newVisitor(t).Get(gate)
+		if err != nil {
+			continue // it was found out before the head went on
+		}
+		if body, err := io.ReadAll(response.Body); err == nil {
+			t.Errorf("%s: the visitor got %q as if it was whole", name, body)
+		}
+		response.Body.Close()
+	}
+}
+
+// A site may close a connection just when the next request goes into it. What may be
+// asked twice is; what changes something is not.
+func TestAConnectionThatIsClosedInstead(t *testing.T) {
+	for _, c := range []struct {
+		method, body string
+		status       int
+		asked        int32
+	}{
+		{"GET", "", 200, 2},
+		{"HEAD", "", 200, 2},
+		{"POST", "", 502, 1},
+		{"DELETE", "", 502, 1},
+		{"POST", "something", 502, 1},
+		{"GET", "something", 502, 1},
+	} {
+		var asked atomic.Int32
+		gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+			for n := 0; ; n++ {
+				request, err := readRequest(r)
+				if err != nil {
+					return
+				}
+				if request.URL.Path == "/second" {
+					asked.Add(1)
+					if n > 0 {
+						return
+					}
+				}
+				io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			}
+		})
+		client := newVisitor(t)
+		first, err := client.Get(gate + "/first")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Body.Close()
+		r, _ := http.NewRequestWithContext(t.Context(), c.method, gate+"/second", strings.NewReader(c.body))
+		response, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != c.status || asked.Load() != c.asked {
+			t.Errorf("%s with a body of %d bytes: %d, and the site was asked %d times, want %d, %d", c.method, len(c.body),
+				response.StatusCode, asked.Load(), c.status, c.asked)
+		}
+	}
+}
+
+// A connection that was closed while nobody used it is not used for anything.
+func TestAConnectionThatWasClosedWhileIdle(t *testing.T) {
+	closed := make(chan bool)
+	gate, connections := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+		if _, err := readRequest(r); err != nil {
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		conn.Close()
+		closed <- true
+	})
+	client := newVisitor(t)
+	for range 3 {
+		response, err := client.Post(gate, "text/plain", strings.NewReader("something"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("answered %d", response.StatusCode)
+		}
+		<-closed
+	}
+	if n := connections.Load(); n != 3 {
+		t.Errorf("%d connections, want 3", n)
+	}
+}
+
+// The answer may come before the upload has ended, which is then given up.
+func TestAnAnswerBeforeTheUploadsEnd(t *testing.T) {
+	gone := make(chan error, 1)
+	gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err != nil {
+			gone <- err
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge")
+		_, err := io.Copy(io.Discard, r)
+		gone <- err
+	})
+	body, sending := io.Pipe()
+	var upload sync.WaitGroup
+	upload.Go(func() { sending.Write([]byte("the beginning")) })
+	defer upload.Wait()
+	defer body.Close()
+	response, err := newVisitor(t).Post(gate, "text/plain", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(response.Body); response.StatusCode != http.StatusRequestEntityTooLarge || string(text) != "large" || err != nil {
+		t.Errorf("got %d %q, %v", response.StatusCode, text, err)
+	}
+	response.Body.Close()
+	sending.Close()
+	<-gone // the connection ended: it is not used for the next one
+}
+
+// Who hangs up takes the connection to the site along: a half upload is not whole
+// to the site, and nobody works for a visitor who is gone.
+func TestVisitorsWhoHangUp(t *testing.T) {
+	for name, sent := range map[string]string{
+		"while the site works":   "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"within a counted body":  "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome",
+		"within a chunked body":  "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n",
+		"while it works on POST": "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nsome",
+	} {
+		come, gone := make(chan bool, 1), make(chan error, 1)
+		gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+			request, err := http.ReadRequest(r)
+			if err != nil {
+				gone <- err
+				return
+			}
+			come <- true
+			_, err = io.Copy(io.Discard, request.Body)
+			io.Copy(io.Discard, r) // until the gate closes it
+			gone <- err
+		})
+		conn, err := net.Dial("tcp", strings.TrimPrefix(gate, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, sent)
+		<-come
+		conn.Close()
+		if err := <-gone; (err != nil) != strings.HasPrefix(name, "within") {
+			t.Errorf("%s: the site read the body with %v", name, err)
+		}
+	}
+}
+
+// A connection to the site that nobody uses is closed, before the site does it.
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	ended := make(chan error, 1)
+	gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+		if _, err := readRequest(r); err != nil {
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		_, err := r.ReadByte()
+		ended <- err
+	})
+	response, err := newVisitor(t).Get(gate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if err := <-ended; err != io.EOF {
+		t.Errorf("an idle connection ended with %v", err)
+	}
+}
+
+// Requests of all sizes, many at a time, over the same connections: each gets its own
+// answer, also where a visitor in between has gone away.
+func TestManyShareConnections(t *testing.T) {
+	site := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		fmt.Fprint(w, r.URL.Path)
+		io.Copy(w, r.Body)
+	}))
+	gate := gateBefore(t, site)
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	var visitors sync.WaitGroup
+	for v := range 16 {
+		visitors.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(v), 1))
+			for n := range 40 {
+				sent := make([]byte, random.IntN(4)*random.IntN(40_000))
+				for i := range sent {
+					sent[i] = byte(v)
+				}
+				method, body := http.MethodGet, io.Reader(nil)
+				if len(sent) > 0 {
+					method, body = http.MethodPost, io.MultiReader(bytes.NewReader(sent)) // of a length that is not known
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				r, _ := http.NewRequestWithContext(ctx, method, fmt.Sprintf("%s/%d/%d", gate, v, n), body)
+				response, err := client.Do(r)
+				if err != nil {
+					t.Errorf("visitor %d, request %d: %v", v, n, err)
+					cancel()
+					return
+				}
+				if n%10 == 9 {
+					cancel() // and reads no more
+				} else if got, err := io.ReadAll(response.Body); err != nil || !bytes.Equal(got, append([]byte(r.URL.Path), sent...)) {
+					t.Errorf("visitor %d, request %d of %d bytes: got %d, %v", v, n, len(sent), len(got), err)
+				}
+				response.Body.Close()
+				cancel()
+			}
+		})
+	}
+	visitors.Wait()
+}
