@@ -11,8 +11,7 @@ import (
 
 // transport sends requests to one server over HTTP/1.1. The goroutine that asks
 // also writes the request and reads the answer. http.Transport has a goroutine for
-// each, and waking these is much of what a proxy adds to the time that a visitor
-// waits.
+// each, to be woken with every request.
 type transport struct {
 	address string
 	dialer  *net.Dialer
