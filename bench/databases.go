@@ -23,6 +23,7 @@ func databases(ctx context.Context, args []string) error {
 	number := o.flags.Int("days", 30, "how many days after the first")
 	scale := o.flags.Float64("scale", 1, "size of the database: 1 is a dump of about 660 MB")
 	product := o.flags.String("server", "mariadb", "mariadb or postgres")
+	keep := o.flags.String("keep", "", "keep server and repositories in this directory, so that the same call goes on there after an interruption; needs --out")
 	restores := o.flags.Int("restores", 3, "how often the last day is restored")
 	if err := o.parse(args); err != nil {
 		return err
@@ -34,28 +35,51 @@ func databases(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if *keep != "" && o.out == "" {
+		return errors.New("--keep: want --out, too, which says how far it came")
+	}
 	o.kind = "database"
 	r, leftOut, err := o.start()
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(r.dir)
+	if *keep != "" {
+		if r.dir, err = filepath.Abs(*keep); err != nil {
+			return err
+		}
+	}
+	d := &report.Days{Common: o.common("days", *scale, leftOut)}
+	dump, _, _ := strings.Cut(filepath.Base(which.dump("", savedDatabase)), " ")
+	d.Data = which.name() + ", " + d.Data + "; the others by " + dump + " in a pipe"
+	if *keep != "" {
+		if err := o.goOnDays(d); err != nil {
+			return err
+		}
+	}
 	s, err := startServer(ctx, which, filepath.Join(r.dir, "server"))
 	if err != nil {
 		return err
 	}
 	defer s.stop()
 	b := &databaseRace{race: r, server: s, data: corpus.Database{Seed: o.seed, Size: int64(*scale * 660e6), Dialect: which.dialect()}}
-	d := &report.Days{Common: o.common("days", *scale, leftOut), Days: *number}
-	dump, _, _ := strings.Cut(filepath.Base(which.dump("", savedDatabase)), " ")
-	d.Data = which.name() + ", " + d.Data + "; the others by " + dump + " in a pipe"
-	if d.Tools, err = b.month(ctx, *number, *restores); err != nil {
-		return err
-	}
-	if err := o.save(d); err != nil {
+	if err := b.month(ctx, d, *number, *restores, func() error { return o.save(d) }); err != nil {
 		return err
 	}
 	return o.show(os.Stdout, d)
+}
+
+// goOnDays takes over the days that an earlier call has measured.
+func (o *options) goOnDays(d *report.Days) error {
+	held := new(report.Days)
+	if err := o.resume(held); err != nil || len(held.Tools) == 0 {
+		return err
+	}
+	if err := o.same(held.Common, d.Common); err != nil {
+		return err
+	}
+	*d = *held
+	return nil
 }
 
 // productOf finds what is to be measured.
@@ -125,46 +149,65 @@ func (b *databaseRace) shell(p *place, line string) command {
 	return c
 }
 
-// month plays the days through.
-func (b *databaseRace) month(ctx context.Context, number, restores int) ([]*report.DaysTool, error) {
+// month plays the days through that d does not have yet, then the restores, and calls
+// done after each day.
+func (b *databaseRace) month(ctx context.Context, d *report.Days, number, restores int, done func() error) error {
 	places, err := b.places(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	columns := make([]*report.DaysTool, len(places))
+	from := 0
+	if d.Tools == nil {
+		for _, p := range places {
+			d.Tools = append(d.Tools, &report.DaysTool{Name: p.tool.name, Release: p.tool.release()})
+		}
+	} else if from = d.Days + 1; len(d.Tools) != len(places) {
+		return fmt.Errorf("%d tools were measured before, now there are %d", len(d.Tools), len(places))
+	}
 	for i, p := range places {
-		columns[i] = &report.DaysTool{Name: p.tool.name, Release: p.tool.release()}
+		if p.tool.name != d.Tools[i].Name {
+			return fmt.Errorf("%s was measured before, now there is %s", d.Tools[i].Name, p.tool.name)
+		}
+		p.archives = from
 	}
-	for day := range number + 1 {
+	for day := from; day <= number; day++ {
 		if err := b.play(ctx, day); err != nil {
-			return nil, fmt.Errorf("day %d: %w", day, err)
+			return fmt.Errorf("day %d: %w", day, err)
 		}
 		for turn := range places {
 			i := (turn + day) % len(places)
-			if err := b.save(ctx, places[i], day, columns[i]); err != nil {
-				return nil, fmt.Errorf("%s, day %d: %w", places[i].tool.name, day, err)
+			if err := b.save(ctx, places[i], day, d.Tools[i]); err != nil {
+				return fmt.Errorf("%s, day %d: %w", places[i].tool.name, day, err)
 			}
+		}
+		d.Days = day
+		if err := done(); err != nil {
+			return err
 		}
 	}
 	want, err := b.server.sums(ctx, savedDatabase)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for number := range restores {
+	for number := len(d.Tools[0].Restores); number < restores; number++ {
 		for turn := range places {
 			i := (turn + number) % len(places)
-			if err := b.restore(ctx, places[i], want, columns[i]); err != nil {
-				return nil, fmt.Errorf("%s, restore: %w", places[i].tool.name, err)
+			if err := b.restore(ctx, places[i], want, d.Tools[i]); err != nil {
+				return fmt.Errorf("%s, restore: %w", places[i].tool.name, err)
 			}
 		}
+		if err := done(); err != nil {
+			return err
+		}
 	}
-	return columns, nil
+	return nil
 }
 
 // play makes the database what it is on that day.
 func (b *databaseRace) play(ctx context.Context, day int) error {
 	if day == 0 {
-		if _, err := b.server.query(ctx, b.server.create(savedDatabase)); err != nil {
+		statements := "DROP DATABASE IF EXISTS " + savedDatabase + "; " + b.server.create(savedDatabase)
+		if _, err := b.server.query(ctx, statements); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,7 @@ type place struct {
 	archives int    // made so far, for the tool that wants a name for each
 }
 
-// newPlace makes an empty repository of t's beneath dir.
+// newPlace makes an empty repository of t's beneath dir, or goes on with what is there.
 func newPlace(ctx context.Context, t tool, dir, corpus, news string) (*place, error) {
 	p := &place{
 		tool: t, dir: dir, corpus: corpus, news: news,
@@ -37,6 +37,9 @@ func newPlace(ctx context.Context, t tool, dir, corpus, news string) (*place, er
 		if err := os.WriteFile(filepath.Join(p.home, name), []byte(p.expand(content)), 0o600); err != nil {
 			return nil, err
 		}
+	}
+	if begun, err := os.ReadDir(p.repo); err != nil || len(begun) > 0 {
+		return p, err
 	}
 	env := t.setupEnv
 	if env == nil {

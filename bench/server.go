@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -51,7 +52,8 @@ type server struct {
 	process *exec.Cmd
 }
 
-// startServer starts a server beneath dir, which the caller stops.
+// startServer starts a server beneath dir, where there may be one from before. The
+// caller stops it.
 func startServer(ctx context.Context, p product, dir string) (*server, error) {
 	s := &server{product: p, dir: dir}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -73,8 +75,10 @@ func startServer(ctx context.Context, p product, dir string) (*server, error) {
 		cmd.Dir = dir
 		cmd.Stdout, cmd.Stderr = log, log
 	}
-	if err := install.Run(); err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", install.Path, err, s.said())
+	if _, err := os.Stat(filepath.Join(dir, "data")); errors.Is(err, fs.ErrNotExist) {
+		if err := install.Run(); err != nil {
+			return nil, fmt.Errorf("%s: %w\n%s", install.Path, err, s.said())
+		}
 	}
 	if err := s.process.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name(), err)
