@@ -67,7 +67,7 @@ func (d *Days) Tables() []Table {
 	row("least–most", func(t *DaysTool) string { return spread(seconds(t.Create[1:]), inSeconds) })
 	row("peak memory of a day, MB, least–most", func(t *DaysTool) string { return spread(peak(t.Create[1:]), inMegabytes) })
 	row("restore of the last day, s, median", func(t *DaysTool) string { return or(seconds(t.restores()), inSeconds) })
-	row("peak memory of it, MB", func(t *DaysTool) string { return inMegabytes(float64(t.Restore.Peak)) })
+	row("peak memory of it, MB", func(t *DaysTool) string { return or(peak(t.restores()), inMegabytes) })
 	if !slices.ContainsFunc(d.Tools, func(t *DaysTool) bool { return t.Restored > 0 }) {
 		return []Table{table} // what was read was not counted
 	}
@@ -85,8 +85,11 @@ func (d *Days) Tables() []Table {
 
 // restores are all of them that were timed.
 func (t *DaysTool) restores() []Measurement {
-	if len(t.Restores) > 0 {
+	switch {
+	case len(t.Restores) > 0:
 		return t.Restores
+	case t.Restore.Seconds == 0:
+		return nil // the days were interrupted before it
 	}
 	return []Measurement{t.Restore}
 }
