@@ -62,8 +62,8 @@ func newTarget(s engines.Service, token string) (engines.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !validToken(token) {
-		return nil, fmt.Errorf("restore token %q: want 20 hex digits", token)
+	if err := engines.CheckToken(token); err != nil {
+		return nil, err
 	}
 	subpath, err := splitSubpath(s.Subpath)
 	if err != nil {
@@ -91,10 +91,6 @@ func mountPath(s engines.Service) (string, error) {
 		return "", fmt.Errorf("%s, the root of the machine, cannot be a mount; name the directories that hold data", u)
 	}
 	return mount, nil
-}
-
-func validToken(token string) bool {
-	return len(token) == 20 && strings.Trim(token, "0123456789abcdef") == ""
 }
 
 // splitSubpath returns the names of which a path beneath the mount consists.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"holdfast/engines"
 	"holdfast/internal/tree"
 )
 
@@ -226,7 +227,7 @@ func (w *workshop) refuseOthers() error {
 		return err
 	}
 	for _, name := range names {
-		if !validToken(name) || name == w.token {
+		if engines.CheckToken(name) != nil || name == w.token {
 			continue
 		}
 		other, err := openDirectory(w.home, name)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"holdfast/engines/dump"
 	"holdfast/internal/tree"
 )
 
@@ -49,23 +50,23 @@ func (s *source) seesAccounts(ctx context.Context, g grants) error {
 
 // putAccounts stores the stream of the accounts, where it was asked for. They are the
 // server's, and as of now, not of the mark.
-func (out *output) putAccounts(ctx context.Context) ([]tree.Entry, error) {
-	if !out.place.accounts {
+func (s *source) putAccounts(ctx context.Context, out *dump.Output) ([]tree.Entry, error) {
+	if !s.place.accounts {
 		return nil, nil
 	}
 	var definers []string
-	for _, o := range out.catalog.objects {
+	for _, o := range s.catalog.objects {
 		definers = append(definers, o.definer())
 	}
-	list, err := out.control.accountsOf(ctx, out.database, definers)
+	list, err := s.control.accountsOf(ctx, s.database, definers)
 	if err != nil {
 		return nil, err
 	}
-	text, err := out.control.accountsScript(ctx, list, out.database)
+	text, err := s.control.accountsScript(ctx, list, s.database)
 	if err != nil {
 		return nil, err
 	}
-	e, err := out.put(ctx, accountsFile, bytes.NewReader(text))
+	e, err := out.Put(ctx, dump.AccountsFile, bytes.NewReader(text))
 	return []tree.Entry{e}, err
 }
 
@@ -165,7 +166,7 @@ func (s *session) accountsScript(ctx context.Context, list []account, database s
 		if err != nil {
 			return nil, err
 		}
-		text = appendStatement(fmt.Appendf(text, "\n-- Account %s\n", oneLine(a.String())), create)
+		text = appendStatement(fmt.Appendf(text, "\n-- Account %s\n", dump.OneLine(a.String())), create)
 	}
 	var elsewhere []string
 	for _, a := range list {
@@ -179,7 +180,7 @@ func (s *session) accountsScript(ctx context.Context, list []account, database s
 			switch {
 			case !ok || g.to != a.String() || g.isNothing():
 			case g.reach == onOther, g.reach == onDatabase && !like(g.name, database), g.reach == onObject && g.name != database:
-				elsewhere = append(elsewhere, oneLine(g.text))
+				elsewhere = append(elsewhere, dump.OneLine(g.text))
 			default:
 				here = append(here, g.unnamed())
 			}
@@ -188,7 +189,7 @@ func (s *session) accountsScript(ctx context.Context, list []account, database s
 			continue
 		}
 		slices.Sort(here) // the server's order is that of a hash table
-		text = fmt.Appendf(text, "\n-- Privileges of %s\n", oneLine(a.String()))
+		text = fmt.Appendf(text, "\n-- Privileges of %s\n", dump.OneLine(a.String()))
 		for _, line := range here {
 			text = appendStatement(text, []byte(line))
 		}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 )
 
 const (
@@ -52,10 +53,10 @@ func (l *loading) schema(ctx context.Context) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("%s/%s: %w", l.service, schemaFile, err)
+			return fmt.Errorf("%s/%s: %w", l.service, dump.SchemaFile, err)
 		}
 		if !startsWith(st.text, "SET ", "/*M!", "ALTER DATABASE ", "CREATE TABLE ", "CREATE SEQUENCE ") {
-			return fmt.Errorf("%s/%s: statement %q: %w", l.service, schemaFile, st.text[:min(len(st.text), 40)], errScript)
+			return fmt.Errorf("%s/%s: statement %q: %w", l.service, dump.SchemaFile, st.text[:min(len(st.text), 40)], errScript)
 		}
 		if skipped(st.text, l.control.server) {
 			continue
@@ -141,7 +142,7 @@ func (l *loading) tables(ctx context.Context) error {
 	delete(kinds, l.journalTable())
 	for name := range kinds {
 		if _, ok := l.parts.tables[name]; !ok {
-			return fmt.Errorf("%s/%s: %s is missing: %w", l.service, tablesDir, fileName(name), errScript)
+			return fmt.Errorf("%s/%s: %s is missing: %w", l.service, dump.TablesDir, fileName(name), errScript)
 		}
 	}
 	order := slices.SortedFunc(maps.Keys(l.parts.tables), func(a, b string) int {

@@ -1,13 +1,11 @@
 package mysql
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"strings"
 
-	"holdfast/engines"
-	"holdfast/internal/tree"
+	"holdfast/engines/dump"
 )
 
 // fileName is the name of a table's file. A table may be called anything: what a
@@ -21,12 +19,12 @@ func fileName(table string) string {
 		}
 		name.WriteByte(c)
 	}
-	return name.String() + extension
+	return name.String() + dump.Extension
 }
 
 // tableName undoes fileName.
 func tableName(file string) (string, error) {
-	name, ok := strings.CutSuffix(file, extension)
+	name, ok := strings.CutSuffix(file, dump.Extension)
 	if !ok {
 		return "", fmt.Errorf("%q is no file of a table: %w", file, errScript)
 	}
@@ -35,36 +33,4 @@ func tableName(file string) (string, error) {
 		return "", fmt.Errorf("%q is no file of a table: %w", file, errScript)
 	}
 	return table, nil
-}
-
-// bases are what the parent snapshot holds of a service, by path: "schema.sql",
-// "tables/orders.sql", "tables"; "" is the directory, ".sql" the joined file.
-type bases map[string]tree.Entry
-
-func newBases(ctx context.Context, sink engines.Sink, service string) (bases, error) {
-	b := bases{}
-	if joined, ok := sink.Parent(service + extension); ok {
-		b[extension] = joined
-	}
-	top, ok := sink.Parent(service)
-	if !ok || top.Type != tree.Directory {
-		return b, nil
-	}
-	b[""] = top
-	return b, b.add(ctx, sink, "", top)
-}
-
-func (b bases) add(ctx context.Context, sink engines.Sink, prefix string, directory tree.Entry) error {
-	for e, err := range sink.Children(ctx, directory) {
-		if err != nil {
-			return err
-		}
-		b[prefix+e.Name] = e
-		if e.Type == tree.Directory && e.Name == tablesDir && prefix == "" {
-			if err := b.add(ctx, sink, tablesDir+"/", e); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

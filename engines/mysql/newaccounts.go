@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 )
 
 // mayCreateAccounts refuses a user who could not create accounts, where they belong
@@ -66,7 +67,7 @@ func (t *target) createAccounts(ctx context.Context, p parts, content engines.Co
 			err = t.account(ctx, string(st.text), exist, j, &left)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s/%s: %w", t.service, accountsFile, err)
+			return nil, fmt.Errorf("%s/%s: %w", t.service, dump.AccountsFile, err)
 		}
 	}
 	if len(j.Accounts) > 0 {

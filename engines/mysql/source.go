@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 )
 
 // The rungs of the privileges, as recorded in the snapshot.
@@ -21,7 +22,7 @@ const (
 
 const (
 	// maxBlock bounds how long the mark waits for others, and so they behind it.
-	maxBlock = time.Second
+	maxBlock = dump.MaxBlock
 	// patience bounds how long reading a table waits for somebody who changes it:
 	// nobody queues behind that.
 	patience = time.Minute

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 	"holdfast/internal/tree"
 )
 
@@ -71,7 +72,7 @@ type parts struct {
 }
 
 func partsOf(ctx context.Context, entries []tree.Entry, content engines.Content) (parts, error) {
-	top, err := topOf(entries)
+	top, err := dump.Top(entries)
 	if err != nil {
 		return parts{}, err
 	}
@@ -82,20 +83,20 @@ func partsOf(ctx context.Context, entries []tree.Entry, content engines.Content)
 			return p, err
 		}
 		switch {
-		case e.Name == schemaFile && e.Type == tree.File:
+		case e.Name == dump.SchemaFile && e.Type == tree.File:
 			p.schema = e
-		case e.Name == afterFile && e.Type == tree.File:
+		case e.Name == dump.AfterFile && e.Type == tree.File:
 			p.after = e
-		case e.Name == accountsFile && e.Type == tree.File:
+		case e.Name == dump.AccountsFile && e.Type == tree.File:
 			p.accounts = e
-		case e.Name == tablesDir && e.Type == tree.Directory:
+		case e.Name == dump.TablesDir && e.Type == tree.Directory:
 			tables = e
 		default:
 			return p, fmt.Errorf("%s/%s: %w", top.Name, e.Name, errScript)
 		}
 	}
 	if p.schema.Name == "" || p.after.Name == "" || tables.Name == "" {
-		return p, fmt.Errorf("%s: %s, %s or %s is missing: %w", top.Name, schemaFile, afterFile, tablesDir, errScript)
+		return p, fmt.Errorf("%s: %s, %s or %s is missing: %w", top.Name, dump.SchemaFile, dump.AfterFile, dump.TablesDir, errScript)
 	}
 	for e, err := range content.Children(ctx, tables) {
 		if err != nil {
@@ -185,7 +186,7 @@ func (t *target) rehearse(ctx context.Context, p parts, content engines.Content,
 	defer file.Close()
 	objects, err := readObjects(newScript(file))
 	if err != nil {
-		return staged, fmt.Errorf("%s/%s: %w", t.service, afterFile, err)
+		return staged, fmt.Errorf("%s/%s: %w", t.service, dump.AfterFile, err)
 	}
 	mine, err := t.definers(ctx)
 	if err != nil {
@@ -201,7 +202,7 @@ func (t *target) rehearse(ctx context.Context, p parts, content engines.Content,
 			err := t.create(ctx, o, j.NewCollation)
 			if o.Kind == "VIEW" && slices.Contains([]uint16{errNoSuchTable, errViewInvalid, errUnknownColumn, errNoRoutine, errNoView}, number(err)) {
 				o.Broken = true
-				staged.Losses = append(staged.Losses, engines.Loss{Path: t.service + "/" + afterFile,
+				staged.Losses = append(staged.Losses, engines.Loss{Path: t.service + "/" + dump.AfterFile,
 					Reason: o.label() + " cannot be created: it names what does not exist"})
 				err = nil
 			}

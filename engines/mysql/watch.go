@@ -8,26 +8,21 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/engines"
+	"holdfast/engines/dump"
 )
 
-// watcher looks who waits for the tables that are being read. Reading a table
-// keeps others from changing its definition; a statement that tries waits, and
-// every visitor of the table behind it. After maxBlock we give way: a point can be
-// marked again.
+// watcher looks who waits for the tables that are being read.
 type watcher struct {
 	control *session
 	now     func() time.Time
 
 	mu      sync.Mutex
-	reading map[string]bool      // tables
-	since   map[string]time.Time // by connection and statement
+	reading map[string]bool // tables
+	waits   dump.Waits      // of connections, and their statements
 }
 
-const watchEvery = 200 * time.Millisecond
-
 func newWatcher(s *source) *watcher {
-	return &watcher{control: s.control, now: s.now, reading: map[string]bool{}, since: map[string]time.Time{}}
+	return &watcher{control: s.control, now: s.now, reading: map[string]bool{}}
 }
 
 // reads notes that a table is being read, until the returned function is called.
@@ -42,32 +37,8 @@ func (w *watcher) reads(table string) (done func()) {
 	}
 }
 
-// watch calls giveWay once somebody waits too long, and returns when ended is
-// closed. ctx must outlive both: when it ends, so does the control connection.
-func (w *watcher) watch(ctx context.Context, ended <-chan struct{}, giveWay context.CancelCauseFunc) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ended:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-		table, err := w.blocked(ctx)
-		if err != nil {
-			return err
-		}
-		if table != "" {
-			giveWay(fmt.Errorf("table %s: somebody who wants to change it waited for more than %v while it was read: %w",
-				table, maxBlock, engines.ErrPointLost))
-		}
-	}
-}
-
 // blocked returns a table that is being read while somebody has been waiting for
-// it for longer than maxBlock. Whom the server lets us see depends on PROCESS;
+// it for longer than dump.MaxBlock. Whom the server lets us see depends on PROCESS;
 // sessions of our own user are always seen.
 func (w *watcher) blocked(ctx context.Context) (string, error) {
 	waiting := map[string]string{}
@@ -81,24 +52,11 @@ func (w *watcher) blocked(ctx context.Context) (string, error) {
 	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id := range w.since {
-		if _, still := waiting[id]; !still {
-			delete(w.since, id)
-		}
-	}
+	tables := map[string]string{}
 	for id, statement := range waiting {
-		table := w.named(statement)
-		if table == "" {
-			continue
-		}
-		if _, known := w.since[id]; !known {
-			w.since[id] = w.now()
-		}
-		if w.now().Sub(w.since[id]) >= maxBlock {
-			return table, err
-		}
+		tables[id] = w.named(statement)
 	}
-	return "", err
+	return w.waits.TooLong(w.now(), tables), err
 }
 
 // named returns a table that is being read and that statement names.

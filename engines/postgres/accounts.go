@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"holdfast/engines/dump"
 	"holdfast/internal/tree"
 )
 
@@ -45,7 +46,7 @@ func (out *output) putAccounts(ctx context.Context) ([]tree.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := out.put(ctx, accountsFile, strings.NewReader(text))
+	e, err := out.Put(ctx, dump.AccountsFile, strings.NewReader(text))
 	return []tree.Entry{e}, err
 }
 
@@ -113,4 +114,4 @@ func (s *session) members(ctx context.Context) (string, error) {
 }
 
 // labelOfRole is the comment before what is said about a role.
-func labelOfRole(name string) string { return "Role " + oneLine(quote(name)) }
+func labelOfRole(name string) string { return "Role " + dump.OneLine(quote(name)) }

@@ -9,6 +9,8 @@ import (
 	"io"
 
 	"golang.org/x/sync/errgroup"
+
+	"holdfast/engines/dump"
 )
 
 // copyBuffer is how much of a table is on its way at a time, in bytes.
@@ -17,7 +19,7 @@ const copyBuffer = 256 << 10
 // begin is the stream's text before the first row.
 func (t table) begin(encoding string) string {
 	return fmt.Sprintf("-- Table %s\n\nSET client_encoding = '%s';\nSET search_path = '';\nSET DateStyle = 'ISO, MDY';\nSET lc_monetary = 'C';\n"+
-		"COPY %s (%s) FROM stdin;\n", oneLine(t.label()), encoding, t.quoted(), t.stored())
+		"COPY %s (%s) FROM stdin;\n", dump.OneLine(t.label()), encoding, t.quoted(), t.stored())
 }
 
 // The last lines of streams that hold no rows, for what reason.
@@ -36,7 +38,7 @@ func (t table) rowless() (text string, ok bool) {
 	default:
 		return "", false
 	}
-	return fmt.Sprintf("-- Table %s\n\n-- %s\n", oneLine(t.label()), text), true
+	return fmt.Sprintf("-- Table %s\n\n-- %s\n", dump.OneLine(t.label()), text), true
 }
 
 // end is the stream's text after the last row.

@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
-	"regexp"
 	"time"
 
 	"holdfast/engines"
@@ -31,15 +29,13 @@ var Engine = engines.Engine{
 	},
 }
 
-var tokenForm = regexp.MustCompile(`^[0-9a-f]{20}$`)
-
 func newTarget(s engines.Service, token string) (*target, error) {
 	p, err := placeOf(s)
 	if err != nil {
 		return nil, err
 	}
-	if !tokenForm.MatchString(token) {
-		return nil, fmt.Errorf("restore token %q: want 20 hex digits", token)
+	if err := engines.CheckToken(token); err != nil {
+		return nil, err
 	}
 	if s.Subpath != "" {
 		return nil, errors.New(s.Name + ": a database can only be restored as a whole; \"holdfast snapshot cat\" gives one table of it")

@@ -44,7 +44,7 @@ func (out *output) largeObjects(ctx context.Context) (e tree.Entry, err error) {
 		_ = write.CloseWithError(err) // never fails
 		return err
 	})
-	e, err = out.put(ctx, largeFile, read)
+	e, err = out.Put(ctx, largeFile, read)
 	if err != nil {
 		cancel()
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 	"holdfast/internal/tree"
 )
 
@@ -46,7 +47,7 @@ func (n tableName) label() string { return table{schema: n.schema, name: n.name}
 
 // open finds the streams of a snapshot and reads its definitions.
 func (l *loading) open(ctx context.Context, entries []tree.Entry) error {
-	top, err := topOf(entries)
+	top, err := dump.Top(entries)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func (l *loading) open(ctx context.Context, entries []tree.Entry) error {
 	for _, script := range []struct {
 		name string
 		into *[]statement
-	}{{databaseFile, &l.definitions.database}, {schemaFile, &l.definitions.schema}, {afterFile, &l.definitions.after}, {privilegesFile, &l.definitions.privileges}} {
+	}{{databaseFile, &l.definitions.database}, {dump.SchemaFile, &l.definitions.schema}, {dump.AfterFile, &l.definitions.after}, {privilegesFile, &l.definitions.privileges}} {
 		if files[script.name].Type != tree.File {
 			return fmt.Errorf("%s/%s is missing: %w", top.Name, script.name, errScript)
 		}
@@ -70,13 +71,13 @@ func (l *loading) open(ctx context.Context, entries []tree.Entry) error {
 			return fmt.Errorf("%s/%s: %w", top.Name, script.name, err)
 		}
 	}
-	l.sequences, l.large, l.accounts = files[sequencesFile], files[largeFile], files[accountsFile]
-	if l.sequences.Type != tree.File || l.large.Type != tree.File || files[tablesDir].Type != tree.Directory {
-		return fmt.Errorf("%s: %s, %s or %s is missing: %w", top.Name, sequencesFile, largeFile, tablesDir, errScript)
+	l.sequences, l.large, l.accounts = files[sequencesFile], files[largeFile], files[dump.AccountsFile]
+	if l.sequences.Type != tree.File || l.large.Type != tree.File || files[dump.TablesDir].Type != tree.Directory {
+		return fmt.Errorf("%s: %s, %s or %s is missing: %w", top.Name, sequencesFile, largeFile, dump.TablesDir, errScript)
 	}
 	l.definitions.large = l.large.Size > uint64(len(largeHeader))
 	l.tables = map[tableName]tree.Entry{}
-	for e, err := range l.content.Children(ctx, files[tablesDir]) {
+	for e, err := range l.content.Children(ctx, files[dump.TablesDir]) {
 		if err != nil {
 			return err
 		}
@@ -100,7 +101,7 @@ func (l *loading) build(ctx context.Context) (staged engines.Staged, err error) 
 	if err != nil {
 		return staged, err
 	}
-	if err := l.room.define(ctx, &l.journal, func(s *session) error { return l.execute(ctx, s, schemaFile, l.definitions.schema) }); err != nil {
+	if err := l.room.define(ctx, &l.journal, func(s *session) error { return l.execute(ctx, s, dump.SchemaFile, l.definitions.schema) }); err != nil {
 		return staged, err
 	}
 	if err := l.each(ctx, l.fill); err != nil {
@@ -113,7 +114,7 @@ func (l *loading) build(ctx context.Context) (staged engines.Staged, err error) 
 		if err = l.stream(ctx, s, largeFile, l.large); err != nil {
 			return err
 		}
-		if err = l.execute(ctx, s, afterFile, l.definitions.after); err != nil {
+		if err = l.execute(ctx, s, dump.AfterFile, l.definitions.after); err != nil {
 			return err
 		}
 		staged.Notes, err = l.privileges(ctx, s, l.definitions.privileges)

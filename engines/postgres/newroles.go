@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"holdfast/engines"
+	"holdfast/engines/dump"
 )
 
 // mark is the comment on a role that a restore created, until the restore is done:
@@ -21,7 +24,7 @@ type mark struct {
 // that is at work on it, if any.
 func unmark(comment string) (text, token string) {
 	var m mark
-	if json.Unmarshal([]byte(comment), &m) == nil && tokenForm.MatchString(m.Token) {
+	if json.Unmarshal([]byte(comment), &m) == nil && engines.CheckToken(m.Token) == nil {
 		return m.Comment, m.Token
 	}
 	return comment, ""
@@ -61,7 +64,7 @@ func (l *loading) createRoles(ctx context.Context) (notes []string, err error) {
 	defer file.Close()
 	statements, err := statementsOf(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s/%s: %w", l.service, accountsFile, err)
+		return nil, fmt.Errorf("%s/%s: %w", l.service, dump.AccountsFile, err)
 	}
 	s := l.any()
 	rows, err := s.rows(ctx, "SELECT rolname FROM pg_roles")
@@ -92,7 +95,7 @@ func (l *loading) createRoles(ctx context.Context) (notes []string, err error) {
 			}
 			complaint, err := l.aboutRole(ctx, s, st)
 			if err != nil {
-				return fmt.Errorf("%s/%s, %s: %w", l.service, accountsFile, st.comment, err)
+				return fmt.Errorf("%s/%s, %s: %w", l.service, dump.AccountsFile, st.comment, err)
 			}
 			if complaint != "" {
 				complaints = append(complaints, complaint)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"holdfast/engines/dump"
 	"holdfast/engines/enginetest"
 	"holdfast/internal/tree"
 )
@@ -333,7 +334,7 @@ func damaged(t *testing.T, memory *enginetest.Memory, entries []tree.Entry, path
 			}
 			children = append(children, child)
 		}
-		directory, err := next.PutDirectory(t.Context(), directory, tree.Stream{}, listing(children))
+		directory, err := next.PutDirectory(t.Context(), directory, tree.Stream{}, dump.Listing(children))
 		if err != nil {
 			t.Fatal(err)
 		}

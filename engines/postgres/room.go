@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"holdfast/engines"
 )
 
 // room is where a restore builds the new data, and how it takes their place: in
@@ -71,7 +73,7 @@ func (j journal) text() (string, error) {
 // parseJournal reads a comment; one that is no journal gives none.
 func parseJournal(comment string) (j journal, ok bool) {
 	err := json.Unmarshal([]byte(comment), &j)
-	return j, err == nil && tokenForm.MatchString(j.Token)
+	return j, err == nil && engines.CheckToken(j.Token) == nil
 }
 
 // begun locks, and finds the room and the journal of the restore; nil where

@@ -2,20 +2,18 @@ package postgres
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 	"holdfast/internal/tree"
 )
 
@@ -38,16 +36,16 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 }
 
 func (s *source) send(ctx context.Context, sink engines.Sink) (engines.Result, error) {
-	b, err := newBases(ctx, sink, s.service)
+	put, err := dump.NewOutput(ctx, sink, s.service, s.point.At)
 	if err != nil {
 		return engines.Result{}, err
 	}
-	out := output{source: s, sink: sink, bases: b}
+	out := output{source: s, Output: put}
 	if err := out.look(ctx); err != nil {
 		return engines.Result{}, err
 	}
-	err = out.watched(ctx, out.read)
-	if err != nil {
+	w := watcher{guard: s.guard, now: s.now}
+	if err := dump.GivingWay(ctx, w.blocked, out.read); err != nil {
 		return engines.Result{}, err
 	}
 	if err := out.sameLabels(ctx); err != nil {
@@ -63,8 +61,7 @@ func (s *source) send(ctx context.Context, sink engines.Sink) (engines.Result, e
 // output puts streams into a sink.
 type output struct {
 	*source
-	sink  engines.Sink
-	bases bases
+	*dump.Output
 
 	encoding    string
 	all         []table
@@ -97,35 +94,20 @@ func (out *output) look(ctx context.Context) (err error) {
 	return err
 }
 
-// read sends the definitions and all tables, small ones first: what is often
-// truncated is small, and is then done with.
+// read sends the definitions and all tables.
 func (out *output) read(ctx context.Context) error {
-	order := make([]int, len(out.all))
-	for i := range order {
-		order[i] = i
+	sizes := make([]int64, len(out.all))
+	for i, t := range out.all {
+		sizes[i] = t.size
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(out.all[a].size, out.all[b].size) })
-	queue := make(chan int, len(order))
-	for _, i := range order {
-		queue <- i
-	}
-	close(queue)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return out.definitions(ctx) })
-	for _, reader := range out.readers {
-		group.Go(func() error {
-			for i := range queue {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				var err error
-				if out.rows[i], err = out.table(ctx, reader, out.all[i]); err != nil {
-					return err
-				}
-			}
-			return nil
+	group.Go(func() error {
+		return dump.EachTable(ctx, len(out.readers), sizes, func(ctx context.Context, reader, i int) (err error) {
+			out.rows[i], err = out.table(ctx, out.readers[reader], out.all[i])
+			return err
 		})
-	}
+	})
 	return group.Wait()
 }
 
@@ -141,28 +123,6 @@ func (out *output) remarks() []string {
 		return nil
 	}
 	return []string{"without rows, as configured (schema_only): " + strings.Join(bare, ", ")}
-}
-
-// watched runs work while a watcher looks who waits for it.
-func (out *output) watched(ctx context.Context, work func(context.Context) error) error {
-	w := watcher{guard: out.guard, now: out.now, since: map[string]time.Time{}}
-	working, giveWay := context.WithCancelCause(ctx)
-	defer giveWay(nil)
-	ended := make(chan struct{})
-	var group errgroup.Group
-	group.Go(func() error {
-		err := w.watch(ctx, ended, giveWay)
-		if err != nil {
-			giveWay(err)
-		}
-		return err
-	})
-	err := work(working)
-	close(ended)
-	if watched := group.Wait(); err == nil {
-		err = watched
-	}
-	return err
 }
 
 // definitions lets pg_dump read the definitions, and looks whether they are still
@@ -192,12 +152,12 @@ func (out *output) definitions(ctx context.Context) error {
 		return err
 	}
 	out.defined = nil
-	for i, name := range []string{schemaFile, afterFile, privilegesFile} {
+	for i, name := range []string{dump.SchemaFile, dump.AfterFile, privilegesFile} {
 		text := d.appendPrivileges()
 		if i < len(scripts) {
 			text = scripts[i]
 		}
-		e, err := out.put(ctx, name, bytes.NewReader(text))
+		e, err := out.Put(ctx, name, bytes.NewReader(text))
 		if err != nil {
 			return err
 		}
@@ -235,15 +195,15 @@ func (out *output) sameLabels(ctx context.Context) error {
 func (out *output) table(ctx context.Context, reader *session, t table) (e tree.Entry, err error) {
 	shown := t
 	shown.schema = out.shown(t.schema)
-	path := tablesDir + "/" + fileName(shown.schema, shown.name)
+	path := dump.TablesDir + "/" + fileName(shown.schema, shown.name)
 	if text, rowless := shown.rowless(); rowless {
-		return out.put(ctx, path, strings.NewReader(text))
+		return out.Put(ctx, path, strings.NewReader(text))
 	}
 	if err := reader.lock(ctx, t); err != nil {
 		return e, err
 	}
 	err = reader.copyOut(ctx, t, shown, out.encoding, func(r io.Reader) error {
-		e, err = out.put(ctx, path, r)
+		e, err = out.Put(ctx, path, r)
 		return err
 	})
 	if err != nil {
@@ -291,40 +251,17 @@ func lost(t table, err error) error {
 	return err
 }
 
-// put stores a stream, with the same in the parent snapshot as its base.
-func (out *output) put(ctx context.Context, path string, content io.Reader) (tree.Entry, error) {
-	e, err := out.sink.Put(ctx, out.entry(path, tree.File), out.bases[path].Content, content)
-	return out.dated(e, path), err
-}
-
-func (out *output) entry(path string, kind tree.Type) tree.Entry {
-	name := path[strings.LastIndexByte(path, '/')+1:]
-	if kind == tree.Directory {
-		return tree.Entry{Name: name, Type: kind, Mode: 0o750}
-	}
-	return tree.Entry{Name: name, Type: kind, Mode: 0o640}
-}
-
-// dated gives e the time when its content was first seen.
-func (out *output) dated(e tree.Entry, path string) tree.Entry {
-	e.MTime = tree.TimeOf(out.point.At)
-	if before, ok := out.bases[path]; ok && before.Content.Equal(e.Content) {
-		e.MTime = before.MTime
-	}
-	return e
-}
-
 // whole puts the directory together, and the one file of all streams.
 func (out *output) whole(ctx context.Context) ([]tree.Entry, error) {
 	database, err := out.createDatabase(ctx)
 	if err != nil {
 		return nil, err
 	}
-	created, err := out.put(ctx, databaseFile, strings.NewReader(database))
+	created, err := out.Put(ctx, databaseFile, strings.NewReader(database))
 	if err != nil {
 		return nil, err
 	}
-	moved, err := out.put(ctx, sequencesFile, strings.NewReader(out.setSequences()))
+	moved, err := out.Put(ctx, sequencesFile, strings.NewReader(out.setSequences()))
 	if err != nil {
 		return nil, err
 	}
@@ -337,45 +274,8 @@ func (out *output) whole(ctx context.Context) ([]tree.Entry, error) {
 		return nil, err
 	}
 	schema, after, privileges := out.defined[0], out.defined[1], out.defined[2]
-	parts := []tree.Stream{schema.Content}
-	for _, e := range out.rows {
-		parts = append(parts, e.Content)
-	}
-	parts = append(parts, moved.Content, large.Content, after.Content)
-
-	byName := func(a, b tree.Entry) int { return strings.Compare(a.Name, b.Name) }
-	dir, err := out.directory(ctx, tablesDir, tablesDir, slices.SortedFunc(slices.Values(out.rows), byName))
-	if err != nil {
-		return nil, err
-	}
-	children := append(apart, created, schema, dir, moved, large, after, privileges)
-	slices.SortFunc(children, byName)
-	top, err := out.directory(ctx, "", out.service, children)
-	if err != nil {
-		return nil, err
-	}
-	joined, err := out.sink.Join(ctx, out.entry(out.service+extension, tree.File), parts...)
-	if err != nil {
-		return nil, err
-	}
-	return []tree.Entry{top, out.dated(joined, extension)}, nil
+	return out.Whole(ctx, dump.Script{
+		Before: []tree.Entry{schema}, Tables: out.rows, After: []tree.Entry{moved, large, after},
+		Apart: append(apart, created, privileges),
+	})
 }
-
-func (out *output) directory(ctx context.Context, path, name string, children []tree.Entry) (tree.Entry, error) {
-	e := out.entry(path, tree.Directory)
-	e.Name = name
-	e, err := out.sink.PutDirectory(ctx, e, out.bases[path].Content, listing(children))
-	return out.dated(e, path), err
-}
-
-func listing(children []tree.Entry) iter.Seq2[tree.Entry, error] {
-	return func(yield func(tree.Entry, error) bool) {
-		for _, e := range children {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	}
-}
-
-func oneLine(s string) string { return strings.Map(func(r rune) rune { return max(r, ' ') }, s) }

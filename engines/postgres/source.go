@@ -9,11 +9,10 @@ import (
 	"time"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 )
 
 const (
-	// maxBlock bounds how long others wait for a table that is being read.
-	maxBlock = time.Second
 	// patience bounds how long reading a table waits for somebody who changes it:
 	// nobody queues behind that.
 	patience = time.Minute
@@ -112,10 +111,10 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 func (s *source) open(ctx context.Context) (err error) {
 	s.config = s.config.Copy()
 	s.config.RuntimeParams["application_name"] = fmt.Sprintf("%s %x", application, s.now().UnixNano())
-	if s.control, err = s.connect(ctx, s.from(), maxBlock); err != nil {
+	if s.control, err = s.connect(ctx, s.from(), dump.MaxBlock); err != nil {
 		return err
 	}
-	if s.guard, err = s.connect(ctx, s.from(), maxBlock); err != nil {
+	if s.guard, err = s.connect(ctx, s.from(), dump.MaxBlock); err != nil {
 		return err
 	}
 	for range readers {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 	"holdfast/internal/tree"
 )
 
@@ -38,7 +38,7 @@ type target struct {
 
 // Plan implements engines.Target.
 func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, error) {
-	if _, err := topOf(entries); err != nil {
+	if _, err := dump.Top(entries); err != nil {
 		return engines.Plan{}, fmt.Errorf("service %s: %w", t.service, err)
 	}
 	if err := t.open(ctx); err != nil {
@@ -299,18 +299,6 @@ func (t *target) Close() error {
 	t.server.end()
 	t.inside, t.server = nil, nil
 	return nil
-}
-
-var errNoEntries = errors.New("the snapshot holds no database")
-
-// topOf finds the directory of streams among a service's entries.
-func topOf(entries []tree.Entry) (tree.Entry, error) {
-	for _, e := range entries {
-		if e.Type == tree.Directory {
-			return e, nil
-		}
-	}
-	return tree.Entry{}, errNoEntries
 }
 
 // beside names a database that belongs to one restore of database.

@@ -2,7 +2,6 @@ package solr
 
 import (
 	"fmt"
-	"regexp"
 	"time"
 
 	"holdfast/engines"
@@ -25,8 +24,8 @@ var Engine = engines.Engine{
 		if err != nil {
 			return nil, err
 		}
-		if !tokenForm.MatchString(token) {
-			return nil, fmt.Errorf("restore token %q: want 20 hex digits", token)
+		if err := engines.CheckToken(token); err != nil {
+			return nil, err
 		}
 		if s.Subpath != "" {
 			return nil, fmt.Errorf("%s: a core can only be restored as a whole", s.Name)
@@ -34,8 +33,6 @@ var Engine = engines.Engine{
 		return &target{place: p, token: token, taken: s.Server, staging: beside(p.core, token)}, nil
 	},
 }
-
-var tokenForm = regexp.MustCompile(`^[0-9a-f]{20}$`)
 
 // ours is what the names of all cores and directories of restores contain.
 const ours = "holdfast_"

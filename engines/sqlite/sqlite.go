@@ -60,7 +60,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -90,8 +89,8 @@ var Engine = engines.Engine{
 		if s.Subpath != "" {
 			return nil, fmt.Errorf("restore %s: an SQLite database is restored whole, there is nothing beneath it", s.Name)
 		}
-		if !validToken.MatchString(token) {
-			return nil, fmt.Errorf("restore %s: %q is not a token of 20 hex digits", s.Name, token)
+		if err := engines.CheckToken(token); err != nil {
+			return nil, err
 		}
 		return &target{configured: path, entryName: entryName(s), token: token, patience: patience, now: time.Now}, nil
 	},
@@ -105,8 +104,6 @@ const (
 	// a hurry ends the wait by its context.
 	patience = 10 * time.Second
 )
-
-var validToken = regexp.MustCompile(`^[0-9a-f]{20}$`)
 
 func entryName(s engines.Service) string { return s.Name + ".sqlite" }
 
