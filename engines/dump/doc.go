@@ -13,6 +13,19 @@
 //
 // A stream's base is the stream of the same path in the parent snapshot, and while
 // its content stays the same, so does its time.
+//
+// # How tables are read
+//
+// Over several connections, all at the marked point: small tables first, each by one
+// connection. A large one whose key allows it is read by all of them, in parts: the
+// engine finds where a part ends by asking the server for the key of the row so many
+// rows further on, which it looks up in the key's index. So nothing has to be known of
+// the keys — gaps, skew, text in any collation, several columns — and no statistics have
+// to be right. Each connection reads parts ahead of the stream that is being stored
+// (Ahead), in memory and within bounds; the stream is that of one connection, byte for
+// byte, and so a base for the next day's, however either was read.
+//
+// Goroutines: Ahead's are joined by Close, GivingWay and EachTable join theirs.
 package dump
 
 // Names of what stands in the snapshot of a dump, whatever the server.

@@ -70,7 +70,7 @@ func TestAWatcherThatFailsEndsTheWork(t *testing.T) {
 func TestSmallTablesComeFirst(t *testing.T) {
 	var mu sync.Mutex
 	var order []int
-	err := dump.EachTable(t.Context(), 1, []int64{30, 10, 20, 10}, func(_ context.Context, _, table int) error {
+	err := dump.EachTable(t.Context(), []string{"one"}, []dump.Table{{Size: 30}, {Size: 10}, {Size: 20}, {Size: 10}}, func(_ context.Context, _ []string, table int) error {
 		mu.Lock()
 		defer mu.Unlock()
 		order = append(order, table)
@@ -83,10 +83,10 @@ func TestSmallTablesComeFirst(t *testing.T) {
 
 func TestATableThatFailsEndsTheOthers(t *testing.T) {
 	broken := errors.New("gone")
-	var read [3]int
-	err := dump.EachTable(t.Context(), 2, []int64{1, 2, 3, 4, 5}, func(ctx context.Context, reader, _ int) error {
-		read[reader]++
-		if reader == 0 {
+	var read [2]int
+	err := dump.EachTable(t.Context(), []int{0, 1}, make([]dump.Table, 5), func(ctx context.Context, reader []int, _ int) error {
+		read[reader[0]]++
+		if reader[0] == 0 {
 			return broken
 		}
 		<-ctx.Done()

@@ -38,7 +38,9 @@ type table struct {
 	made    string
 	size    int64 // bytes, roughly
 	columns []column
-	order   string // what makes SELECT read in primary key order
+	force   string   // the index that SELECT is to use: that of the primary key
+	order   string   // what makes it read in primary key order
+	key     []column // of the primary key, where the table is read in parts
 }
 
 // catalog is what a database consists of, but for the rows.
@@ -123,7 +125,10 @@ func (s *session) tables(ctx context.Context) ([]table, error) {
 			return nil, err
 		}
 		t.columns = columns[t.name]
-		t.order = readOrder(*t, orders[t.name])
+		t.force, t.order = readOrder(*t, orders[t.name])
+		if from := s.place.reading.PartsFrom; from > 0 && t.size >= from {
+			t.key = divisible(*t, orders[t.name])
+		}
 		if t.versioned {
 			s.keepHistory(t)
 		}
@@ -134,27 +139,26 @@ func (s *session) tables(ctx context.Context) ([]table, error) {
 	return tables, nil
 }
 
-// readOrder is what follows the table's name in the SELECT that reads it: by
+// readOrder is what makes the SELECT that reads a table read it in order: by
 // primary key. An InnoDB table without one, or with one on prefixes, is read in
 // the order in which it is stored, which changes as little.
-func readOrder(t table, keys []key) string {
+func readOrder(t table, keys []key) (force, order string) {
 	switch {
 	case t.sequence:
-		return ""
+		return "", ""
 	case len(keys) > 0 && !slices.ContainsFunc(keys, func(k key) bool { return k.prefix }):
 		var list []string
 		for _, k := range keys {
 			list = append(list, k.column)
 		}
-		force := ""
 		if t.engine == "InnoDB" {
 			force = " FORCE INDEX (PRIMARY)" // never sort
 		}
-		return force + " ORDER BY " + strings.Join(list, ", ")
+		return force, " ORDER BY " + strings.Join(list, ", ")
 	case t.engine == "InnoDB":
-		return " USE INDEX ()"
+		return " USE INDEX ()", ""
 	}
-	return ""
+	return "", ""
 }
 
 // keepHistory decides whether the history of a system-versioned table is saved.
@@ -174,8 +178,8 @@ func (s *session) keepHistory(t *table) {
 		return
 	}
 	t.history = true
-	if _, keys, found := strings.Cut(t.order, " ORDER BY "); found {
-		t.order = " ORDER BY " + keys + ", " + quote(t.columns[until].name)
+	if t.order != "" {
+		t.force, t.order = "", t.order+", "+quote(t.columns[until].name)
 	}
 }
 

@@ -25,9 +25,9 @@
 //
 //	Prepare   privileges; definitions of everything
 //	Mark      MariaDB: BACKUP STAGE BLOCK_COMMIT; MySQL: LOCK INSTANCE FOR BACKUP and
-//	          FLUSH TABLES WITH READ LOCK; a consistent snapshot on two connections;
+//	          FLUSH TABLES WITH READ LOCK; a consistent snapshot on all connections;
 //	          sequences, and small tables of engines without snapshots, are read
-//	Send      the tables, in parallel, within those snapshots
+//	Send      the tables, in parallel, large ones in parts, within those snapshots
 //
 // Without the privileges for that, or while somebody else's ALTER TABLE or backup is
 // in the way, one connection is used, which is consistent by itself. FLUSH TABLES WITH

@@ -65,7 +65,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	case n == errHostDenied || n == errHostBlocked:
 		return fmt.Errorf("%s does not talk to this host: allow user %s to connect from here: %w", at, p.user, err)
 	case n == errTooMany || n == errUserLimit:
-		return fmt.Errorf("%s has no connection left for user %s (4 are needed): raise max_connections or max_user_connections: %w", at, p.user, err)
+		return fmt.Errorf("%s has no connection left for user %s (%d are needed): raise max_connections or max_user_connections: %w", at, p.user, p.reading.Connections+2, err)
 	case n == errUnknownDatabase:
 		return fmt.Errorf("%s has no database %s: %w", at, p.database, err)
 	case n == errAccessDatabase || n == errTableAccess || n == errNeedPrivilege:

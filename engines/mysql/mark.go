@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"holdfast/engines"
@@ -162,7 +163,7 @@ func (s *source) pin(ctx context.Context) error {
 		}
 		left -= t.size
 		var text bytes.Buffer
-		err := reader.read(ctx, t, func(r *rowReader) error {
+		err := read(ctx, t, s.readers[:1], func(r io.Reader) error {
 			_, err := text.ReadFrom(r)
 			return err
 		})

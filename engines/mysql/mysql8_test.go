@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +22,20 @@ func TestMySQL(t *testing.T) {
 		"the mark has a position, and waits for nobody": mysqlMark,
 		"a point lost is told":                          mysqlPointLost,
 		"what the site's own user can do":               mysqlRungs,
+		"parts make the same stream":                    mysqlParts,
 	} {
 		t.Run(name, func(t *testing.T) {
 			server.Exec("DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "DROP DATABASE IF EXISTS copy")
 			test(shop{t, server, db})
 		})
 	}
+}
+
+func mysqlParts(s shop) {
+	digits := "(SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)"
+	s.in("shop", "CREATE TABLE upto3000 (n INT PRIMARY KEY)",
+		fmt.Sprintf("INSERT INTO upto3000 SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * e.d FROM %s a, %s b, %s c, %s e WHERE e.d < 3", digits, digits, digits, digits))
+	s.samePartsAndWhole("upto3000", "n")
 }
 
 func mysqlValues(s shop) {

@@ -11,6 +11,7 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 )
 
 const dialTimeout = 10 * time.Second
@@ -25,6 +26,7 @@ type place struct {
 	// schemaOnly are patterns of tables whose rows are left out.
 	schemaOnly []string
 	accounts   bool // the server's accounts belong to the service
+	reading    dump.Reading
 	// taken is the server that a snapshot comes from, "" where that is not known.
 	taken string
 	// known is the server's product, "" before a session has asked.
@@ -75,21 +77,23 @@ func placeOf(s engines.Service) (place, error) {
 	config.MaxAllowedPacket = 0 // what the server allows
 	config.InterpolateParams = true
 	config.Logger = &driver.NopLogger{}
+	reading := dump.DefaultReading
 	for key, values := range u.Query() {
 		switch value := values[len(values)-1]; {
 		case key == "socket" && strings.HasPrefix(value, "/"):
 			config.Net, config.Addr = "unix", value
 		case key == "tls" && (value == "true" || value == "skip-verify" || value == "preferred" || value == "false"):
 			config.TLSConfig = value
+		case key == "connections" && reading.SetConnections(value):
 		default:
-			return want(fmt.Sprintf("parameter %s=%s is not known (socket=/path; tls=true, skip-verify, preferred or false)", key, value))
+			return want(fmt.Sprintf("parameter %s=%s is not known (socket=/path; tls=true, skip-verify, preferred or false; connections=1 to %d)", key, value, dump.MaxConnections))
 		}
 	}
 	if u.Hostname() == "" && config.Net == "tcp" {
 		return want("no host in the address")
 	}
 	return place{service: s.Name, database: database, user: config.User, address: config.Addr, config: config,
-		schemaOnly: s.SchemaOnly, accounts: s.Accounts, taken: s.Server}, nil
+		schemaOnly: s.SchemaOnly, reading: reading, accounts: s.Accounts, taken: s.Server}, nil
 }
 
 // pool returns a pool that opens nothing yet.

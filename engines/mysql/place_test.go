@@ -47,6 +47,7 @@ func TestAddresses(t *testing.T) {
 		"mysql://shop@db/Information_Schema": "server's own",
 		"mysql://shop@db/shop?socket=x":      "socket=x",
 		"mysql://shop@db/shop?tls=maybe":     "tls=maybe",
+		"mysql://shop@db/shop?connections=0": "connections=0",
 	} {
 		_, err := placeOf(engines.Service{Name: "db", URL: mustURL(t, text)})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "geheim") {

@@ -282,7 +282,7 @@ func TestBothConnectionsSeeOneInstant(t *testing.T) {
 		if _, err := source.Mark(t.Context(), memory); err != nil {
 			t.Fatal(err)
 		}
-		var seen [readers]int
+		seen := make([]int, len(source.readers))
 		for i, reader := range source.readers {
 			if err := reader.one(t.Context(), "SELECT n FROM a", &seen[i]); err != nil {
 				t.Fatal(err)

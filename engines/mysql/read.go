@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	sqldriver "database/sql/driver"
+	"errors"
 	"fmt"
+	"io"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 )
 
 // sequence is the stream that sets a sequence to where it stands.
@@ -19,32 +22,48 @@ func (s *session) sequence(ctx context.Context, t table) ([]byte, error) {
 		quote(t.name), header(dataMode), quote(t.name), next, cycles, saidRemote), nil
 }
 
-// read reads a table within the session's transaction. The table's definition is
-// compared with the one that was read before the mark, last when its rows were
-// read and nobody could change it; then it is let go, so that nobody who wants to
-// change it has to wait for the rest.
-func (s *session) read(ctx context.Context, t table, use func(*rowReader) error) error {
-	counter, err := s.unchanged(ctx, t)
+// read lets use read the stream of a table, whose rows come over sessions, each within
+// its transaction. The table's definition is compared with the one that was read before
+// the mark: last when its rows were read and nobody could change it, because all
+// sessions that read of it still held it. Then it is let go, whether use has come so far
+// or not, so that nobody who wants to change it has to wait for the rest.
+func read(ctx context.Context, t table, sessions []*session, use func(io.Reader) error) error {
+	first := sessions[0]
+	counter, err := first.unchanged(ctx, t)
 	if err != nil {
 		return err
 	}
-	if err := s.exec(ctx, "SAVEPOINT holdfast"); err != nil {
-		return err
+	for _, s := range sessions {
+		if err := s.exec(ctx, "SAVEPOINT holdfast"); err != nil {
+			return err
+		}
 	}
-	if counter, err = s.counterAt(ctx, t, counter); err != nil {
+	if counter, err = first.counterAt(ctx, t, counter); err != nil {
 		return lost(t, err)
 	}
-	if err := s.rows(ctx, t, counter, use); err != nil {
-		return lost(t, err)
+	rows := readAhead(ctx, t, sessions, func(ctx context.Context) error { return letGo(ctx, t, sessions) })
+	err = use(newInserts(t, counter, rows.Next))
+	if reading := rows.Close(); reading != nil && (err == nil || !errors.Is(reading, dump.ErrAbandoned)) {
+		return reading
 	}
-	same, err := s.same(ctx, t)
+	return err
+}
+
+// letGo compares the table's definition and lets others change it.
+func letGo(ctx context.Context, t table, sessions []*session) error {
+	same, err := sessions[0].same(ctx, t)
 	if err != nil {
 		return lost(t, err)
 	}
 	if !same {
 		return fmt.Errorf("table %s was changed, renamed or truncated after the mark: %w", t.name, engines.ErrPointLost)
 	}
-	return s.exec(ctx, "ROLLBACK TO SAVEPOINT holdfast")
+	for _, s := range sessions {
+		if err := s.exec(ctx, "ROLLBACK TO SAVEPOINT holdfast"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unchanged returns ErrPointLost unless the table's definition is the one that was
@@ -60,26 +79,47 @@ func (s *session) unchanged(ctx context.Context, t table) (counter string, err e
 	return counter, nil
 }
 
-// rows lets use read a table's rows, without the detour that database/sql takes
-// for every value.
-func (s *session) rows(ctx context.Context, t table, counter string, use func(*rowReader) error) error {
+// readSpan reads a part of a table, without the detour that database/sql takes for
+// every value.
+func (s *session) readSpan(ctx context.Context, t table, p span, lane *dump.Lane[batch]) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	return s.Raw(func(conn any) error {
-		rows, err := conn.(sqldriver.QueryerContext).QueryContext(ctx, t.query(), nil)
+	err := s.Raw(func(conn any) error {
+		rows, err := conn.(sqldriver.QueryerContext).QueryContext(ctx, t.query(p), nil)
 		if err != nil {
-			return fmt.Errorf("table %s: %w", t.name, s.place.explain(ctx, "read", err))
+			return s.place.explain(ctx, "read", err)
 		}
-		r := newRowReader(t, counter, rows)
-		if err = use(r); err != nil {
-			if r.err != nil {
-				err = fmt.Errorf("table %s: %w", t.name, s.place.explain(ctx, "read", r.err))
-			}
-			cancel() // or Close would read the rest of the table
+		if err = handOver(ctx, t, rows, lane); err != nil {
+			err = s.place.explain(ctx, "read", err)
+			cancel() // or Close would read the rest
 		}
 		_ = rows.Close() // the rows are all read, or an error is returned
 		return err
 	})
+	if err != nil {
+		return lost(t, fmt.Errorf("table %s: %w", t.name, err))
+	}
+	return nil
+}
+
+// handOver makes batches of rows.
+func handOver(ctx context.Context, t table, rows sqldriver.Rows, lane *dump.Lane[batch]) error {
+	into := newBatches(t)
+	for {
+		some := lane.Fresh()
+		err := into.fill(some, rows)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if len(some.rows) > 0 {
+			if err := lane.Put(ctx, some, len(some.text), len(some.rows)); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+	}
 }
 
 // lost makes ErrPointLost of the server's errors that mean it.

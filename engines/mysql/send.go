@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -162,38 +163,38 @@ func (s *source) remarks(result *engines.Result) {
 // sendTables sends all tables. The entries come in the order of the catalog.
 func (s *source) sendTables(ctx context.Context, out *dump.Output) ([]tree.Entry, error) {
 	tables := s.catalog.tables
-	sizes := make([]int64, len(tables))
+	list := make([]dump.Table, len(tables))
 	for i, t := range tables {
-		sizes[i] = t.size
+		list[i] = dump.Table{Size: t.size, Parts: t.key != nil}
 	}
-	connections := len(s.readers)
+	readers := s.readers
 	if s.point.Rung == rungSchema {
-		connections = 1 // the others have no transaction
+		readers = readers[:1] // the others have no transaction
 	}
 	entries := make([]tree.Entry, len(tables))
 	w := newWatcher(s)
 	err := dump.GivingWay(ctx, w.blocked, func(ctx context.Context) error {
-		return dump.EachTable(ctx, connections, sizes, func(ctx context.Context, reader, i int) (err error) {
+		return dump.EachTable(ctx, readers, list, func(ctx context.Context, readers []*session, i int) (err error) {
 			defer w.reads(tables[i].name)()
-			entries[i], err = s.sendTable(ctx, out, s.readers[reader], tables[i])
+			entries[i], err = s.sendTable(ctx, out, readers, tables[i])
 			return err
 		})
 	})
 	return entries, err
 }
 
-func (s *source) sendTable(ctx context.Context, out *dump.Output, reader *session, t table) (e tree.Entry, err error) {
+func (s *source) sendTable(ctx context.Context, out *dump.Output, readers []*session, t table) (e tree.Entry, err error) {
 	path := dump.TablesDir + "/" + fileName(t.name)
 	switch text := s.pinned[t.name]; {
 	case text != nil:
 		return out.Put(ctx, path, bytes.NewReader(text))
 	case t.rowless():
-		if _, err := reader.unchanged(ctx, t); err != nil {
+		if _, err := readers[0].unchanged(ctx, t); err != nil {
 			return e, err
 		}
 		return out.Put(ctx, path, bytes.NewReader(t.withoutRows()))
 	}
-	err = reader.read(ctx, t, func(r *rowReader) error {
+	err = read(ctx, t, readers, func(r io.Reader) error {
 		e, err = out.Put(ctx, path, r)
 		return err
 	})

@@ -30,8 +30,6 @@ const (
 	maxPinned = 1 << 20
 	// longRunning is from when on a statement is worth a note.
 	longRunning = 10 * time.Second
-	// readers is how many connections read tables at a time.
-	readers = 2
 )
 
 // source captures one database.
@@ -85,7 +83,7 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 	if err := s.privileges(ctx); err != nil {
 		return err
 	}
-	for range readers {
+	for range s.reading.Connections {
 		reader, err := s.connect(ctx, s.db, s.from(), patience)
 		if err != nil {
 			return err

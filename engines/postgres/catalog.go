@@ -17,10 +17,11 @@ type table struct {
 	schema   string
 	name     string
 	filenode string // changes with every TRUNCATE and rewrite
-	size     int64  // an estimate, in pages
+	size     int64  // an estimate, in bytes, of what is kept apart (TOAST) too
 	where    string // of an extension's table: which rows are the site's
 	columns  []column
 	order    string // " ORDER BY …", or ""
+	key      []key  // by which the table can be read in parts, or nil
 	bare     bool   // its rows are left out because the user wants it so
 }
 
@@ -57,11 +58,11 @@ func (t table) stored() string {
 	return strings.Join(names, ", ")
 }
 
-// query is the SELECT that reads the table.
-func (t table) query() string {
-	where := ""
+// query is the SELECT that reads a part of the table.
+func (t table) query(p span) string {
+	where := t.within(p)
 	if t.where != "" {
-		where = " " + t.where
+		where = " " + t.where // such a table is read whole
 	}
 	return "SELECT " + t.stored() + " FROM ONLY " + t.quoted() + where + t.order
 }
@@ -83,8 +84,9 @@ func within(schemas []string) string {
 // tables reads, within the session's transaction, what its snapshot says: filenodes
 // too, which is what makes them comparable with what is so later.
 func (s *session) tables(ctx context.Context, schemas []string) ([]table, error) {
-	rows, err := s.rows(ctx, `SELECT c.oid, n.nspname, c.relname, c.relfilenode, c.relpages, e.condition
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	rows, err := s.rows(ctx, `SELECT c.oid, n.nspname, c.relname, c.relfilenode,
+			(c.relpages + coalesce(r.relpages, 0))::bigint * current_setting('block_size')::bigint, e.condition
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class r ON r.oid = c.reltoastrelid
 		LEFT JOIN (SELECT unnest(extconfig) AS oid, unnest(extcondition) AS condition FROM pg_extension) e ON e.oid = c.oid
 		WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relnamespace IN (`+within(schemas)+`)
 		AND (e.oid IS NOT NULL OR NOT EXISTS (SELECT FROM pg_depend d
@@ -150,17 +152,35 @@ func (s *session) referred(ctx context.Context, tables []table) error {
 // orders finds the order in which rows are read: by primary key, or else by another
 // key that tells them apart; tables without one are read as they are stored.
 func (s *session) orders(ctx context.Context, tables []table, at map[string]int) error {
-	rows, err := s.rows(ctx, `SELECT DISTINCT ON (i.indrelid) i.indrelid,
-		(SELECT string_agg(quote_ident(a.attname) || CASE WHEN i.indoption[k] & 1 = 1 THEN ' DESC' ELSE '' END, ', ' ORDER BY k)
-			FROM generate_series(0, i.indnkeyatts - 1) k JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k])
+	rows, err := s.rows(ctx, `SELECT DISTINCT ON (i.indrelid) i.indrelid, i.indexrelid
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
 		WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree'
 		AND NOT EXISTS (SELECT FROM generate_series(0, i.indnkeyatts - 1) k JOIN pg_attribute a
 			ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] WHERE NOT a.attnotnull)
 		ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid`)
+	if err != nil {
+		return err
+	}
+	index := map[string]int{}
+	var indexes []string
 	for _, row := range rows {
 		if i, ok := at[row[0]]; ok {
-			tables[i].order = " ORDER BY " + row[1]
+			index[row[1]] = i
+			indexes = append(indexes, row[1])
+		}
+	}
+	rows, err = s.rows(ctx, `SELECT i.indexrelid, quote_ident(a.attname), quote_ident(n.nspname) || '.' || quote_ident(t.typname), i.indoption[k] & 1 = 1
+		FROM pg_index i, generate_series(0, i.indnkeyatts - 1) k, pg_attribute a, pg_type t, pg_namespace n
+		WHERE i.indexrelid::text = ANY (`+list(indexes)+`) AND a.attrelid = i.indrelid AND a.attnum = i.indkey[k] AND t.oid = a.atttypid AND n.oid = t.typnamespace
+		ORDER BY i.indexrelid, k`)
+	for _, row := range rows {
+		t := &tables[index[row[0]]]
+		t.key = append(t.key, key{column: row[1], kind: row[2], descends: row[3] == "t"})
+	}
+	for i := range tables {
+		tables[i].order = orderBy(tables[i].key)
+		if from := s.place.reading.PartsFrom; from == 0 || tables[i].size < from || !tables[i].divisible() {
+			tables[i].key = nil
 		}
 	}
 	return err

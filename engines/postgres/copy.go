@@ -7,8 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"golang.org/x/sync/errgroup"
+	"sync/atomic"
 
 	"holdfast/engines/dump"
 )
@@ -44,44 +43,119 @@ func (t table) rowless() (text string, ok bool) {
 // end is the stream's text after the last row.
 func end(count int64) string { return fmt.Sprintf("\\.\n-- %d rows\n", count) }
 
-// copyOut lets use read the stream of a table, which is called shown in it.
-func (s *session) copyOut(ctx context.Context, t, shown table, encoding string, use func(io.Reader) error) error {
-	read, write := io.Pipe()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	// Whoever reads may be slow; the table is let go all the same.
-	stop := context.AfterFunc(ctx, func() { _ = read.CloseWithError(context.Cause(ctx)) })
-	defer stop()
-	var group errgroup.Group
-	group.Go(func() error {
-		err := s.writeRows(ctx, t, shown.begin(encoding), write)
-		_ = write.CloseWithError(err) // never fails
-		return err
-	})
-	err := use(read)
-	if err != nil {
-		cancel() // or the rest of the table would be read
-	}
-	_ = read.CloseWithError(io.ErrClosedPipe) // never fails
-	if writing := group.Wait(); writing != nil && (err == nil || errors.Is(err, writing)) {
-		return writing
-	}
-	return err
+// chunk is some rows of a table, as they stand in its stream.
+type chunk []byte
+
+// reading is one table that is being read.
+type reading struct {
+	*dump.Ahead[chunk]
+	count atomic.Int64 // of rows
 }
 
-func (s *session) writeRows(ctx context.Context, t table, begin string, to io.Writer) error {
-	w := bufio.NewWriterSize(to, copyBuffer)
-	if _, err := w.WriteString(begin); err != nil {
-		return err
+// readAhead begins to read a table over sessions, each within its transaction; each
+// has locked it, and lets it go when all rows were read.
+func readAhead(ctx context.Context, t table, sessions []*session) *reading {
+	r := new(reading)
+	divider := dump.Divider[string]{
+		Whole: len(sessions) == 1,
+		After: func(ctx context.Context, lane int, from *string, rows int64) (*string, error) {
+			return sessions[lane].keyAfter(ctx, t, from, rows)
+		},
 	}
-	copied, err := s.CopyTo(ctx, w, "COPY ("+t.query()+") TO STDOUT")
-	if err != nil {
-		return fmt.Errorf("table %s: %w", t.label(), s.place.explain(ctx, "read", err))
+	r.Ahead = dump.ReadAhead(ctx, dump.Reader[span, chunk]{
+		Lanes: len(sessions), PartSize: sessions[0].place.reading.PartSize,
+		Next: func(ctx context.Context, lane *dump.Lane[chunk]) (span, bool, error) {
+			return divider.Next(ctx, lane.Number, lane.PartRows())
+		},
+		Read: func(ctx context.Context, lane *dump.Lane[chunk], p span) error {
+			count, err := sessions[lane.Number].copyOut(ctx, t, p, lane)
+			r.count.Add(count)
+			return err
+		},
+		GiveUp: func() {
+			for _, s := range sessions {
+				s.end() // and with it the lock
+			}
+		},
+		Done: func(ctx context.Context) error {
+			for _, s := range sessions {
+				if err := s.exec(ctx, "ROLLBACK TO SAVEPOINT holdfast; RELEASE SAVEPOINT holdfast"); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+	return r
+}
+
+// copyOut reads a part of a table and returns how many rows it has.
+func (s *session) copyOut(ctx context.Context, t table, p span, lane *dump.Lane[chunk]) (int64, error) {
+	w := chunks{ctx: ctx, lane: lane}
+	copied, err := s.CopyTo(ctx, &w, "COPY ("+t.query(p)+") TO STDOUT")
+	if err == nil {
+		return copied.RowsAffected(), w.flush()
 	}
-	if _, err := w.WriteString(end(copied.RowsAffected())); err != nil {
-		return err
+	return 0, fmt.Errorf("table %s: %w", t.label(), s.place.explain(ctx, "read", err))
+}
+
+// chunks hands rows over, each of which is written to it by itself.
+type chunks struct {
+	ctx  context.Context
+	lane *dump.Lane[chunk]
+	now  *chunk // nil: none was begun
+	rows int    // in it
+}
+
+// Write implements io.Writer.
+func (w *chunks) Write(row []byte) (int, error) {
+	if w.now == nil {
+		w.now = w.lane.Fresh()
+		*w.now = (*w.now)[:0]
 	}
-	return w.Flush()
+	*w.now = append(*w.now, row...)
+	w.rows++
+	if len(*w.now) < dump.PieceSize {
+		return len(row), nil
+	}
+	return len(row), w.flush()
+}
+
+func (w *chunks) flush() error {
+	full, rows := w.now, w.rows
+	w.now, w.rows = nil, 0
+	if full == nil {
+		return nil
+	}
+	return w.lane.Put(w.ctx, full, len(*full), rows)
+}
+
+// stream yields the stream of a table.
+type stream struct {
+	from *reading
+	rest []byte
+	done bool
+}
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) {
+	for len(s.rest) == 0 {
+		if s.done {
+			return 0, io.EOF
+		}
+		some, err := s.from.Next()
+		switch {
+		case err == io.EOF:
+			s.rest, s.done = []byte(end(s.from.count.Load())), true
+		case err != nil:
+			return 0, err
+		default:
+			s.rest = *some
+		}
+	}
+	n := copy(p, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
 }
 
 // rowReader yields the rows of a stream, up to the line that ends them.

@@ -29,7 +29,7 @@
 //
 //	Prepare   privileges, pg_dump, who keeps tables to himself
 //	Mark      one connection exports its snapshot, another takes it over; sequences are read
-//	Send      pg_dump reads the definitions and two connections read the tables, at once
+//	Send      pg_dump reads the definitions and several connections the tables, at once, large ones in parts
 //
 // # Restore
 //

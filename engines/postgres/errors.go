@@ -58,7 +58,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	case c == codeNotAllowed:
 		return fmt.Errorf("%s refuses user %s: no such user, or pg_hba.conf does not let it in from here: %w", at, p.user, brief(err))
 	case c == codeTooMany:
-		return fmt.Errorf("%s has no connection left for user %s (6 are needed): raise max_connections, or the limit of the role: %w", at, p.user, brief(err))
+		return fmt.Errorf("%s has no connection left for user %s (%d are needed): raise max_connections, or the limit of the role: %w", at, p.user, p.reading.Connections+4, brief(err))
 	case c == codeNoDatabase:
 		return fmt.Errorf("%s has no database %s: %w", at, p.database, brief(err))
 	case c == codePrivilege:

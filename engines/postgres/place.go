@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 )
 
 const (
@@ -33,7 +34,8 @@ type place struct {
 	config   *pgconn.Config    // of a connection to database
 	// schemaOnly are patterns of tables whose rows are left out.
 	schemaOnly []string
-	accounts   bool   // the server's accounts belong to the service
+	accounts   bool // the server's accounts belong to the service
+	reading    dump.Reading
 	taken      string // the server that a snapshot was taken from, where it is known
 }
 
@@ -53,7 +55,7 @@ func placeOf(s engines.Service) (place, error) {
 		return want("no user in the address")
 	}
 	p := place{service: s.Name, database: strings.TrimPrefix(u.Path, "/"), user: u.User.Username(),
-		host: u.Hostname(), port: defaultPort, tls: map[string]string{"sslmode": "prefer"}, schemaOnly: s.SchemaOnly, accounts: s.Accounts, taken: s.Server}
+		host: u.Hostname(), port: defaultPort, tls: map[string]string{"sslmode": "prefer"}, schemaOnly: s.SchemaOnly, reading: dump.DefaultReading, accounts: s.Accounts, taken: s.Server}
 	switch p.database {
 	case "":
 		return want("no database in the address")
@@ -72,8 +74,9 @@ func placeOf(s engines.Service) (place, error) {
 			port = value
 		case key == "sslmode" || key == "sslrootcert":
 			p.tls[key] = value
+		case key == "connections" && p.reading.SetConnections(value):
 		default:
-			return want(fmt.Sprintf("parameter %s=%s is not known (host=/directory, port, sslmode, sslrootcert)", key, value))
+			return want(fmt.Sprintf("parameter %s=%s is not known (host=/directory, port, sslmode, sslrootcert, connections=1 to %d)", key, value, dump.MaxConnections))
 		}
 	}
 	if port != "" {

@@ -177,7 +177,7 @@ func TestAllConnectionsSeeOneInstant(t *testing.T) {
 	for range 20 {
 		_, err := source.Mark(t.Context(), memory)
 		s.must(err)
-		var seen [readers]string
+		seen := make([]string, len(source.readers))
 		for i, reader := range source.readers {
 			seen[i], err = reader.value(t.Context(), "SELECT n FROM public.a")
 			s.must(err)

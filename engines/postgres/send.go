@@ -96,15 +96,15 @@ func (out *output) look(ctx context.Context) (err error) {
 
 // read sends the definitions and all tables.
 func (out *output) read(ctx context.Context) error {
-	sizes := make([]int64, len(out.all))
+	list := make([]dump.Table, len(out.all))
 	for i, t := range out.all {
-		sizes[i] = t.size
+		list[i] = dump.Table{Size: t.size, Parts: t.key != nil}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return out.definitions(ctx) })
 	group.Go(func() error {
-		return dump.EachTable(ctx, len(out.readers), sizes, func(ctx context.Context, reader, i int) (err error) {
-			out.rows[i], err = out.table(ctx, out.readers[reader], out.all[i])
+		return dump.EachTable(ctx, out.readers, list, func(ctx context.Context, readers []*session, i int) (err error) {
+			out.rows[i], err = out.table(ctx, readers, out.all[i])
 			return err
 		})
 	})
@@ -192,24 +192,44 @@ func (out *output) sameLabels(ctx context.Context) error {
 
 // table sends one table. It is locked, which keeps others from changing its
 // definition, only while it is read.
-func (out *output) table(ctx context.Context, reader *session, t table) (e tree.Entry, err error) {
+func (out *output) table(ctx context.Context, readers []*session, t table) (e tree.Entry, err error) {
 	shown := t
 	shown.schema = out.shown(t.schema)
 	path := dump.TablesDir + "/" + fileName(shown.schema, shown.name)
 	if text, rowless := shown.rowless(); rowless {
 		return out.Put(ctx, path, strings.NewReader(text))
 	}
-	if err := reader.lock(ctx, t); err != nil {
+	if readers, err = lockAll(ctx, t, readers); err != nil {
 		return e, err
 	}
-	err = reader.copyOut(ctx, t, shown, out.encoding, func(r io.Reader) error {
-		e, err = out.Put(ctx, path, r)
-		return err
-	})
-	if err != nil {
-		return e, lost(t, err)
+	rows := readAhead(ctx, t, readers)
+	e, err = out.Put(ctx, path, io.MultiReader(strings.NewReader(shown.begin(out.encoding)), &stream{from: rows}))
+	if reading := rows.Close(); reading != nil && (err == nil || !errors.Is(reading, dump.ErrAbandoned)) {
+		err = reading
 	}
-	return e, reader.exec(ctx, "ROLLBACK TO SAVEPOINT holdfast; RELEASE SAVEPOINT holdfast")
+	return e, lost(t, err)
+}
+
+// lockAll locks a table in the sessions that are to read it, and returns them: only one
+// where the server would sort.
+func lockAll(ctx context.Context, t table, readers []*session) ([]*session, error) {
+	for i, reader := range readers {
+		if err := reader.lock(ctx, t); err != nil {
+			return nil, err
+		}
+		if len(readers) == 1 {
+			break
+		}
+		if i == 0 {
+			if sorts, err := reader.sorts(ctx, t); err != nil || sorts {
+				return readers[:1], err
+			}
+		}
+		if err := reader.exec(ctx, indexed); err != nil {
+			return nil, err
+		}
+	}
+	return readers, nil
 }
 
 // lock locks a table and makes sure that it still is the one that the snapshot

@@ -18,8 +18,6 @@ const (
 	patience = time.Minute
 	// longRunning is from when on somebody's lock is worth a note.
 	longRunning = 10 * time.Second
-	// readers is how many connections read tables at a time.
-	readers = 2
 )
 
 // source captures one database.
@@ -117,7 +115,7 @@ func (s *source) open(ctx context.Context) (err error) {
 	if s.guard, err = s.connect(ctx, s.from(), dump.MaxBlock); err != nil {
 		return err
 	}
-	for range readers {
+	for range s.reading.Connections {
 		reader, err := s.connect(ctx, s.from(), patience)
 		if err != nil {
 			return err
