@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+
 	"holdfast/internal/snapshot"
 )
 
@@ -13,6 +16,8 @@ func (app *env) warnOfInterrupted(o *opened) {
 	for _, name := range o.config.Names() {
 		journal, err := o.place(name).Interrupted()
 		switch {
+		case errors.Is(err, fs.ErrPermission):
+			// Whoever may not read the journal cannot finish the restore either.
 		case err != nil:
 			app.console.warn("%s: %v", name, err)
 		case journal != nil && journal.State == snapshot.Committed:
