@@ -10,7 +10,17 @@ import (
 
 // ServeHTTP holds the request if requests are held, and lets it go on.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !isToken(r.Method) || strings.Contains(r.URL.RawQuery, " ") {
+		// HTTP/2 can say what in the HTTP/1.1 of the site would be another request.
+		http.Error(w, "The request cannot be passed on.", http.StatusBadRequest)
+		return
+	}
 	v := &visit{ResponseWriter: w, gate: g, method: r.Method, path: r.URL.Path, upgrade: r.Header.Get("Upgrade"), since: time.Now(), safe: isSafe(r)}
+	if r.ContentLength != 0 {
+		v.upload = &upload{ReadCloser: r.Body, expected: r.ContentLength, alone: r.ProtoMajor == 1}
+		r = r.WithContext(r.Context()) // net/http looks at the body of its own request later
+		r.Body = v.upload
+	}
 	switch g.enter(r.Context(), v, g.passes(r)) {
 	case refuse:
 		g.answerRefused(w)
@@ -19,22 +29,19 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // there is nobody to answer
 	}
 	defer g.leave(v)
-	if r.ContentLength != 0 {
-		v.upload = &upload{ReadCloser: r.Body, expected: r.ContentLength}
-		r.Body = v.upload
-	}
-	uploads := r.ContentLength != 0 && r.ProtoMajor == 1
-	if uploads {
+	if v.upload != nil && v.upload.alone {
 		// A site may answer before it has read all; that is not ours to prevent.
 		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer can
-		// What the site has not read must be found out here: where net/http does it, after
-		// us, it reads the connection twice at once.
-		defer r.Body.Close()
+		defer v.endUpload()
 	}
 	g.Site.ServeHTTP(v, r)
-	if uploads {
-		_ = http.NewResponseController(w).Flush() // an answer must not wait for what is still to come
-	}
+}
+
+// isToken reports whether text is a token of RFC 9110, section 5.6.2, as methods are.
+func isToken(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+	})
 }
 
 func (g *Gate) answerRefused(w http.ResponseWriter) {

@@ -82,7 +82,9 @@ func (c *siteConn) exchange(r *http.Request) (*http.Response, error) {
 		return nil, a.because(err)
 	}
 	c.left = math.MaxInt64
-	a.body, a.last = response.Body, response.Close
+	// A 204 has no body; a site that announces one may send it, as if it were an answer.
+	announced := response.StatusCode == http.StatusNoContent && response.Header.Get("Content-Length") > "0"
+	a.body, a.last = response.Body, response.Close || announced
 	if response.Body == http.NoBody {
 		a.end(true)
 	} else {
@@ -114,6 +116,8 @@ func (c *siteConn) readHead(r *http.Request) (*http.Response, error) {
 			return nil, errors.New("it closed the connection")
 		case err != nil:
 			return nil, err
+		case response.StatusCode < 100:
+			return nil, fmt.Errorf("it answered with the status %d, which there is none of", response.StatusCode)
 		case response.StatusCode == http.StatusSwitchingProtocols:
 			return nil, errors.New("it switched protocols without being asked to")
 		case response.StatusCode >= 200:

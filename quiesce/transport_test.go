@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -283,6 +284,48 @@ func TestAnAnswerBeforeTheUploadsEnd(t *testing.T) {
 	response.Body.Close()
 	sending.Close()
 	<-gone // the connection ended: it is not used for the next one
+}
+
+// The visitor sends nothing of what the site does not want to read: the answer ends
+// nevertheless, and so does the connection, on which nothing may come after it.
+func TestAnAnswerDoesNotWaitForAnUploadThatNobodyReads(t *testing.T) {
+	for name, answer := range map[string]string{
+		"counted": "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge",
+		"chunked": "HTTP/1.1 413 Content Too Large\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlarge\r\n0\r\n\r\n",
+		"cut":     "HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\nlarge",
+	} {
+		for _, head := range []string{"Content-Length: 100000\r\n\r\nsome", "Content-Length: 40\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"} {
+			gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+				if _, err := http.ReadRequest(r); err == nil {
+					io.WriteString(conn, answer)
+				}
+			})
+			conn, err := net.Dial("tcp", strings.TrimPrefix(gate, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%s", head)
+			got, err := io.ReadAll(conn) // to the end of the connection
+			if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 413 ") || !strings.Contains(string(got), "large") {
+				t.Errorf("%s answer to %q: %q, %v", name, head, got, err)
+			}
+		}
+	}
+}
+
+// TestMethodsThatAreOthers: what HTTP/2 lets pass as a method would be another request
+// to the site.
+func TestMethodsThatAreOthers(t *testing.T) {
+	gate := &Gate{Site: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the site was asked") })}
+	for _, method := range []string{"GET /evil HTTP/1.1", "GET\t", "", "G\u00c4T"} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Method = method
+		answer := httptest.NewRecorder()
+		if gate.ServeHTTP(answer, r); answer.Code != http.StatusBadRequest {
+			t.Errorf("%q is answered %d", method, answer.Code)
+		}
+	}
 }
 
 // Who hangs up takes the connection to the site along: a half upload is not whole

@@ -51,6 +51,9 @@ func (v *visit) Write(p []byte) (int, error) {
 }
 
 func (v *visit) begins() {
+	if v.upload.isComing() && v.upload.alone {
+		v.Header().Set("Connection", "close") // what still comes must not be taken for the next request
+	}
 	if isEventStream(v.Header().Get("Content-Type")) {
 		v.gate.pass(v)
 		return
@@ -61,6 +64,19 @@ func (v *visit) begins() {
 	v.gate.mu.Lock()
 	v.answering = true
 	v.gate.mu.Unlock()
+}
+
+// endUpload ends an upload with its answer. An answer must not wait for what the site
+// did not want to read: the visitor may send it slowly, or never, having been told 413.
+// What is left must be found out here: where net/http does it, after us, it reads the
+// connection twice at once.
+func (v *visit) endUpload() {
+	controller := http.NewResponseController(v.ResponseWriter)
+	if v.upload.isComing() {
+		_ = controller.SetReadDeadline(time.Now()) // whoever reads it stops
+	}
+	_ = v.upload.Close()
+	_ = controller.Flush()
 }
 
 // brief is text of a visitor's as people are told it: he may have made it long.
@@ -76,6 +92,7 @@ func brief(text string) string {
 type upload struct {
 	io.ReadCloser
 	expected int64 // bytes; below 0 where the visitor does not say
+	alone    bool  // it has its connection for itself: HTTP/1
 	received atomic.Int64
 	ended    atomic.Bool
 }
