@@ -45,7 +45,8 @@ func (h Hooks) run(ctx context.Context, command string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return RunCommand(ctx, command)
+	_, err := RunCommand(ctx, command)
+	return err
 }
 
 // errorOutput is how much of what a command writes is told, in bytes.
@@ -65,23 +66,23 @@ func (e *ending) Write(p []byte) (int, error) {
 // RunCommand runs a command by /bin/sh, and kills it with all that it has started
 // when ctx ends. The error holds the end of what it wrote. An *exec.ExitError says
 // with what it ended.
-func RunCommand(ctx context.Context, command string) error {
+func RunCommand(ctx context.Context, command string) (said string, err error) {
 	c := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = time.Second // for those that keep its output open
 	var output ending
 	c.Stdout, c.Stderr = &output, &output
-	err := c.Run()
+	err = c.Run()
+	said = strings.TrimSpace(string(output))
 	if err == nil {
-		return nil
+		return said, nil
 	}
 	if ctx.Err() != nil {
 		err = errors.Join(errors.New("it took too long"), ctx.Err())
 	}
-	said := strings.TrimSpace(string(output))
 	if said == "" {
-		return err
+		return "", err
 	}
-	return fmt.Errorf("%w: %s", err, said)
+	return said, fmt.Errorf("%w: %s", err, said)
 }

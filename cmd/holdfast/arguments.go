@@ -36,6 +36,9 @@ func snapshotArgument(c *cli.Context, i int) (string, error) {
 
 // namedSnapshot is snapshotArgument without "latest": what deletes is told what.
 func namedSnapshot(typed, or string) (string, error) {
+	if typed == "latest" {
+		return "", usageError("\"latest\" is not taken here; expected 6 to 20 of the hex digits of the name of the snapshot you mean")
+	}
 	name := strings.ToLower(typed)
 	if !snapshotName.MatchString(name) {
 		return "", usageError("%q is no snapshot; expected %s6 to 20 of the hex digits of its name", typed, or)

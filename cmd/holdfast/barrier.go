@@ -59,6 +59,9 @@ func (b gateBarrier) explain(err error, mode snapshot.HoldMode) error {
 	case errors.Is(err, quiesce.ErrNoGate):
 		return &withHint{fmt.Errorf("the gate at %s: %w", b.gate.Control, err),
 			"start it (\"holdfast gate --help\"), or take a snapshot without holding: --live"}
+	case isHoldTime(err) && mode == snapshot.HoldSwap:
+		return &withHint{fmt.Errorf("%w: %w", snapshot.ErrHoldTime, err),
+			"try again when that request is done; drain and max_hold beneath gate: in holdfast.yaml allow more time, and \"holdfast gate --pass\" lets a path through"}
 	case isHoldTime(err):
 		return &withHint{fmt.Errorf("%w: %w", snapshot.ErrHoldTime, err),
 			"--on-timeout live takes the snapshot all the same; drain and max_hold beneath gate: in holdfast.yaml allow more time"}

@@ -229,14 +229,18 @@ func (app *env) keeper(o GateOptions, logger *log.Logger) (*quiesce.Keeper, erro
 		k.Hooks.After = []string{o.After}
 	}
 	if o.Recover != "" {
-		k.Recover = func(ctx context.Context) error { return runRecovery(ctx, o.Recover) }
+		k.Recover = func(ctx context.Context) error { return runRecovery(ctx, o.Recover, logger) }
 	}
 	return k, nil
 }
 
-// runRecovery runs --recover. Its exit code for a busy environment is ours.
-func runRecovery(ctx context.Context, command string) error {
-	err := quiesce.RunCommand(ctx, command)
+// runRecovery runs --recover, and writes down what it says: what became of the
+// restore. Its exit code for a busy environment is ours.
+func runRecovery(ctx context.Context, command string, logger *log.Logger) error {
+	said, err := quiesce.RunCommand(ctx, command)
+	if err == nil && said != "" {
+		logger.Printf("recovery: %s", strings.ReplaceAll(said, "\n", "; "))
+	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == int(exitBusy) {
 		return fmt.Errorf("%w: %w", quiesce.ErrRecoveryBusy, err)
 	}

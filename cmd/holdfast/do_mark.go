@@ -41,7 +41,21 @@ func (app *env) onOne(ctx context.Context, name string, f func(*opened, repo.Lis
 	if err != nil {
 		return err
 	}
+	if err := app.refuseOther(s); err != nil {
+		return err
+	}
 	return f(r, s)
+}
+
+// refuseOther refuses a snapshot of another project or environment than those that
+// were named on the command line: one of the two is a mistake.
+func (app *env) refuseOther(s repo.Listed) error {
+	named, project := app.flags.Environment, app.flags.Project
+	if (named == "" || named == s.Environment) && (project == "" || project == s.Project) {
+		return nil
+	}
+	return &withHint{fmt.Errorf("snapshot %s is of the environment %s of %s", s.Name, s.Environment, s.Project),
+		fmt.Sprintf("if you mean it: -p %s -e %s", s.Project, s.Environment)}
 }
 
 // pin is the action of "snapshot pin".
@@ -94,8 +108,11 @@ func undelete(ctx context.Context, app *env, o UndeleteOptions) error {
 			continue
 		}
 		if n := all[i].Name.String(); len(o.Snapshot) <= len(n) && n[:len(o.Snapshot)] == o.Snapshot {
+			if err := app.refuseOther(all[i]); err != nil {
+				return err
+			}
 			return app.mark(ctx, r, all[i].Name, repo.Undelete, "is back", "was not deleted")
 		}
 	}
-	return &withHint{fmt.Errorf("%s: %w among the deleted ones", o.Snapshot, repo.ErrNoSnapshot), "\"holdfast snapshot list --deleted\" shows them"}
+	return &withHint{fmt.Errorf("%s: %w among the deleted ones", o.Snapshot, repo.ErrNoSnapshot), "\"holdfast snapshot list --all --deleted\" shows them"}
 }

@@ -103,7 +103,7 @@ func (app *env) unlock(ctx context.Context, config *environment.Config, store *s
 }
 
 func noRepository(path string) error {
-	return &withHint{fmt.Errorf("%w at %s", repo.ErrNoRepository, path), "\"holdfast init\" makes one; --repo names another place"}
+	return &withHint{fmt.Errorf("%w at %s", repo.ErrNoRepository, path), "is its disk mounted? --repo names another place, and \"holdfast init\" makes a new repository, which is empty"}
 }
 
 // refuseBereft returns an error if there is data of a repository that has no config
@@ -258,7 +258,7 @@ func (app *env) parts(o *opened, name string, live bool) (environment.Environmen
 }
 
 func noEnvironments() error {
-	return usageError("there is no %s, and with --repo alone no environment is known; expected --to DIR, or --config FILE", environment.FileName)
+	return usageError("there is no %s, and with --repo alone no environment is known; expected --config FILE (and \"snapshot restore\" takes --to DIR)", environment.FileName)
 }
 
 func hostname() string {

@@ -81,13 +81,12 @@ func TestRestoreOptions(t *testing.T) {
 
 func TestOptionsAreRefused(t *testing.T) {
 	const id = "; expected latest, or 6 to 20 of the hex digits of its name"
-	const name = "; expected 6 to 20 of the hex digits of its name"
 	for _, test := range []struct{ line, want string }{
 		{"snapshot show 2ca4d", `"2ca4d" is no snapshot` + id},
 		{"snapshot show 2ca4dx", `"2ca4dx" is no snapshot` + id},
 		{"snapshot show 2ca4d90639f706283feeb", `"2ca4d90639f706283feeb" is no snapshot` + id},
-		{"snapshot delete latest", `"latest" is no snapshot` + name},
-		{"snapshot undelete latest", `"latest" is no snapshot` + name},
+		{"snapshot delete latest", `"latest" is not taken here; expected 6 to 20 of the hex digits of the name of the snapshot you mean`},
+		{"snapshot undelete latest", `"latest" is not taken here; expected 6 to 20 of the hex digits of the name of the snapshot you mean`},
 		{"snapshot ls latest ../etc", `"../etc" has ".." in it; expected a path as "snapshot ls" shows it`},
 		{"snapshot cat latest /", "snapshot cat needs the path of a file"},
 		{"snapshot cat latest a --json", "snapshot cat writes the file's bytes; it has no form for --json"},

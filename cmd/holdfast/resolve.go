@@ -86,7 +86,11 @@ func checkArguments(call invocation, rest []string) error {
 	}
 	switch {
 	case len(rest) < least:
-		return usageError("%s needs %s", call.name(), usage[len(rest)])
+		another := ""
+		if len(rest) > 0 && usage[len(rest)] == usage[len(rest)-1] {
+			another = "another "
+		}
+		return usageError("%s needs %s%s", call.name(), another, usage[len(rest)])
 	case len(rest) > most && most == 0:
 		return usageError("%s takes no arguments, found %q", call.name(), rest[0])
 	case len(rest) > most:

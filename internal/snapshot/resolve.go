@@ -45,7 +45,7 @@ func Resolve(all []repo.Listed, project, environment, name string) (repo.Listed,
 		if len(deleted) > 0 {
 			return repo.Listed{}, &DeletedError{deleted[0]}
 		}
-		return repo.Listed{}, fmt.Errorf("%s: %w; \"holdfast snapshot list\" shows what there is", name, repo.ErrNoSnapshot)
+		return repo.Listed{}, fmt.Errorf("%s: %w; \"holdfast snapshot list --all\" shows what there is", name, repo.ErrNoSnapshot)
 	case 1:
 		return found[0], nil
 	}
