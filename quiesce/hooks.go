@@ -64,8 +64,8 @@ func (e *ending) Write(p []byte) (int, error) {
 }
 
 // RunCommand runs a command by /bin/sh, and kills it with all that it has started
-// when ctx ends. The error holds the end of what it wrote. An *exec.ExitError says
-// with what it ended.
+// when ctx ends. It returns the end of what that wrote, which an error holds too. An
+// *exec.ExitError says with what it ended.
 func RunCommand(ctx context.Context, command string) (said string, err error) {
 	c := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -82,7 +82,7 @@ func RunCommand(ctx context.Context, command string) (said string, err error) {
 		err = errors.Join(errors.New("it took too long"), ctx.Err())
 	}
 	if said == "" {
-		return "", err
+		return said, err
 	}
 	return said, fmt.Errorf("%w: %s", err, said)
 }

@@ -3,7 +3,9 @@ package quiesce
 import (
 	"context"
 	"errors"
+	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -72,7 +74,9 @@ func rewrite(r *httputil.ProxyRequest, host string) {
 	r.Out.URL.Scheme, r.Out.URL.Host = "http", host
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it is, also where it is odd
 	r.Out.Host = r.In.Host
-	r.Out.Trailer = r.In.Trailer // the map itself: it is filled at the body's end
+	if len(r.In.Trailer) > 0 && r.Out.Body != nil {
+		r.Out.Body = &trailing{r.Out.Body, r.In, r.Out}
+	}
 	if isFront(r.In.RemoteAddr) {
 		// What the front says of the client stays; SetXForwarded would set it anew.
 		for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
@@ -132,3 +136,19 @@ func (b *buffers) Get() []byte {
 }
 
 func (b *buffers) Put(p []byte) { b.free.Put((*[bufferSize]byte)(p)) }
+
+// trailing is a body that is followed by declared trailers. Their values are handed on
+// by whoever reads its end: the map that net/http fills may be filled by a Close
+// too, while the request is being written.
+type trailing struct {
+	io.ReadCloser
+	in, out *http.Request
+}
+
+func (t *trailing) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if err == io.EOF {
+		maps.Copy(t.out.Trailer, t.in.Trailer)
+	}
+	return n, err
+}
