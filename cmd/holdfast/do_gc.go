@@ -125,7 +125,7 @@ func (app *env) collectText(report *gc.Report) []string {
 		say("%s %s packs, which will free %s", condemned, count(uint64(report.Condemned.Packs)), size(report.Condemned.Bytes))
 	}
 	if report.Rewritten > 0 {
-		say("%s %s anew, out of packs that are small or needed in part", wrote, size(report.Rewritten))
+		say("%s %s anew, out of packs that are small or needed in part; it lies there twice until these are removed", wrote, size(report.Rewritten))
 	}
 	if report.Full {
 		say("The repository was full, so what needs much room was left: run it again")

@@ -54,8 +54,13 @@ func (app *env) refuseOther(s repo.Listed) error {
 	if (named == "" || named == s.Environment) && (project == "" || project == s.Project) {
 		return nil
 	}
-	return &withHint{fmt.Errorf("snapshot %s is of the environment %s of %s", s.Name, s.Environment, s.Project),
+	return &withHint{isOf(s),
 		fmt.Sprintf("if you mean it: -p %s -e %s", s.Project, s.Environment)}
+}
+
+// isOf says whose a snapshot is that was named as another's.
+func isOf(s repo.Listed) error {
+	return fmt.Errorf("snapshot %s is of the environment %s of %s", s.Name, s.Environment, s.Project)
 }
 
 // pin is the action of "snapshot pin".

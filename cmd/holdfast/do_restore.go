@@ -116,7 +116,7 @@ func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapsh
 // otherEnvironment: a snapshot of another environment than the acting one is not
 // what somebody meant, unless they say so.
 func (app *env) otherEnvironment(r *opened, s repo.Listed, target string) error {
-	err := fmt.Errorf("snapshot %s is of the environment %s of %s", s.Name, s.Environment, s.Project)
+	err := isOf(s)
 	if s.Project != r.config.Project {
 		return &withHint{err, fmt.Sprintf("this configuration is of %s; \"--to DIR\" restores any snapshot into a directory", r.config.Project)}
 	}
