@@ -53,7 +53,7 @@ func newOptions(command, only string) *options {
 	o.flags.StringVar(&o.kind, "data", "mixed", corpus.Usage())
 	o.flags.Uint64Var(&o.seed, "seed", 1, "seed of the data")
 	o.flags.StringVar(&o.holdfast, "holdfast", "bin/holdfast", "the holdfast to measure")
-	o.flags.StringVar(&o.only, "only", only, "these tools only, with commas between: limit,holdfast,restic,kopia,borg")
+	o.flags.StringVar(&o.only, "only", only, "these tools only, with commas between: limit,limit by blob,holdfast,restic,kopia,borg")
 	o.flags.StringVar(&o.scratch, "dir", "", "work beneath this directory, on the disk to measure (default: the directory for temporary files)")
 	o.flags.StringVar(&o.out, "out", "", "keep the result in this JSON file, and go on from what is in it")
 	o.flags.BoolVar(&o.json, "json", false, "print JSON with every single measurement")

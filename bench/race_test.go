@@ -231,8 +231,8 @@ func TestHelpNamesAllCommands(t *testing.T) {
 func TestMissingToolsAreSaid(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	found, leftOut := installed(tools(self(t), "no/such/holdfast"), "")
-	if len(found) != 1 || found[0].name != "limit" {
-		t.Errorf("found %d tools with an empty PATH, want the limit alone", len(found))
+	if len(found) != 2 || found[0].name != report.Limit || found[1].name != report.LimitByBlob {
+		t.Errorf("found %d tools with an empty PATH, want the two limits alone", len(found))
 	}
 	said := strings.Join(leftOut, "\n")
 	for _, want := range []string{"restic is left out, it is not installed (make bench-peers)", "make build", "kopia", "borg"} {

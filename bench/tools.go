@@ -73,6 +73,13 @@ func tools(self, holdfast string) []tool {
 			},
 		},
 		{
+			name: report.LimitByBlob, program: self, unchecked: true,
+			steps: [steps]string{
+				"limit by-blob first {corpus} {repo}", "limit by-blob unchanged {corpus} {repo}",
+				"limit by-blob next {corpus} {repo} {news}", "limit by-blob restore {out} {repo}",
+			},
+		},
+		{
 			name: report.Holdfast, program: holdfast, install: "make build", version: "--version",
 			env: byToken,
 			files: map[string]string{

@@ -31,8 +31,9 @@ type part struct {
 	length int
 }
 
-// batches divides files into batches, holes left out.
-func batches(dir string, files []found) ([]batch, error) {
+// batches divides files into batches, holes left out. By blob, no batch has parts of
+// two files.
+func (l *limit) batches(dir string, files []found) ([]batch, error) {
 	var all []batch
 	var open batch
 	room := batchSize
@@ -43,7 +44,7 @@ func batches(dir string, files []found) ([]batch, error) {
 		open, room = batch{}, batchSize
 	}
 	for i, file := range files {
-		if packed := compressible(file.path); open.packed != packed {
+		if packed := compressible(file.path); l.byBlob || open.packed != packed {
 			flush()
 			open.packed = packed
 		}

@@ -13,6 +13,12 @@
 // restored is on the disk when it ends, as with Holdfast; not every tool can say
 // that of a restore.
 //
+// By blob, it does what must be added so that each file can be found again by its
+// content, and a storage be checked without a key: every file is hashed,
+// compressed and sealed by itself instead of many small ones together, and what is
+// stored is hashed once more. Still it finds nothing again: there are no cut points,
+// no index, and no listings.
+//
 // Each step is a process of its own, as that of a tool is; what restore needs to
 // know of first stands in notes beside the packs.
 package limit
@@ -34,12 +40,17 @@ type limit struct {
 	cipher cipher.AEAD
 	corpus string
 	repo   string
+	byBlob bool
 }
 
-// Run is the command "STEP CORPUS REPO": STEP is first, unchanged, next or
-// restore. For restore, CORPUS is where the files go; next takes a third
+// Run is the command "[by-blob] STEP CORPUS REPO": STEP is first, unchanged, next
+// or restore. For restore, CORPUS is where the files go; next takes a third
 // directory, of what is new.
 func Run(ctx context.Context, args []string) error {
+	byBlob := len(args) > 0 && args[0] == "by-blob"
+	if byBlob {
+		args = args[1:]
+	}
 	if len(args) < 3 || (args[0] == "next") != (len(args) == 4) {
 		return fmt.Errorf("limit: want STEP CORPUS REPO, or next CORPUS REPO NEWS; found %d arguments", len(args))
 	}
@@ -51,7 +62,7 @@ func Run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	l := &limit{cipher: sealer, corpus: args[1], repo: args[2]}
+	l := &limit{cipher: sealer, corpus: args[1], repo: args[2], byBlob: byBlob}
 	switch args[0] {
 	case "first":
 		return l.first(ctx)

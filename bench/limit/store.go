@@ -23,6 +23,7 @@ type storer struct {
 	encoders []*zstd.Encoder
 	plain    [][]byte
 	packed   [][]byte
+	names    []*blake3.Hasher // by blob, one of each pack
 }
 
 func (l *limit) newStorer(name string) (*storer, error) {
@@ -34,6 +35,7 @@ func (l *limit) newStorer(name string) (*storer, error) {
 			return nil, err
 		}
 		s.packs = append(s.packs, pack)
+		s.names = append(s.names, blake3.New())
 		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 		if err != nil {
 			return nil, err
@@ -75,6 +77,9 @@ func (s *storer) write(worker int, sealed []byte) error {
 	if _, err := s.packs[worker].Write(sealed); err != nil {
 		return err
 	}
+	if s.byBlob {
+		s.names[worker].Write(sealed) // never fails
+	}
 	s.written[worker] += int64(len(sealed))
 	open := s.written[worker] - s.started[worker]
 	if open < writeBehind {
@@ -98,7 +103,7 @@ func (l *limit) first(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := batches(l.corpus, files)
+	all, err := l.batches(l.corpus, files)
 	if err != nil {
 		return err
 	}
@@ -127,7 +132,7 @@ func (l *limit) next(ctx context.Context, news string) error {
 			changed = append(changed, file)
 		}
 	}
-	old, err := batches(l.corpus, changed)
+	old, err := l.batches(l.corpus, changed)
 	if err != nil {
 		return err
 	}
@@ -149,7 +154,7 @@ func (l *limit) next(ctx context.Context, news string) error {
 	if err != nil {
 		return err
 	}
-	all, err := batches(news, fresh)
+	all, err := l.batches(news, fresh)
 	if err != nil {
 		return err
 	}

@@ -46,8 +46,9 @@ func (t *Tool) Add(run *Tool) {
 
 // Names of columns, steps and short commands that this package knows by name.
 const (
-	Limit    = "limit"
-	Holdfast = "holdfast"
+	Limit       = "limit"
+	LimitByBlob = "limit by blob"
+	Holdfast    = "holdfast"
 
 	StepFirst     = "first"
 	StepUnchanged = "unchanged"
@@ -116,8 +117,11 @@ func (c *Comparison) tool(name string) *Tool {
 	return c.Tools[i]
 }
 
+// isLimit tells what is measured beside the tools and is none.
+func (t *Tool) isLimit() bool { return t.Name == Limit || t.Name == LimitByBlob }
+
 func (c *Comparison) peers() []*Tool {
-	return slices.DeleteFunc(slices.Clone(c.Tools), func(t *Tool) bool { return t.Name == Limit || t.Name == Holdfast })
+	return slices.DeleteFunc(slices.Clone(c.Tools), func(t *Tool) bool { return t.Name == Holdfast || t.isLimit() })
 }
 
 // summary is a row per figure and a column per tool; beside them how Holdfast
@@ -175,7 +179,7 @@ func (c *Comparison) highest(t *Tool) []float64 {
 func (c *Comparison) row(label string, of func(*Tool) []float64, print func(float64) string, verdict func(float64) string, limited bool) []string {
 	cells := []string{label}
 	for _, t := range c.Tools {
-		if t.Name == Limit && !limited {
+		if t.isLimit() && !limited {
 			cells = append(cells, "")
 			continue
 		}

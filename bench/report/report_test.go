@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -309,4 +310,11 @@ func TestTheTimeUntilARestoreIsOnTheDiskIsShownWhereItWasMeasured(t *testing.T) 
 		}
 	}
 	contains(t, words(t, c), row+" 2.00 3.00 11.00 10.00 ×3.00 as fast")
+}
+
+// What no tool can do says how near one comes, and is nobody to win against.
+func TestTheLimitByBlobIsNoPeer(t *testing.T) {
+	c := comparison()
+	c.Tools = slices.Insert(c.Tools, 1, &Tool{Name: LimitByBlob, Steps: timed(1.5, 1.5, 1.5), DayOne: []int64{1, 1, 1}, DayTwo: []int64{2, 2, 2}})
+	contains(t, words(t, c), "first, s 1.00 1.50 2.00 10.00 9.00 ×4.00 as fast 50 %", "repository after day 1, MiB 2.0 4.0 1.0 ×2.00 as much")
 }
