@@ -82,8 +82,8 @@ func (s *session) roles(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		for _, setting := range settings {
-			text += fmt.Sprintf("ALTER ROLE %s %s;\n", name, setting)
+		for _, set := range settings {
+			text += fmt.Sprintf("ALTER ROLE %s %s;\n", name, set.text)
 		}
 		if comment, _ := unmark(row[5]); comment != "" {
 			text += fmt.Sprintf("COMMENT ON ROLE %s IS %s;\n", name, literal(comment))

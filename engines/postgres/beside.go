@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,7 +13,7 @@ import (
 // in one transaction, for which their sessions have to end.
 type database struct {
 	*target
-	locale string // what follows the name in CREATE DATABASE
+	saved databaseScript
 }
 
 func (r *database) staging() string { return beside(r.target.database, "_hf_", r.token) }
@@ -27,7 +26,7 @@ func (r *database) read(ctx context.Context) (journal, bool, error) {
 		return journal{}, false, nil
 	}
 	for _, name := range []string{r.staging(), r.target.database} {
-		comment, exists, err := r.comment(ctx, name)
+		comment, exists, err := r.server.databaseComment(ctx, name)
 		if err != nil {
 			return journal{}, false, err
 		}
@@ -43,14 +42,6 @@ func (r *database) read(ctx context.Context) (journal, bool, error) {
 	return journal{}, false, nil
 }
 
-func (r *database) comment(ctx context.Context, name string) (comment string, exists bool, err error) {
-	rows, err := r.server.rows(ctx, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = "+literal(name))
-	if err != nil || len(rows) == 0 {
-		return "", false, err
-	}
-	return rows[0][0], true, nil
-}
-
 // write makes the comment on a database the journal.
 func (r *database) write(ctx context.Context, name string, j journal) error {
 	text, err := j.text()
@@ -60,16 +51,15 @@ func (r *database) write(ctx context.Context, name string, j journal) error {
 	return r.do(ctx, r.server, commentOn(name, text))
 }
 
-func commentOn(database, text string) string {
-	if text == "" {
-		return "COMMENT ON DATABASE " + quote(database) + " IS NULL"
-	}
-	return "COMMENT ON DATABASE " + quote(database) + " IS " + literal(text)
-}
-
-// create creates the database with the snapshot's encoding and locale.
+// create creates the database with the snapshot's encoding and locale, in the current
+// one's tablespace.
 func (r *database) create(ctx context.Context) error {
-	if err := r.do(ctx, r.server, "CREATE DATABASE "+quote(r.staging())+r.locale); err != nil {
+	tablespace, err := r.server.value(ctx, `SELECT ' TABLESPACE ' || quote_ident(spcname) FROM pg_database JOIN pg_tablespace t ON t.oid = dattablespace
+		WHERE datname = `+literal(r.target.database)+` AND spcname <> 'pg_default' AND has_tablespace_privilege(t.oid, 'CREATE')`)
+	if err != nil {
+		return err
+	}
+	if err := r.do(ctx, r.server, "CREATE DATABASE "+quote(r.staging())+r.saved.locale+tablespace); err != nil {
 		return err
 	}
 	return r.write(ctx, r.staging(), journal{Token: r.token, Phase: phaseStaging})
@@ -92,61 +82,21 @@ func (r *database) load(ctx context.Context) (*session, error) {
 
 func (r *database) called(_ journal, schema string) string { return schema }
 
-// finish gives the room what the current database has of its own: owner,
-// privileges and settings belong to the environment, not to the snapshot.
 func (r *database) finish(ctx context.Context, j journal) (notes []string, err error) {
-	comment, exists, err := r.comment(ctx, r.target.database)
+	comment, exists, err := r.server.databaseComment(ctx, r.target.database)
 	if err != nil {
 		return nil, err
 	}
-	j.Phase, j.Created, j.Comment = phaseStaged, !exists, comment
-	if exists {
-		if notes, err = r.inherit(ctx); err != nil {
-			return notes, err
-		}
+	if j.Phase, j.Created, j.Comment = phaseStaged, !exists, comment; exists {
+		notes, err = r.inherit(ctx)
+	} else {
+		j.Comment = r.saved.comment
+		notes, err = r.set(ctx, r.saved.settings, "the snapshot's has")
+	}
+	if err != nil {
+		return notes, err
 	}
 	return notes, r.write(ctx, r.staging(), j)
-}
-
-func (r *database) inherit(ctx context.Context) (notes []string, err error) {
-	name, current := quote(r.staging()), literal(r.target.database)
-	settings, err := r.server.databaseSettings(ctx, r.target.database)
-	if err != nil {
-		return nil, err
-	}
-	var statements []string
-	for _, setting := range settings {
-		statements = append(statements, "ALTER DATABASE "+name+" "+setting)
-	}
-	rows, err := r.server.rows(ctx, `SELECT format('GRANT %s ON DATABASE %s TO %s%s', a.privilege_type, `+literal(name)+`,
-			CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-		FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = `+current+`
-		UNION ALL SELECT format('ALTER DATABASE %s CONNECTION LIMIT %s', `+literal(name)+`, datconnlimit) FROM pg_database WHERE datname = `+current+` AND datconnlimit <> -1
-		UNION ALL SELECT format('ALTER DATABASE %s OWNER TO %I', `+literal(name)+`, pg_get_userbyid(datdba)) FROM pg_database WHERE datname = `+current)
-	if err != nil {
-		return nil, err
-	}
-	if rows[0][0] != "" && strings.HasPrefix(rows[0][0], "GRANT ") {
-		statements = append(statements, "REVOKE ALL ON DATABASE "+name+" FROM PUBLIC")
-	}
-	for _, row := range rows {
-		statements = append(statements, row[0])
-	}
-	for _, statement := range statements {
-		err := r.do(ctx, r.server, statement)
-		if code(err) == codePrivilege || code(err) == codeNoObject {
-			notes = append(notes, fmt.Sprintf("the restored database lacks what the current one has: %s: %v", statement, err))
-			err = nil
-		}
-		if err != nil {
-			return notes, err
-		}
-	}
-	sessions, err := r.server.value(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = "+current+" AND application_name <> "+literal(application))
-	if err == nil {
-		notes = append(notes, fmt.Sprintf("the database is swapped as a whole, which ends the sessions in it: %s now", sessions))
-	}
-	return notes, err
 }
 
 // alone executes statements that need databases without sessions, in one

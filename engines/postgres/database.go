@@ -3,11 +3,12 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
 // createDatabase is the stream that says how to create such a database, under its
-// name: what pg_dump --create says, without whose it is.
+// name: what pg_dump --create says, without whose it is and who may use it.
 func (out *output) createDatabase(ctx context.Context) (string, error) {
 	locale, err := out.control.locale(ctx)
 	if err != nil {
@@ -18,10 +19,51 @@ func (out *output) createDatabase(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, setting := range settings {
-		text += fmt.Sprintf("ALTER DATABASE %s %s;\n", quote(out.database), setting)
+	for _, set := range settings {
+		text += set.statement(out.database) + ";\n"
+	}
+	comment, _, err := out.control.databaseComment(ctx, out.from())
+	if err != nil {
+		return "", err
+	}
+	if j, ok := parseJournal(comment); ok {
+		comment = j.Comment
+	}
+	if comment != "" {
+		text += commentOn(out.database, comment) + ";\n"
 	}
 	return text, nil
+}
+
+// databaseScript is what createDatabase has written.
+type databaseScript struct {
+	locale   string // what follows the name in CREATE DATABASE
+	settings []setting
+	comment  string
+}
+
+var (
+	createForm  = regexp.MustCompile(`^CREATE DATABASE (?:"(?:[^"]|"")+")( TEMPLATE template0 (?s:.*))$`)
+	settingForm = regexp.MustCompile(`^ALTER (?:DATABASE|ROLE ("(?:[^"]|"")+") IN DATABASE) (?:"(?:[^"]|"")+") (SET (?s:.*))$`)
+	commentForm = regexp.MustCompile(`^COMMENT ON DATABASE (?:"(?:[^"]|"")+") IS '((?s:.*))'$`)
+)
+
+func parseDatabase(statements []statement) (d databaseScript, err error) {
+	for _, st := range statements {
+		if m := createForm.FindStringSubmatch(st.text); m != nil {
+			d.locale = m[1]
+		} else if m := settingForm.FindStringSubmatch(st.text); m != nil {
+			d.settings = append(d.settings, setting{unquote(m[1]), m[2]})
+		} else if m := commentForm.FindStringSubmatch(st.text); m != nil {
+			d.comment = strings.ReplaceAll(m[1], "''", "'")
+		} else {
+			return d, fmt.Errorf("%s, statement %.40q: %w", databaseFile, st.text, errScript)
+		}
+	}
+	if d.locale == "" {
+		return d, fmt.Errorf("%s has no CREATE DATABASE: %w", databaseFile, errScript)
+	}
+	return d, nil
 }
 
 // locale is what follows the name in the CREATE DATABASE of the session's database.
@@ -51,23 +93,52 @@ func (s *session) locale(ctx context.Context) (string, error) {
 // (GUC_LIST_QUOTE in the server's source).
 const quotedLists = "search_path session_preload_libraries local_preload_libraries shared_preload_libraries temp_tablespaces unix_socket_directories"
 
-// databaseSettings are the settings that hold for all who connect to database, as
-// the end of an ALTER DATABASE.
-func (s *session) databaseSettings(ctx context.Context, database string) ([]string, error) {
-	return s.settingsWhere(ctx, "setrole = 0 AND setdatabase = (SELECT oid FROM pg_database WHERE datname = "+literal(database)+")")
+// setting is one that holds for a role wherever it connects to, or in one database, for
+// all or one role.
+type setting struct {
+	role string // "": all
+	text string // the end of an ALTER
 }
 
-// settingsWhere are the settings of a database or a role, as the end of an ALTER.
-func (s *session) settingsWhere(ctx context.Context, condition string) ([]string, error) {
-	rows, err := s.rows(ctx, `SELECT split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
-		FROM (SELECT unnest(setconfig) FROM pg_db_role_setting WHERE `+condition+`) AS settings (setting) ORDER BY 1`)
-	var list []string
+// statement makes it hold in database.
+func (s setting) statement(database string) string {
+	if s.role == "" {
+		return fmt.Sprintf("ALTER DATABASE %s %s", quote(database), s.text)
+	}
+	return fmt.Sprintf("ALTER ROLE %s IN DATABASE %s %s", quote(s.role), quote(database), s.text)
+}
+
+// databaseSettings are those that hold in database.
+func (s *session) databaseSettings(ctx context.Context, database string) ([]setting, error) {
+	return s.settingsWhere(ctx, "setdatabase = (SELECT oid FROM pg_database WHERE datname = "+literal(database)+")")
+}
+
+func (s *session) settingsWhere(ctx context.Context, condition string) ([]setting, error) {
+	rows, err := s.rows(ctx, `SELECT rolname, split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)
+		FROM (SELECT setrole, unnest(setconfig) FROM pg_db_role_setting WHERE `+condition+`) AS settings (setrole, setting)
+		LEFT JOIN pg_roles r ON r.oid = setrole ORDER BY rolname COLLATE "C" NULLS FIRST, 2`)
+	var list []setting
 	for _, row := range rows {
-		value := row[1]
-		if !strings.Contains(" "+quotedLists+" ", " "+row[0]+" ") {
+		value := row[2]
+		if !strings.Contains(" "+quotedLists+" ", " "+row[1]+" ") {
 			value = literal(value)
 		}
-		list = append(list, fmt.Sprintf("SET %s TO %s", row[0], value))
+		list = append(list, setting{row[0], fmt.Sprintf("SET %s TO %s", row[1], value)})
 	}
 	return list, err
+}
+
+func (s *session) databaseComment(ctx context.Context, database string) (comment string, exists bool, err error) {
+	rows, err := s.rows(ctx, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = "+literal(database))
+	if err != nil || len(rows) == 0 {
+		return "", false, err
+	}
+	return rows[0][0], true, nil
+}
+
+func commentOn(database, text string) string {
+	if text == "" {
+		return "COMMENT ON DATABASE " + quote(database) + " IS NULL"
+	}
+	return "COMMENT ON DATABASE " + quote(database) + " IS " + literal(text)
 }

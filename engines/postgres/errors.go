@@ -28,7 +28,7 @@ const (
 	codeLocked        = "55P03" // lock_timeout
 	codeCanceled      = "57014" // also statement_timeout
 	codeDeadlock      = "40P01"
-	codeBadLocale     = "22023"
+	codeBadValue      = "22023"
 	codeNoFile        = "58P01" // of an extension that is not installed
 	codeNotSupported  = "0A000"
 	codeWrongObject   = "42809"

@@ -105,7 +105,12 @@ func (s shop) markedIn(service engines.Service) (*source, *enginetest.Memory, en
 // capture takes shop quietly, as site.
 func (s shop) capture() (*enginetest.Memory, engines.Result) {
 	s.Helper()
-	source, memory, _ := s.marked()
+	return s.captureAs("site", "shop")
+}
+
+func (s shop) captureAs(user, database string) (*enginetest.Memory, engines.Result) {
+	s.Helper()
+	source, memory, _ := s.markedIn(s.service(user, database))
 	defer source.Close()
 	result, err := source.Send(s.Context(), memory)
 	s.must(err)

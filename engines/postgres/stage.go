@@ -110,18 +110,8 @@ func (t *target) choose(ctx context.Context, d scripts) (room, error) {
 		return nil, fmt.Errorf("database %s at PostgreSQL %s: the snapshot can only be restored as a database of its own (%s), and user %s may not create one that takes its place: "+
 			"ALTER ROLE %s CREATEDB; ALTER DATABASE %s OWNER TO %s", t.database, t.address, why, t.user, quote(t.user), quote(t.database), quote(t.user))
 	}
-	locale, err := localeIn(d.database)
-	return &database{target: t, locale: locale}, err
-}
-
-// localeIn is what follows the name in the snapshot's CREATE DATABASE.
-func localeIn(statements []statement) (string, error) {
-	for _, st := range statements {
-		if _, locale, found := strings.Cut(st.text, " TEMPLATE template0 "); found && strings.HasPrefix(st.text, "CREATE DATABASE ") {
-			return " TEMPLATE template0 " + locale, nil
-		}
-	}
-	return "", fmt.Errorf("%s has no CREATE DATABASE: %w", databaseFile, errScript)
+	saved, err := parseDatabase(d.database)
+	return &database{target: t, saved: saved}, err
 }
 
 // unfit says why the snapshot, or what it replaces, cannot be swapped by renaming
