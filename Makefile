@@ -89,6 +89,7 @@ lint:
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	cd chunk/avx2gen && $(GO) vet . && $(GO) run . | diff ../vector_amd64.s - # else: go generate ./chunk
+	cd internal/blake3/avx512gen && $(GO) vet . && $(GO) run . | diff ../vector_amd64.s - # else: go generate ./internal/blake3
 
 clean:
 	rm -rf bin

@@ -43,12 +43,14 @@ type uploads struct {
 	unsent  chan struct{}      // holds one for each pack that is not durable
 	buffers chan []byte        // those that nobody uses, some of them not allocated yet
 	free    chan *pack.Builder // those that nobody uses
+	namers  sync.Pool          // of *pack.Namer
 }
 
 func (u *uploads) start(ctx context.Context, group *errgroup.Group, w *Writer) {
 	u.w, u.group, u.ctx = w, group, ctx
 	u.unsent = make(chan struct{}, packsUnsent)
 	u.free = make(chan *pack.Builder, packsUnsent)
+	u.namers.New = func() any { return pack.NewNamer() }
 	u.buffers = make(chan []byte, partsUnsent)
 	for range partsUnsent {
 		u.buffers <- nil
@@ -132,7 +134,9 @@ func (u *uploads) run(up *upload) error {
 		return err
 	}
 	defer draft.Discard()
-	namer := pack.NewNamer()
+	namer := u.namers.Get().(*pack.Namer)
+	defer u.namers.Put(namer)
+	namer.Reset()
 	write := func(part []byte) error {
 		_, _ = namer.Write(part) // never fails
 		return draft.Write(u.ctx, part)

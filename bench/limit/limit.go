@@ -34,6 +34,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/blake3"
 )
 
 type limit struct {
@@ -87,6 +89,15 @@ func buffers() [][]byte {
 	all := make([][]byte, runtime.GOMAXPROCS(0))
 	for i := range all {
 		all[i] = make([]byte, batchSize+batchSize/8)
+	}
+	return all
+}
+
+// hashers returns one per worker.
+func hashers() []*blake3.Hasher {
+	all := make([]*blake3.Hasher, runtime.GOMAXPROCS(0))
+	for i := range all {
+		all[i] = blake3.New()
 	}
 	return all
 }

@@ -7,7 +7,6 @@ import (
 	"runtime"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/zeebo/blake3"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,7 +36,7 @@ func (l *limit) restore(ctx context.Context) error {
 		return err
 	}
 	defer decoder.Close()
-	plain, sealed := buffers(), buffers()
+	plain, sealed, hashers := buffers(), buffers(), hashers()
 	err = inParallel(ctx, len(all), func(i, worker int) error {
 		b := all[i]
 		content := sealed[worker][:b.length]
@@ -53,7 +52,7 @@ func (l *limit) restore(ctx context.Context) error {
 				return err
 			}
 		}
-		blake3.Sum256(content)
+		hashers[worker].Hash(content)
 		return into.write(files, b.parts, content)
 	})
 	if err != nil {

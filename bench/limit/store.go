@@ -6,8 +6,9 @@ import (
 	"runtime"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/zeebo/blake3"
 	"golang.org/x/sys/unix"
+
+	"holdfast/internal/blake3"
 )
 
 // writeBehind is how many bytes are written before the disk is told to begin with
@@ -23,12 +24,13 @@ type storer struct {
 	encoders []*zstd.Encoder
 	plain    [][]byte
 	packed   [][]byte
+	hashers  []*blake3.Hasher
 	names    []*blake3.Hasher // by blob, one of each pack
 }
 
 func (l *limit) newStorer(name string) (*storer, error) {
 	workers := runtime.GOMAXPROCS(0)
-	s := &storer{limit: l, written: make([]int64, workers), started: make([]int64, workers), plain: buffers(), packed: buffers()}
+	s := &storer{limit: l, written: make([]int64, workers), started: make([]int64, workers), plain: buffers(), packed: buffers(), hashers: hashers()}
 	for i := range workers {
 		pack, err := os.Create(l.pack(name, i))
 		if err != nil {
@@ -59,7 +61,7 @@ func (s *storer) store(ctx context.Context, dir string, files []found, all []bat
 		if err != nil {
 			return err
 		}
-		blake3.Sum256(content)
+		s.hashers[worker].Hash(content)
 		if b.packed {
 			content = s.encoders[worker].EncodeAll(content, s.packed[worker][:0])
 		}
@@ -141,10 +143,10 @@ func (l *limit) next(ctx context.Context, news string) error {
 		return err
 	}
 	defer from.Close()
-	plain := buffers()
+	plain, hashers := buffers(), hashers()
 	err = inParallel(ctx, len(old), func(i, worker int) error {
 		content, err := from.read(changed, old[i].parts, plain[worker])
-		blake3.Sum256(content)
+		hashers[worker].Hash(content)
 		return err
 	})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
-	"github.com/zeebo/blake3"
+	"holdfast/internal/blake3"
 )
 
 // Size is the length of an ID in bytes.
@@ -64,19 +64,7 @@ func ParseID(s string) (ID, error) {
 type Hasher struct{ h *blake3.Hasher }
 
 // NewHasher returns a Hasher for the repository whose id key is key.
-func NewHasher(key Key) *Hasher {
-	h, err := blake3.NewKeyed(key[:])
-	if err != nil {
-		panic("blob: a 32-byte key was refused: " + err.Error())
-	}
-	return &Hasher{h: h}
-}
+func NewHasher(key Key) *Hasher { return &Hasher{blake3.NewKeyed(key)} }
 
 // ID returns the id of data.
-func (h *Hasher) ID(data []byte) ID {
-	var id ID
-	h.h.Reset()
-	_, _ = h.h.Write(data) // never fails
-	h.h.Sum(id[:0])
-	return id
-}
+func (h *Hasher) ID(data []byte) ID { return h.h.Hash(data) }

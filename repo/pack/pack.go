@@ -27,8 +27,7 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/zeebo/blake3"
-
+	"holdfast/internal/blake3"
 	"holdfast/internal/blob"
 	"holdfast/internal/seal"
 )
@@ -122,14 +121,14 @@ type Namer struct{ hasher *blake3.Hasher }
 // NewNamer returns a Namer that has seen nothing yet.
 func NewNamer() *Namer { return &Namer{blake3.New()} }
 
+// Reset forgets the bytes seen.
+func (n *Namer) Reset() { n.hasher.Reset() }
+
 // Write takes the next bytes of the pack. It never fails.
 func (n *Namer) Write(part []byte) (int, error) { return n.hasher.Write(part) }
 
 // Name returns the name of the pack of the bytes seen.
-func (n *Namer) Name() (name [32]byte) {
-	n.hasher.Sum(name[:0])
-	return name
-}
+func (n *Namer) Name() [32]byte { return n.hasher.Sum() }
 
 // VerifyName compares a whole pack with the name of its object. It needs no key.
 func VerifyName(object string, data []byte) error {

@@ -7,7 +7,8 @@ import (
 	"io"
 
 	"github.com/klauspost/reedsolomon"
-	"github.com/zeebo/blake3"
+
+	"holdfast/internal/blake3"
 )
 
 // Builder makes a group in one pass over its members, in memory of about the
@@ -65,7 +66,7 @@ func (b *Builder) Add(at io.ReaderAt) error {
 			return fmt.Errorf("compute parity of %s: %w", m.Name, err)
 		}
 	}
-	hash.Sum(m.Hash[:0])
+	m.Hash = hash.Sum()
 	b.added++
 	return nil
 }

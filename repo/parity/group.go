@@ -28,8 +28,7 @@ import (
 	"io"
 	"math"
 
-	"github.com/zeebo/blake3"
-
+	"holdfast/internal/blake3"
 	"holdfast/internal/storage"
 )
 

@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"github.com/klauspost/reedsolomon"
-	"github.com/zeebo/blake3"
 
+	"holdfast/internal/blake3"
 	"holdfast/internal/storage"
 )
 

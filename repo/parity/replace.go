@@ -8,8 +8,7 @@ import (
 	"iter"
 	"strings"
 
-	"github.com/zeebo/blake3"
-
+	"holdfast/internal/blake3"
 	"holdfast/internal/storage"
 )
 
