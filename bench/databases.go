@@ -149,6 +149,21 @@ func (b *databaseRace) shell(p *place, line string) command {
 	return c
 }
 
+// measure runs a line of pipes, and tells the server's part in it apart.
+func (b *databaseRace) measure(ctx context.Context, p *place, line string) (report.Measurement, error) {
+	before, err := b.server.cpu()
+	if err != nil {
+		return report.Measurement{}, err
+	}
+	m, err := measure(ctx, b.self, b.shell(p, line))
+	if err != nil {
+		return m, err
+	}
+	after, err := b.server.cpu()
+	m.ServerCPU = after - before
+	return m, err
+}
+
 // month plays the days through that d does not have yet, then the restores, and calls
 // done after each day.
 func (b *databaseRace) month(ctx context.Context, d *report.Days, number, restores int, done func() error) error {
@@ -225,7 +240,7 @@ func (b *databaseRace) save(ctx context.Context, p *place, day int, into *report
 		return err
 	}
 	syscall.Sync()
-	m, err := measure(ctx, b.self, b.shell(p, pipes[p.tool.name].create))
+	m, err := b.measure(ctx, p, pipes[p.tool.name].create)
 	if err != nil {
 		return err
 	}
@@ -256,7 +271,7 @@ func (b *databaseRace) restore(ctx context.Context, p *place, want string, into 
 		return err
 	}
 	syscall.Sync()
-	m, err := measure(ctx, b.self, b.shell(p, pipes[p.tool.name].restore))
+	m, err := b.measure(ctx, p, pipes[p.tool.name].restore)
 	if err != nil {
 		return err
 	}

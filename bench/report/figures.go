@@ -78,6 +78,10 @@ func cpu(all []Measurement) []float64 {
 	return pick(all, func(m Measurement) float64 { return m.CPU })
 }
 
+func serverCPU(all []Measurement) []float64 {
+	return pick(all, func(m Measurement) float64 { return m.ServerCPU })
+}
+
 func peak(all []Measurement) []float64 {
 	return pick(all, func(m Measurement) float64 { return float64(m.Peak) })
 }

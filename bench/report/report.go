@@ -25,6 +25,8 @@ type Measurement struct {
 	// Durable, of a restore, is the time until what it wrote was on the disk: where
 	// the tool did not wait for that, the file system was synced after it.
 	Durable float64 `json:"durable_seconds,omitempty"`
+	// ServerCPU is what a database server that had a part in it took beside CPU.
+	ServerCPU float64 `json:"server_cpu_seconds,omitempty"`
 }
 
 // Common is what every result begins with.

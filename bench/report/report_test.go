@@ -130,6 +130,22 @@ func TestDays(t *testing.T) {
 	)
 }
 
+func TestAServersPartIsShownWhereThereIsOne(t *testing.T) {
+	d := month()
+	if strings.Contains(words(t, d), "server's") {
+		t.Error("there is no server")
+	}
+	for _, tool := range d.Tools {
+		for i := range tool.Create {
+			tool.Create[i].ServerCPU = 0.5
+		}
+	}
+	d.Tools[1].Restore.ServerCPU = 0.7
+	contains(t, words(t, d),
+		"of it the server's processor time, s 0.50 0.50 of it the tool's and the client's, s 1.50 3.00",
+		"of it the server's processor time, s 0.000 0.70 of it the tool's and the client's, s 3.00 3.00")
+}
+
 func TestFigures(t *testing.T) {
 	for want, values := range map[float64][]float64{3: {9, 1, 3}, 2: {3, 1}, 5: {5}} {
 		if got := median(values); got != want {
