@@ -145,6 +145,7 @@ func restoreOptions(c *cli.Context) (RestoreOptions, error) {
 		Snapshot:         "latest",
 		Target:           c.String("target"),
 		To:               c.String("to"),
+		Live:             c.Bool("live"),
 		DryRun:           c.Bool("dry-run"),
 		Yes:              c.Bool("yes"),
 		NoSafetySnapshot: c.Bool("no-safety-snapshot"),
@@ -157,6 +158,9 @@ func restoreOptions(c *cli.Context) (RestoreOptions, error) {
 	}
 	if o.Target != "" && o.To != "" {
 		return o, usageError("--target restores into an environment and --to into a directory; expected one of them")
+	}
+	if o.Live && o.To != "" {
+		return o, usageError("--live restores into an environment without holding its requests, and --to touches none; expected one of them")
 	}
 	if o.Target != "" && !memberName.MatchString(o.Target) {
 		return o, usageError("--target %q is no environment's name", o.Target)

@@ -55,13 +55,13 @@ func (b gateBarrier) explain(err error, mode snapshot.HoldMode) error {
 	switch {
 	case errors.Is(err, quiesce.ErrNoGate) && mode == snapshot.HoldSwap:
 		return &withHint{fmt.Errorf("the gate at %s: %w", b.gate.Control, err),
-			"start it (\"holdfast gate --help\"), or take gate: out of the environment in holdfast.yaml, to restore without holding"}
+			"start it (\"holdfast gate --help\"), or restore without holding: --live; visitors may then see a mixture while data is swapped"}
 	case errors.Is(err, quiesce.ErrNoGate):
 		return &withHint{fmt.Errorf("the gate at %s: %w", b.gate.Control, err),
 			"start it (\"holdfast gate --help\"), or take a snapshot without holding: --live"}
 	case isHoldTime(err) && mode == snapshot.HoldSwap:
 		return &withHint{fmt.Errorf("%w: %w", snapshot.ErrHoldTime, err),
-			"try again when that request is done; drain and max_hold beneath gate: in holdfast.yaml allow more time, and \"holdfast gate --pass\" lets a path through"}
+			"try again when that request is done; drain and max_hold beneath gate: in holdfast.yaml allow more time, \"holdfast gate --pass\" lets a path through, and --live restores without holding: visitors may then see a mixture while data is swapped"}
 	case isHoldTime(err):
 		return &withHint{fmt.Errorf("%w: %w", snapshot.ErrHoldTime, err),
 			"--on-timeout live takes the snapshot all the same; drain and max_hold beneath gate: in holdfast.yaml allow more time"}

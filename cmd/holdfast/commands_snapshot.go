@@ -179,6 +179,10 @@ failure or a crash the environment is as it was, or as restored, once "snapshot 
 or any command that changes it has run. The data that was replaced becomes a safety snapshot, and the line
 that undoes the restore is printed.
 
+Where holdfast.yaml names a gate, it holds the site's requests while the data is
+swapped. --live restores without it, such as where the gate is down: visitors may then
+see a mixture of old and new data for as long as the swap takes.
+
 With --to nothing is replaced: the snapshot's files and dumps are written into a
 directory, new or empty, for which neither a configuration nor the services are
 needed. What is in it appears when all is complete, and nothing after a failure.`,
@@ -194,6 +198,7 @@ holdfast snapshot restore 2ca4d9 --path uploads/2026/logo.png --to /tmp/old`,
 			text("to", "write into this directory instead of an environment", "DIR"),
 			&cli.StringSliceFlag{Name: "only", Usage: "only this service or mount; may be repeated", DefaultText: "NAME"},
 			text("path", "only what is beneath this path, as \"snapshot ls\" shows it; with --only it counts from there", "PATH"),
+			&cli.BoolFlag{Name: "live", Usage: "do not hold requests: visitors may see a mixture while data is swapped"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "check everything and say what would be replaced"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
 			&cli.BoolFlag{Name: "no-safety-snapshot", Usage: "do not keep what is replaced: the restore cannot be undone"},

@@ -17,7 +17,7 @@ type asker interface {
 }
 
 // confirm asks whether to go on with what overwrites or deletes: question says
-// what, without a question mark. yes is --yes. Without a terminal there is nobody
+// what, beginning with a verb in lower case and without a question mark. yes is --yes. Without a terminal there is nobody
 // to ask, and the answer is a usage error; a no is errDeclined.
 func (app *env) confirm(ctx context.Context, yes bool, question string) error {
 	if yes {
@@ -29,8 +29,9 @@ func (app *env) confirm(ctx context.Context, yes bool, question string) error {
 			"add --yes if that is what you want",
 		}
 	}
+	asked := strings.ToUpper(question[:1]) + question[1:]
 	for {
-		answer, err := app.asker.line(ctx, printable(question)+"? [y/N] ")
+		answer, err := app.asker.line(ctx, printable(asked)+"? [y/N] ")
 		if err != nil {
 			return err
 		}
@@ -67,7 +68,7 @@ func (app *env) askTwice(ctx context.Context) environment.Ask {
 			if err != nil || first == second {
 				return second, err
 			}
-			app.console.warn("the two differ")
+			app.console.warn("the two passwords differ: type both again")
 		}
 	}
 }

@@ -52,7 +52,7 @@ func TestConfirm(t *testing.T) {
 		if test.answers != nil {
 			app.asker = user
 		}
-		err := app.confirm(t.Context(), test.yes, "Replace the database shop")
+		err := app.confirm(t.Context(), test.yes, "replace the database shop")
 		if !errors.Is(err, test.want) || len(user.asked) != test.asked {
 			t.Errorf("--yes=%v, answers %q: %v after %q", test.yes, test.answers, err, user.asked)
 		}
@@ -69,7 +69,7 @@ func TestANewPasswordIsAskedForTwice(t *testing.T) {
 	app, _, stderr := testEnv()
 	app.asker = &answers{lines: []string{"one", "two", "three", "three"}}
 	got, err := app.newPassword(t.Context(), "")
-	if got != "three" || err != nil || stderr.String() != "warning: the two differ\n" {
+	if got != "three" || err != nil || stderr.String() != "warning: the two passwords differ: type both again\n" {
 		t.Errorf("%q, %v, %s", string(got), err, stderr)
 	}
 	app.asker = &answers{lines: []string{""}}

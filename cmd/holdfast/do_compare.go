@@ -21,14 +21,11 @@ func diff(ctx context.Context, app *env, o DiffOptions) error {
 		return err
 	}
 	defer r.Close()
-	from, _, err := app.resolve(ctx, r, o.From)
+	found, err := app.resolveAll(ctx, r, o.From, o.To)
 	if err != nil {
 		return err
 	}
-	to, _, err := app.resolve(ctx, r, o.To)
-	if err != nil {
-		return err
-	}
+	from, to := found[0], found[1]
 	type change struct {
 		Path string              `json:"path"`
 		Kind snapshot.ChangeKind `json:"change"`

@@ -45,6 +45,7 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 		}
 	}
 	if o.DryRun {
+		app.warnOfInterrupted(r)
 		return dryCreate(ctx, app, c)
 	}
 	s, err := app.take(ctx, r, c, progress)
@@ -96,9 +97,13 @@ func (app *env) ready(ctx context.Context, r *opened, c *snapshot.Creation) (unl
 	if unlock, err = place.Lock(); err != nil {
 		return nil, err
 	}
-	if err := app.recover(ctx, r, c, place); err != nil {
+	done, err := app.recover(ctx, r, c, place)
+	if err != nil {
 		unlock()
 		return nil, err
+	}
+	if undo := app.undoOf(done); undo != "" {
+		app.console.warn("%s", undoLine(undo))
 	}
 	all, vanished, err := app.snapshots(ctx, r)
 	if err != nil {
@@ -112,11 +117,12 @@ func (app *env) ready(ctx context.Context, r *opened, c *snapshot.Creation) (unl
 	return unlock, nil
 }
 
-// recover finishes what an interrupted restore of the environment has left.
-func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, place snapshot.Place) error {
+// recover finishes what an interrupted restore of the environment has left, and says
+// so. It returns nil where there was nothing.
+func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, place snapshot.Place) (*snapshot.Recovery, error) {
 	all, err := r.Snapshots(ctx)
 	if err != nil && len(all) == 0 {
-		return err
+		return nil, err
 	}
 	if journal, err := place.Load(); err == nil && (journal == nil || journal.State == snapshot.Committed) {
 		app.settled(ctx, c.Barrier) // what is left to do, requests need not wait for
@@ -128,7 +134,7 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 		return r.Begin(ctx, repo.Restore, app.now)
 	})
 	if done == nil || err != nil {
-		return err
+		return nil, err
 	}
 	app.settled(ctx, c.Barrier)
 	switch {
@@ -139,7 +145,16 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 	default:
 		app.console.warn("an interrupted restore of %s into %s was completed; what it replaced is snapshot %s", done.Journal.Snapshot, done.Environment, done.Safety)
 	}
-	return nil
+	return done, nil
+}
+
+// undoOf is the line that takes a restore back which a recovery has completed; ""
+// where it has not, or cannot be taken back.
+func (app *env) undoOf(done *snapshot.Recovery) string {
+	if done == nil || done.Safety.IsZero() {
+		return ""
+	}
+	return app.restoreLine(done.Environment, done.Safety)
 }
 
 func (app *env) tellCreated(s *repo.Snapshot) {

@@ -190,7 +190,13 @@ func keyRotate(ctx context.Context, app *env, o KeyRotateOptions) error {
 	if err != nil {
 		return err
 	}
-	question := fmt.Sprintf("draw new keys, which %d other slot(s) will not know", len(keys)-1)
+	question := "seal what is written from now on under new keys"
+	switch others := len(keys) - 1; {
+	case others == 1:
+		question += ", which the other password or token will not open"
+	case others > 1:
+		question += fmt.Sprintf(", which the %d other passwords and tokens will not open", others)
+	}
 	if err := app.confirm(ctx, o.Yes, question); err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func show(ctx context.Context, app *env, o ShowOptions) error {
 		return err
 	}
 	defer r.Close()
-	s, _, err := app.resolve(ctx, r, o.Snapshot)
+	s, err := app.resolve(ctx, r, o.Snapshot)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func ls(ctx context.Context, app *env, o LsOptions) error {
 		return err
 	}
 	defer r.Close()
-	s, _, err := app.resolve(ctx, r, o.Snapshot)
+	s, err := app.resolve(ctx, r, o.Snapshot)
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func cat(ctx context.Context, app *env, o CatOptions) error {
 		return err
 	}
 	defer r.Close()
-	s, _, err := app.resolve(ctx, r, o.Snapshot)
+	s, err := app.resolve(ctx, r, o.Snapshot)
 	if err != nil {
 		return err
 	}

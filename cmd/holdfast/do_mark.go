@@ -37,7 +37,7 @@ func (app *env) onOne(ctx context.Context, name string, f func(*opened, repo.Lis
 		return err
 	}
 	defer r.Close()
-	s, _, err := app.resolve(ctx, r, name)
+	s, err := app.resolve(ctx, r, name)
 	if err != nil {
 		return err
 	}

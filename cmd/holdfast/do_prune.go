@@ -51,6 +51,9 @@ func prune(ctx context.Context, app *env, o PruneOptions) error {
 	}
 	app.warnOfNewest(all)
 	if going := namesOf(all); len(going) > 0 && !o.DryRun {
+		if !o.Yes {
+			app.sayGoing(all)
+		}
 		if err := app.confirm(ctx, o.Yes, pruneQuestion(all, len(going))); err != nil {
 			return err
 		}
@@ -152,6 +155,15 @@ func namesOf(all []judged) map[repo.Name]bool {
 		}
 	}
 	return names
+}
+
+// sayGoing names those that go, before somebody is asked.
+func (app *env) sayGoing(all []judged) {
+	for _, v := range all {
+		if !v.Keep {
+			app.console.say("  %s of %s/%s, taken %s: %s", v.Name, v.Project, v.Environment, app.localTime(v.Created), v.Why)
+		}
+	}
 }
 
 func pruneQuestion(all []judged, going int) string {

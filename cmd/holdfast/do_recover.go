@@ -17,6 +17,8 @@ import (
 type recovered struct {
 	Environment string         `json:"environment"`
 	Found       snapshot.State `json:"found,omitempty"` // how far the restore had come; "" if there was none
+	Safety      *repo.Name     `json:"safety_snapshot,omitempty"`
+	Undo        string         `json:"undo,omitempty"` // the line that takes a restore back which was completed
 }
 
 // recoverEnvironment is the action of "snapshot recover". Where there is nothing to
@@ -46,7 +48,11 @@ func recoverEnvironment(ctx context.Context, app *env, _ RecoverOptions) error {
 			app.settled(ctx, barrierOf(e))
 			return nil
 		}
-		return app.finishRestore(ctx, name)
+		done, err := app.finishRestore(ctx, name)
+		if result.Undo = app.undoOf(done); result.Undo != "" {
+			result.Safety = &done.Safety
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -56,7 +62,10 @@ func recoverEnvironment(ctx context.Context, app *env, _ RecoverOptions) error {
 		if result.Found != "" {
 			text = "The environment %s is whole again\n"
 		}
-		_, err := fmt.Fprintf(w, text, name)
+		if _, err := fmt.Fprintf(w, text, name); err != nil || result.Undo == "" {
+			return err
+		}
+		_, err := fmt.Fprintf(w, "Safety snapshot: %s\n%s\n", result.Safety, undoLine(result.Undo))
 		return err
 	})
 }
@@ -103,26 +112,30 @@ func (app *env) unfinished(config *environment.Config, name string) (snapshot.St
 }
 
 // finishRestore runs the recovery as an operation on its environment.
-func (app *env) finishRestore(ctx context.Context, name string) error {
+func (app *env) finishRestore(ctx context.Context, name string) (done *snapshot.Recovery, err error) {
 	r, err := app.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer r.Close()
 	e, parts, err := app.parts(r, name, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	progress := newTracker(app.now(), true)
 	c := &snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: name, Parts: parts, Barrier: barrierOf(e),
 		Program: programName(), Host: hostname(), Now: app.now, Progress: progress}
 	operation := snapshot.Operation{Repository: r.Repository, Kind: activity.Restore, Project: c.Project, Environment: name,
 		Progress: progress.counts, Now: app.now}
-	return operation.Run(ctx, func(ctx context.Context, _ *repo.Session, _ *activity.Recorder) error {
-		unlock, err := app.ready(ctx, r, c)
-		if err == nil {
-			unlock()
+	err = operation.Run(ctx, func(ctx context.Context, _ *repo.Session, _ *activity.Recorder) error {
+		place := r.place(name)
+		unlock, err := place.Lock()
+		if err != nil {
+			return err
 		}
+		defer unlock()
+		done, err = app.recover(ctx, r, c, place)
 		return err
 	})
+	return done, err
 }

@@ -21,7 +21,7 @@ func restore(ctx context.Context, app *env, o RestoreOptions) error {
 		return err
 	}
 	defer r.Close()
-	s, _, err := app.resolve(ctx, r, o.Snapshot)
+	s, err := app.resolve(ctx, r, o.Snapshot)
 	if err != nil {
 		return err
 	}
@@ -40,11 +40,11 @@ func restore(ctx context.Context, app *env, o RestoreOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.DryRun {
-		return app.dryRestore(ctx, r, restoration)
-	}
 	if err := gateAnswers(ctx, restoration.Barrier, snapshot.HoldSwap); err != nil {
 		return err
+	}
+	if o.DryRun {
+		return app.dryRestore(ctx, r, restoration)
 	}
 	return app.replace(ctx, r, restoration, progress, o)
 }
@@ -105,10 +105,14 @@ func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapsh
 	if parts, err = snapshot.Only(parts, o.Only); err != nil {
 		return nil, nil, err
 	}
+	barrier := barrierOf(e)
+	if o.Live {
+		barrier = snapshot.NoBarrier{}
+	}
 	progress := newTracker(app.now(), false)
 	return &snapshot.Restoration{
 		Creation: snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: target, Parts: parts,
-			Barrier: barrierOf(e), Program: programName(), Host: hostname(), Now: app.now, Progress: progress},
+			Barrier: barrier, Program: programName(), Host: hostname(), Now: app.now, Progress: progress},
 		Snapshot: s.Snapshot, Place: r.place(target), Named: len(o.Only) > 0, Subpath: o.Subpath, Safety: !o.NoSafetySnapshot,
 	}, progress, nil
 }
@@ -137,6 +141,24 @@ func refuseOverlap(r *opened, s repo.Listed, target string, only []string) error
 	return nil
 }
 
+// chooseWith adds to an error that the target lacks something the line that restores
+// the rest.
+func (app *env) chooseWith(err error, r *snapshot.Restoration) error {
+	lacks, ok := errors.AsType[*snapshot.LackingError](err)
+	if !ok {
+		return err
+	}
+	hint := "add what is missing to holdfast.yaml"
+	if len(lacks.Common) > 0 {
+		line := app.restoreLine(r.Snapshot.Environment, r.Snapshot.Name)
+		if r.Environment != r.Snapshot.Environment {
+			line += " --target " + r.Environment
+		}
+		hint += "; or leave it out: " + line + " --only " + strings.Join(lacks.Common, ",")
+	}
+	return &withHint{err, hint}
+}
+
 // planText says what would happen to each service and mount.
 func planText(r *snapshot.Restoration, plan []snapshot.Replacement) []string {
 	lines := []string{fmt.Sprintf("Snapshot %s of %s (%s) goes into the environment %s:", r.Snapshot.Name, r.Snapshot.Environment,
@@ -146,6 +168,8 @@ func planText(r *snapshot.Restoration, plan []snapshot.Replacement) []string {
 		switch {
 		case p.Stays && r.Safety:
 			what = "is made new: undoing will leave it in place"
+		case p.Creates && r.Safety:
+			what = "is made new: undoing will leave it empty"
 		case p.Creates:
 			what = "is made new"
 		}
@@ -201,7 +225,7 @@ func (app *env) dryRestore(ctx context.Context, r *opened, restoration *snapshot
 	}
 	plan, err := restoration.Plan(ctx, token.String())
 	if err != nil {
-		return err
+		return app.chooseWith(err, restoration)
 	}
 	doc := struct {
 		Snapshot repo.Name              `json:"snapshot"`
@@ -224,10 +248,11 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 		Environment: restoration.Environment, Progress: progress.counts, Now: app.now}
 	err := operation.Run(ctx, func(ctx context.Context, session *repo.Session, record *activity.Recorder) error {
 		everything := restoration.Creation
-		var err error
-		if _, everything.Parts, err = app.parts(r, restoration.Environment, false); err != nil {
+		e, parts, err := app.parts(r, restoration.Environment, false)
+		if err != nil {
 			return err
 		}
+		everything.Parts, everything.Barrier = parts, barrierOf(e) // what was interrupted before, its gate waits for
 		unlock, err := app.ready(ctx, r, &everything)
 		if err != nil {
 			return err
@@ -237,7 +262,7 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 		restoration.Lineage = everything.Lineage
 		restoration.CopyJournal = record.WriteJournal
 		record.SetSnapshot(restoration.Snapshot.Name.String())
-		if err := app.agree(ctx, restoration, session.Name.String(), o.Yes); err != nil {
+		if err := app.agree(ctx, restoration, session.Name.String(), o); err != nil {
 			return err
 		}
 		stop := app.show(progress)
@@ -261,22 +286,33 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 }
 
 // agree says what is about to be replaced and asks.
-func (app *env) agree(ctx context.Context, r *snapshot.Restoration, token string, yes bool) error {
+func (app *env) agree(ctx context.Context, r *snapshot.Restoration, token string, o RestoreOptions) error {
 	plan, err := r.Plan(ctx, token)
 	if err != nil {
-		return err
+		return app.chooseWith(err, r)
 	}
 	for _, line := range planText(r, plan) {
 		app.console.say("%s", line)
 	}
 	app.warnBefore(r, plan)
-	if (r.Barrier == snapshot.NoBarrier{}) {
-		app.console.say("There is no gate, so requests are not held: visitors may see a mixture while data is swapped")
+	if why := o.unheld(r); why != "" {
+		app.console.say("%s", why)
 	}
 	if !r.Safety {
 		app.console.say("What is replaced will not be kept: this cannot be undone")
 	}
-	return app.confirm(ctx, yes, fmt.Sprintf("replace this in the environment %s", r.Environment))
+	return app.confirm(ctx, o.Yes, fmt.Sprintf("replace this in the environment %s", r.Environment))
+}
+
+// unheld says what visitors may see where no requests are held; "" where they are.
+func (o RestoreOptions) unheld(r *snapshot.Restoration) string {
+	switch {
+	case o.Live:
+		return "Requests are not held (--live): visitors may see a mixture while data is swapped"
+	case r.Barrier == snapshot.NoBarrier{}:
+		return "There is no gate, so requests are not held: visitors may see a mixture while data is swapped"
+	}
+	return ""
 }
 
 func (app *env) tellRestored(o *snapshot.Outcome) error {
@@ -309,7 +345,7 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 		if o.Safety == nil {
 			return nil
 		}
-		if _, err := fmt.Fprintf(w, "Safety snapshot: %s\nTo undo: %s\n", o.Safety, undo); err != nil {
+		if _, err := fmt.Fprintf(w, "Safety snapshot: %s\n%s\n", o.Safety, undoLine(undo)); err != nil {
 			return err
 		}
 		if len(o.Created) > 0 {
@@ -321,12 +357,15 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 
 // readText says what a restore has read from packs.
 func readText(reads repo.PackReads) string {
-	text := fmt.Sprintf("Read from the repository: %s, %.2f times what was needed", size(reads.Read), reads.Amplification())
+	text := "Read from the repository: " + size(reads.Read)
 	if reads.Present > 0 {
-		text += fmt.Sprintf("; %s were there already", size(reads.Present))
+		text += fmt.Sprintf("; %s were in place already", size(reads.Present))
 	}
 	return text
 }
+
+// undoLine says which command takes a restore back.
+func undoLine(undo string) string { return "To undo: " + undo }
 
 // restoreLine writes a restore for a shell, with the flags that lead it to the
 // same configuration and repository as this one.

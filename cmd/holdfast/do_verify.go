@@ -33,7 +33,7 @@ type verified struct {
 // entry with the snapshot, content and attributes, and removes it. It touches no
 // service.
 func (app *env) verifyRestore(ctx context.Context, r *opened, o CheckOptions) (err error) {
-	s, _, err := app.resolve(ctx, r, o.VerifyRestore)
+	s, err := app.resolve(ctx, r, o.VerifyRestore)
 	if err != nil {
 		return err
 	}

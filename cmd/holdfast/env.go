@@ -29,7 +29,8 @@ type env struct {
 	now  func() time.Time
 	zone *time.Location // of times in tables
 
-	config *environment.Config // once loaded
+	config          *environment.Config // once loaded
+	toldInterrupted bool                // see warnOfInterrupted
 }
 
 // newEnv returns the env of a process.

@@ -163,9 +163,15 @@ func TestGateCommands(t *testing.T) {
 		t.Errorf("without a gate: exit code %d, %s", code, stderr)
 	}
 	g.ok("-e", "master", "snapshot", "create", "--live")
-	// Nor does restore, which has no --live, and asks nobody before.
-	if _, stderr, code := g.run("-e", "master", "snapshot", "restore"); code != 1 || !strings.Contains(stderr, "or take gate: out of") {
-		t.Errorf("a restore without a gate: exit code %d, %s", code, stderr)
+	// So does restore, before it asks anybody, and in a dry run.
+	for _, flag := range []string{"--yes", "--dry-run"} {
+		if _, stderr, code := g.run("-e", "master", "snapshot", "restore", flag); code != 1 || !strings.Contains(stderr, "or restore without holding: --live; visitors may then see a mixture") {
+			t.Errorf("a restore (%s) without a gate: exit code %d, %s", flag, code, stderr)
+		}
+	}
+	stdout, stderr, code := g.run("-e", "master", "snapshot", "restore", "--live", "--yes")
+	if code != 0 || !strings.Contains(stderr, "Requests are not held (--live): visitors may see a mixture") || !strings.Contains(stdout, "To undo: ") {
+		t.Errorf("a restore that does without the gate: exit code %d, %s%s", code, stdout, stderr)
 	}
 	cmd := g.gate("master")
 	if stdout := g.ok("-e", "master", "gate", "status"); !strings.HasPrefix(stdout, "The gate is open\n") {

@@ -8,11 +8,13 @@ import (
 )
 
 // warnOfInterrupted warns of restores that were interrupted: what somebody looks at
-// may be half of what is in the environment.
+// may be half of what is in the environment. It does so once, however often a command
+// reads the snapshots.
 func (app *env) warnOfInterrupted(o *opened) {
-	if o.config.File == "" {
+	if o.config.File == "" || app.toldInterrupted {
 		return
 	}
+	app.toldInterrupted = true
 	for _, name := range o.config.Names() {
 		journal, err := o.place(name).Interrupted()
 		switch {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"holdfast/engines"
@@ -205,22 +206,46 @@ func (app *env) snapshots(ctx context.Context, o *opened) (all []repo.Listed, va
 }
 
 // resolve finds the snapshot that somebody means.
-func (app *env) resolve(ctx context.Context, o *opened, name string) (repo.Listed, []repo.Listed, error) {
+func (app *env) resolve(ctx context.Context, o *opened, name string) (repo.Listed, error) {
+	found, err := app.resolveAll(ctx, o, name)
+	if err != nil {
+		return repo.Listed{}, err
+	}
+	return found[0], nil
+}
+
+// resolveAll is resolve for several.
+func (app *env) resolveAll(ctx context.Context, o *opened, names ...string) (found []repo.Listed, err error) {
 	all, vanished, err := app.snapshots(ctx, o)
 	if err != nil {
-		return repo.Listed{}, nil, err
+		return nil, err
 	}
-	project, environmentName := "", ""
-	if name == "" || name == "latest" {
-		if project, environmentName, err = o.scope(all); err != nil {
-			return repo.Listed{}, nil, err
-		}
-		if len(vanished) > 0 {
-			return repo.Listed{}, nil, &withHint{errors.Join(vanished...), "so \"latest\" may not be what it was: name the snapshot you mean"}
-		}
+	if len(vanished) > 0 && slices.ContainsFunc(names, isLatest) {
+		return nil, &withHint{errors.Join(vanished...), "so \"latest\" may not be what it was: name the snapshot you mean"}
 	}
 	for _, v := range vanished {
 		app.console.warn("%v", v)
+	}
+	for _, name := range names {
+		s, err := app.among(ctx, o, all, name)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, s)
+	}
+	return found, nil
+}
+
+func isLatest(name string) bool { return name == "" || name == "latest" }
+
+// among finds the snapshot that somebody means among all.
+func (app *env) among(ctx context.Context, o *opened, all []repo.Listed, name string) (repo.Listed, error) {
+	project, environmentName := "", ""
+	if isLatest(name) {
+		var err error
+		if project, environmentName, err = o.scope(all); err != nil {
+			return repo.Listed{}, err
+		}
 	}
 	found, err := snapshot.Resolve(all, project, environmentName, name)
 	if n, bad := repo.ParseName(name); bad == nil && errors.Is(err, repo.ErrNoSnapshot) {
@@ -232,7 +257,7 @@ func (app *env) resolve(ctx context.Context, o *opened, name string) (repo.Liste
 		s := deleted.Snapshot
 		err = &withHint{fmt.Errorf("%w at %s", err, app.localTime(s.Deleted)), fmt.Sprintf("\"holdfast snapshot undelete %s\" brings it back, until a \"holdfast repo gc\" purges it (by default one a day later); its whole name serves until then", s.Name)}
 	}
-	return found, all, err
+	return found, err
 }
 
 // place is where the environment's restore journal and lock are.

@@ -92,6 +92,7 @@ type RestoreOptions struct {
 	To               string   // a directory, as it was typed; "" for an environment
 	Only             []string // names of services and mounts; none for all
 	Subpath          string   // clean, relative, beneath the one name in Only; "" for all of it
+	Live             bool     // do not hold requests
 	DryRun           bool
 	Yes              bool
 	NoSafetySnapshot bool

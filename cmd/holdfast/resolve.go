@@ -40,11 +40,14 @@ func resolve(app *cli.App, words []string) (path []*cli.Command, rest []string, 
 	return path, rest, nil
 }
 
-// unknownCommand suggests a command of a similar name, at its place or
-// anywhere: "restore" is "snapshot restore".
+// unknownCommand suggests the command that is called so elsewhere, or one of a
+// similar name, at its place or anywhere: "restore" is "snapshot restore".
 func unknownCommand(app *cli.App, path []*cli.Command, part string) error {
 	above := invocation{path: path}.name()
 	text := fmt.Sprintf("unknown command %q", strings.TrimSpace(above+" "+part))
+	if w, ok := otherWordFor(part); ok {
+		return &withHint{usageError("%s; did you mean %q?", text, w.command), w.hint()}
+	}
 	beneath, full := []string{}, map[string]string{}
 	walk(app.Commands, nil, func(p []*cli.Command) {
 		last, name := p[len(p)-1], invocation{path: p}.name()

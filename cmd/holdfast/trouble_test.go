@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -138,14 +139,29 @@ func TestRepositoryRunsFull(t *testing.T) {
 		t.Errorf("the restore does not stand:\n%s\nwant:\n%s", got, want)
 	}
 	s.must(os.Remove(s.path("disk/filler")))
-	s.ok("-e", "staging", "snapshot", "create")
+	_, stderr, code = s.run("-e", "staging", "snapshot", "create")
+	if code != 0 || !undoOfStaging.MatchString(stderr) {
+		t.Errorf("a create that completed the restore: exit code %d; want the line that takes it back in\n%s", code, stderr)
+	}
 	if left := s.leftovers(); len(left) > 0 {
 		t.Errorf("left behind: %s", left)
+	}
+	// The same with the command that only recovers.
+	s.must(os.Remove(s.path("staging/uploads/big")))
+	_, _ = random.Read(big)
+	s.write("staging/uploads/other", big)
+	s.fillDisk(1 << 20)
+	s.run("-e", "master", "snapshot", "restore", name, "--target", "staging", "--yes")
+	s.must(os.Remove(s.path("disk/filler")))
+	if stdout := s.ok("-e", "staging", "snapshot", "recover"); !undoOfStaging.MatchString(stdout) {
+		t.Errorf("recover says %s; want the line that takes the restore back", stdout)
 	}
 	if found := s.ok("-e", "staging", "snapshot", "find", "precious"); found == "" {
 		t.Error("what was replaced is in no snapshot")
 	}
 }
+
+var undoOfStaging = regexp.MustCompile(`(?m)To undo: holdfast -e staging snapshot restore [0-9a-f]{20}$`)
 
 // fillDisk leaves room bytes on the file system of disk/.
 func (s *site) fillDisk(room int) {

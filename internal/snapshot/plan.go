@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"holdfast/engines"
@@ -93,10 +94,8 @@ func (r *Restoration) choose() error {
 		}
 	}
 	if !r.Named {
-		for _, s := range r.Snapshot.Services {
-			if !slices.ContainsFunc(r.Parts, func(p Part) bool { return p.Name == s.Name }) {
-				return fmt.Errorf("the environment %s has no %q, which the snapshot has; add it to holdfast.yaml, or choose with --only", r.Environment, s.Name)
-			}
+		if err := r.lacking(); err != nil {
+			return err
 		}
 	}
 	if len(kept) == 0 && len(r.gone) > 0 {
@@ -113,6 +112,40 @@ func (r *Restoration) choose() error {
 	}
 	r.Parts = kept
 	return nil
+}
+
+// lacking refuses a target without something that the snapshot has.
+func (r *Restoration) lacking() error {
+	e := LackingError{Environment: r.Environment}
+	for _, s := range r.Snapshot.Services {
+		i := slices.IndexFunc(r.Parts, func(p Part) bool { return p.Name == s.Name })
+		switch {
+		case i < 0:
+			e.Lacks = append(e.Lacks, s.Name)
+		case s.Engine == r.Parts[i].Engine.Name:
+			e.Common = append(e.Common, s.Name)
+		}
+	}
+	if len(e.Lacks) == 0 {
+		return nil
+	}
+	return &e
+}
+
+// LackingError: the target has not all that the snapshot has.
+type LackingError struct {
+	Environment string
+	Lacks       []string // services and mounts
+	Common      []string // what both have
+}
+
+// Error names what is missing.
+func (e *LackingError) Error() string {
+	var names []string
+	for _, n := range e.Lacks {
+		names = append(names, strconv.Quote(n))
+	}
+	return fmt.Sprintf("the environment %s has no %s, which the snapshot has", e.Environment, strings.Join(names, " and no "))
 }
 
 // serverOf is the server that a service of the snapshot was taken from.
