@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,8 +22,13 @@ type Control struct {
 	Group  int // whose members may hold requests; below 0 nobody's
 }
 
-// maxControl bounds the connections that are served at once.
+// maxControl bounds the connections that are served at once, and those over which
+// nothing has been said yet.
 const maxControl = 64
+
+// acceptPause is waited for where there is no room for another connection, as when
+// visitors have all open files that the gate may have.
+const acceptPause = 200 * time.Millisecond
 
 // ListenControl makes the socket, in place of one that nobody listens on any more.
 // group may use it, unless it is below 0. unlock gives the place to another gate.
@@ -71,11 +78,20 @@ func ListenControl(path string, group int) (l *net.UnixListener, unlock func(), 
 // Serve answers until ctx ends. Leases are the keeper's to end.
 func (c *Control) Serve(ctx context.Context, l *net.UnixListener) error {
 	var clients errgroup.Group
-	clients.SetLimit(maxControl)
+	var silent lobby
+	served := make(chan struct{}, maxControl)
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	for {
 		conn, err := l.AcceptUnix()
+		if isPassing(err) {
+			c.Keeper.logf("control socket: %v", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
+			continue
+		}
 		if err != nil {
 			_ = clients.Wait() // they return no errors
 			if ctx.Err() != nil {
@@ -83,34 +99,76 @@ func (c *Control) Serve(ctx context.Context, l *net.UnixListener) error {
 			}
 			return fmt.Errorf("control socket: %w", err)
 		}
+		silent.enter(conn)
 		clients.Go(func() error {
 			defer conn.Close()
-			c.serve(ctx, conn)
+			w, asked, peer := c.listen(ctx, conn)
+			silent.leave(conn)
+			if w == nil {
+				return nil
+			}
+			select {
+			case served <- struct{}{}:
+				_ = w.send(c.answer(ctx, asked, w, int(peer.Pid))) // it may be gone
+				<-served
+			default:
+				_ = w.send(event{Event: eventError, Code: "failed", Message: fmt.Sprintf("the gate serves %d clients already", maxControl)})
+			}
 			return nil
 		})
 	}
 }
 
-func (c *Control) serve(ctx context.Context, conn *net.UnixConn) {
+// isPassing reports whether accepting may succeed later.
+func isPassing(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) ||
+		errors.Is(err, unix.ECONNABORTED)
+}
+
+// lobby has the connections over which nothing has been said yet. Where there are too
+// many, the one that has been silent for longest is closed: so who has something to
+// say is heard at once, whoever else is there.
+type lobby struct {
+	mu    sync.Mutex
+	conns []net.Conn // the oldest first
+}
+
+func (l *lobby) enter(conn net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.conns) == maxControl {
+		_ = l.conns[0].Close() // who listens to it is told
+		l.conns = slices.Delete(l.conns, 0, 1)
+	}
+	l.conns = append(l.conns, conn)
+}
+
+func (l *lobby) leave(conn net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns = slices.DeleteFunc(l.conns, func(other net.Conn) bool { return other == conn })
+}
+
+// listen returns what a client asks for; without a wire where it is not to be answered.
+func (c *Control) listen(ctx context.Context, conn *net.UnixConn) (w *wire, asked command, peer *unix.Ucred) {
 	peer, err := peerOf(conn)
 	if err != nil || !mayControl(peer, os.Geteuid(), c.Group) {
 		c.Keeper.logf("control: refused a process of user %d: %v", peerUser(peer), err)
-		return
+		return nil, asked, peer
 	}
 	// A client that is slow to speak must not keep the gate from ending.
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })()
-	w := newWire(conn)
+	w = newWire(conn)
 	_ = conn.SetReadDeadline(time.Now().Add(firstLine))
 	line, err := w.receive()
 	if err != nil {
-		return
+		return nil, asked, peer
 	}
-	asked, err := decodeCommand(line)
-	if err != nil {
+	if asked, err = decodeCommand(line); err != nil {
 		_ = w.send(event{Event: eventError, Code: codeOf(err), Message: err.Error()}) // it is gone anyhow
-		return
+		return nil, asked, peer
 	}
-	_ = w.send(c.answer(ctx, asked, w, int(peer.Pid)))
+	return w, asked, peer
 }
 
 func peerUser(peer *unix.Ucred) int {
