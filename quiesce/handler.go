@@ -1,6 +1,8 @@
 package quiesce
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,8 +20,6 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{ResponseWriter: w, gate: g, method: r.Method, path: r.URL.Path, upgrade: r.Header.Get("Upgrade"), since: time.Now(), safe: isSafe(r)}
 	if r.ContentLength != 0 {
 		v.upload = &upload{ReadCloser: r.Body, expected: r.ContentLength, alone: r.ProtoMajor == 1}
-		r = r.WithContext(r.Context()) // net/http looks at the body of its own request later
-		r.Body = v.upload
 	}
 	switch g.enter(r.Context(), v, g.passes(r)) {
 	case refuse:
@@ -29,6 +29,13 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // there is nobody to answer
 	}
 	defer g.leave(v)
+	if v.upload != nil {
+		ctx, end := context.WithCancelCause(r.Context())
+		visitor, _ := ctx.Value(connKey{}).(net.Conn)
+		defer v.upload.watch(ctx, visitor, end)()
+		r = r.WithContext(ctx) // a copy: net/http looks at the body of its own request later
+		r.Body = v.upload
+	}
 	if v.upload != nil && v.upload.alone {
 		// A site may answer before it has read all; that is not ours to prevent.
 		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer can

@@ -74,8 +74,8 @@ func rewrite(r *httputil.ProxyRequest, host string) {
 	r.Out.URL.Scheme, r.Out.URL.Host = "http", host
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it is, also where it is odd
 	r.Out.Host = r.In.Host
-	if len(r.In.Trailer) > 0 && r.Out.Body != nil {
-		r.Out.Body = &trailing{r.Out.Body, r.In, r.Out}
+	if r.Out.Body != nil {
+		r.Out.Body = &sending{ReadCloser: r.Out.Body, in: r.In, out: r.Out}
 	}
 	if isFront(r.In.RemoteAddr) {
 		// What the front says of the client stays; SetXForwarded would set it anew.
@@ -109,14 +109,22 @@ func isFront(remote string) bool {
 
 // answerFailed answers for a site that does not.
 func answerFailed(w http.ResponseWriter, r *http.Request, err error, errorLog *log.Logger) {
-	if r.Context().Err() != nil {
+	cause := context.Cause(r.Context())
+	if cause != nil && cause != errUnread {
 		panic(http.ErrAbortHandler) // the visitor is gone
+	}
+	if _, ok := errors.AsType[*bodyError](err); ok {
+		http.Error(w, "The request's body is broken.", http.StatusBadRequest)
+		return
 	}
 	if errorLog == nil {
 		errorLog = log.Default()
 	}
-	errorLog.Printf("%s %s: the site did not answer: %v", r.Method, r.URL.Path, err)
 	status := http.StatusBadGateway
+	if cause != nil {
+		status, err = http.StatusGatewayTimeout, cause
+	}
+	errorLog.Printf("%s %s: the site did not answer: %v", r.Method, r.URL.Path, err)
 	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
 		status = http.StatusGatewayTimeout
 	}
@@ -137,18 +145,29 @@ func (b *buffers) Get() []byte {
 
 func (b *buffers) Put(p []byte) { b.free.Put((*[bufferSize]byte)(p)) }
 
-// trailing is a body that is followed by declared trailers. Their values are handed on
-// by whoever reads its end: the map that net/http fills may be filled by a Close
-// too, while the request is being written.
-type trailing struct {
+// sending is the body of a request on its way to the site. Declared trailers are
+// handed on by whoever reads its end: the map that net/http fills may be filled by a
+// Close too, while the request is being written.
+type sending struct {
 	io.ReadCloser
 	in, out *http.Request
+	broken  error // for which it could not be read
 }
 
-func (t *trailing) Read(p []byte) (int, error) {
-	n, err := t.ReadCloser.Read(p)
-	if err == io.EOF {
-		maps.Copy(t.out.Trailer, t.in.Trailer)
+func (s *sending) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	switch {
+	case err == io.EOF && s.out.Trailer != nil:
+		maps.Copy(s.out.Trailer, s.in.Trailer)
+	case err != nil && err != io.EOF:
+		s.broken = &bodyError{err}
+		return n, s.broken
 	}
 	return n, err
 }
+
+// bodyError says that a request's body could not be read: that is not the site's fault.
+type bodyError struct{ err error }
+
+func (e *bodyError) Error() string { return "read the request's body: " + e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }

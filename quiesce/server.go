@@ -23,8 +23,14 @@ func NewServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute, // longer than a front's, so that the front closes first
 		MaxHeaderBytes:    256 << 10,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
 	}
 }
+
+// connKey is that of the visitor's net.Conn in the context of a request.
+type connKey struct{}
 
 // lastAnswers is how long a gate that ends goes on answering on open connections,
 // and asks their clients to close them. It must not be shut down while they are in

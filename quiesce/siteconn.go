@@ -93,18 +93,6 @@ func (c *siteConn) exchange(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// write writes r and says why it could not.
-func (c *siteConn) write(r *http.Request) error {
-	err := r.Write(c.w)
-	if failed := c.w.Flush(); failed != nil {
-		return failed
-	}
-	if err != nil {
-		c.close() // the visitor has not sent all, and the site would wait for it
-	}
-	return err
-}
-
 // readHead reads the head of the answer, and hands on those of status 1xx before it.
 func (c *siteConn) readHead(r *http.Request) (*http.Response, error) {
 	trace := httptrace.ContextClientTrace(r.Context())
@@ -146,10 +134,25 @@ type answer struct {
 // the visitor's body is closed.
 func (a *answer) send(r *http.Request) error {
 	if r.Body == nil {
-		return a.c.write(r)
+		if err := r.Write(a.c.w); err != nil {
+			return err
+		}
+		return a.c.w.Flush()
 	}
 	a.wrote = make(chan error, 1)
-	go func() { a.wrote <- a.c.write(r) }()
+	go func() {
+		err := r.Write(a.c.w)
+		failed := a.c.w.Flush()
+		if err != nil && failed == nil {
+			defer a.c.close() // the visitor has not sent all, and the site would wait for it
+		}
+		if body, ok := r.Body.(*sending); ok && body.broken != nil {
+			err = body.broken // r.Write hides it
+		} else if err == nil {
+			err = failed
+		}
+		a.wrote <- err
+	}()
 	return nil
 }
 

@@ -29,7 +29,7 @@ const maxIdle = 1024
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Header["Upgrade"] != nil || r.Header["Expect"] != nil || r.Method == http.MethodConnect {
-		return t.rare.RoundTrip(r)
+		return inPieces(t.rare.RoundTrip(r))
 	}
 	if c := t.take(); c != nil {
 		response, err := c.exchange(r)
@@ -51,6 +51,15 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return c.exchange(r)
+}
+
+// inPieces has httputil.ReverseProxy pass the answer on as it comes, as if its length
+// was not known.
+func inPieces(response *http.Response, err error) (*http.Response, error) {
+	if err == nil && response.ContentLength > 0 {
+		response.ContentLength = -1
+	}
+	return response, err
 }
 
 // take returns a connection that waits for a request, or nil.

@@ -10,68 +10,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 )
-
-// rawSite is a site that says what no server of net/http would. serve has one
-// connection; it is closed when serve returns.
-func rawSite(t *testing.T, serve func(conn net.Conn, r *bufio.Reader)) (gate string, connections *atomic.Int32) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	connections = &atomic.Int32{}
-	var served sync.WaitGroup
-	served.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			connections.Add(1)
-			served.Go(func() {
-				defer conn.Close()
-				serve(conn, bufio.NewReader(conn))
-			})
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		served.Wait()
-	})
-	return gateBefore(t, listener.Addr().String()), connections
-}
-
-// gateBefore returns the URL of a gate before a site.
-func gateBefore(t *testing.T, site string) string {
-	t.Helper()
-	proxy, err := NewProxy(&url.URL{Scheme: "http", Host: site}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "http://" + serve(t, &Gate{Site: proxy})
-}
-
-// newVisitor returns a client that asks each time over a connection of its own.
-func newVisitor(t *testing.T) *http.Client {
-	transport := &http.Transport{DisableKeepAlives: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
-}
-
-// readRequest reads a request whole.
-func readRequest(r *bufio.Reader) (*http.Request, error) {
-	request, err := http.ReadRequest(r)
-	if err == nil {
-		_, err = io.Copy(io.Discard, request.Body)
-	}
-	return request, err
-}
 
 // An answer is what it is, and its connection is used again where that is possible.
 func TestAnswersOfEveryShape(t *testing.T) {
@@ -254,63 +197,6 @@ func TestAConnectionThatWasClosedWhileIdle(t *testing.T) {
 	}
 	if n := connections.Load(); n != 3 {
 		t.Errorf("%d connections, want 3", n)
-	}
-}
-
-// The answer may come before the upload has ended, which is then given up.
-func TestAnAnswerBeforeTheUploadsEnd(t *testing.T) {
-	gone := make(chan error, 1)
-	gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
-		if _, err := http.ReadRequest(r); err != nil {
-			gone <- err
-			return
-		}
-		io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge")
-		_, err := io.Copy(io.Discard, r)
-		gone <- err
-	})
-	body, sending := io.Pipe()
-	var upload sync.WaitGroup
-	upload.Go(func() { sending.Write([]byte("the beginning")) })
-	defer upload.Wait()
-	defer body.Close()
-	response, err := newVisitor(t).Post(gate, "text/plain", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, err := io.ReadAll(response.Body); response.StatusCode != http.StatusRequestEntityTooLarge || string(text) != "large" || err != nil {
-		t.Errorf("got %d %q, %v", response.StatusCode, text, err)
-	}
-	response.Body.Close()
-	sending.Close()
-	<-gone // the connection ended: it is not used for the next one
-}
-
-// The visitor sends nothing of what the site does not want to read: the answer ends
-// nevertheless, and so does the connection, on which nothing may come after it.
-func TestAnAnswerDoesNotWaitForAnUploadThatNobodyReads(t *testing.T) {
-	for name, answer := range map[string]string{
-		"counted": "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge",
-		"chunked": "HTTP/1.1 413 Content Too Large\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlarge\r\n0\r\n\r\n",
-		"cut":     "HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\nlarge",
-	} {
-		for _, head := range []string{"Content-Length: 100000\r\n\r\nsome", "Content-Length: 40\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"} {
-			gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
-				if _, err := http.ReadRequest(r); err == nil {
-					io.WriteString(conn, answer)
-				}
-			})
-			conn, err := net.Dial("tcp", strings.TrimPrefix(gate, "http://"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%s", head)
-			got, err := io.ReadAll(conn) // to the end of the connection
-			if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 413 ") || !strings.Contains(string(got), "large") {
-				t.Errorf("%s answer to %q: %q, %v", name, head, got, err)
-			}
-		}
 	}
 }
 

@@ -1,14 +1,20 @@
 package quiesce
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -65,4 +71,220 @@ func runningIn(g *Gate) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.running.n
+}
+
+// The answer may come before the upload has ended, which is then given up.
+func TestAnAnswerBeforeTheUploadsEnd(t *testing.T) {
+	gone := make(chan error, 1)
+	gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err != nil {
+			gone <- err
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge")
+		_, err := io.Copy(io.Discard, r)
+		gone <- err
+	})
+	body, sending := io.Pipe()
+	var upload sync.WaitGroup
+	upload.Go(func() { sending.Write([]byte("the beginning")) })
+	defer upload.Wait()
+	defer body.Close()
+	response, err := newVisitor(t).Post(gate, "text/plain", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(response.Body); response.StatusCode != http.StatusRequestEntityTooLarge || string(text) != "large" || err != nil {
+		t.Errorf("got %d %q, %v", response.StatusCode, text, err)
+	}
+	response.Body.Close()
+	sending.Close()
+	<-gone // the connection ended: it is not used for the next one
+}
+
+// The visitor sends nothing of what the site does not want to read: the answer ends
+// nevertheless, and so does the connection, on which nothing may come after it.
+func TestAnAnswerDoesNotWaitForAnUploadThatNobodyReads(t *testing.T) {
+	for name, answer := range map[string]string{
+		"counted": "HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge",
+		"chunked": "HTTP/1.1 413 Content Too Large\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlarge\r\n0\r\n\r\n",
+		"cut":     "HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\nlarge",
+	} {
+		for _, head := range []string{"Content-Length: 100000\r\n\r\nsome", "Content-Length: 40\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"} {
+			gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+				if _, err := http.ReadRequest(r); err == nil {
+					io.WriteString(conn, answer)
+				}
+			})
+			conn, err := net.Dial("tcp", strings.TrimPrefix(gate, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%s", head)
+			got, err := io.ReadAll(conn) // to the end of the connection
+			if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 413 ") || !strings.Contains(string(got), "large") {
+				t.Errorf("%s answer to %q: %q, %v", name, head, got, err)
+			}
+		}
+	}
+}
+
+// A body that is broken is its visitor's fault. What comes after it is not taken for
+// a request.
+func TestBodiesThatAreBroken(t *testing.T) {
+	for name, sent := range map[string]string{
+		"no length of a chunk":    "Transfer-Encoding: chunked\r\n\r\nnone\r\n",
+		"no end of a chunk":       "Transfer-Encoding: chunked\r\n\r\n5\r\nhello, world\r\n0\r\n\r\n",
+		"a chunk too long":        "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+		"trailers that are none":  "Transfer-Encoding: chunked\r\n\r\n0\r\nnone\r\n\r\n",
+		"after it was asked for":  "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello, world\r\n0\r\n\r\n",
+		"after much that was not": "Transfer-Encoding: chunked\r\n\r\n20000\r\n" + strings.Repeat("x", 0x20000) + "\r\nnone\r\n",
+	} {
+		for _, scheme := range []string{"http", "h2c"} {
+			read := make(chan error, 1)
+			_, address, _ := inFront(t, scheme, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != "POST" {
+					t.Errorf("%s to %s: what came after it went on as a request", name, scheme)
+				}
+				_, err := io.Copy(io.Discard, r.Body)
+				read <- err
+			}))
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%sGET / HTTP/1.1\r\nHost: x\r\n\r\n", sent)
+			got, err := io.ReadAll(conn)
+			answers := strings.TrimPrefix(string(got), "HTTP/1.1 100 Continue\r\n\r\n")
+			if !strings.HasPrefix(answers, "HTTP/1.1 400 ") || strings.Count(answers, "HTTP/1.1 ") != 1 {
+				t.Errorf("%s to %s: answered %q, %v", name, scheme, got, err)
+			}
+			select {
+			case err := <-read:
+				if err == nil {
+					t.Errorf("%s to %s: the site took the body for whole", name, scheme)
+				}
+			default: // it was not even asked, or has not noticed yet
+			}
+		}
+	}
+}
+
+// A visitor hangs up while the site does not read what he has sent: he keeps neither
+// his place nor the connection to the site.
+func TestAVisitorWhoHangsUpWhileNobodyReads(t *testing.T) {
+	for _, head := range []string{"Content-Length: 1000000000\r\n\r\n", "Expect: 100-continue\r\nContent-Length: 1000000000\r\n\r\n"} {
+		gone := make(chan struct{})
+		ended := make(chan error, 1)
+		site, _ := rawServer(t, func(conn net.Conn, r *bufio.Reader) {
+			http.ReadRequest(r)
+			io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n")
+			<-gone
+			_, err := io.Copy(io.Discard, r)
+			ended <- err
+		})
+		proxy, err := NewProxy(&url.URL{Scheme: "http", Host: site}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &Gate{Site: proxy}
+		conn, err := net.Dial("tcp", serve(t, g))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%s", head)
+		sendUntilNobodyReads(t, g, conn)
+		conn.Close()
+		for runningIn(g) > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		close(gone)
+		<-ended // with the connection, of which the site has not read all
+	}
+}
+
+// sendUntilNobodyReads fills all buffers on the way to the site.
+func sendUntilNobodyReads(t *testing.T, g *Gate, conn net.Conn) {
+	t.Helper()
+	piece := make([]byte, 32<<10)
+	for sent := int64(0); ; {
+		n, err := conn.Write(piece)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent += int64(n)
+		for n := 0; receivedBy(g) < sent; n++ {
+			if n == 500 {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// receivedBy returns how much of the running upload the gate has read.
+func receivedBy(g *Gate) int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.running.first == nil {
+		return 0
+	}
+	return g.running.first.upload.received.Load()
+}
+
+// A body stands for as long as is allowed, and no longer: unless it is the visitor who
+// is slow, or an answer is on its way.
+func TestBodiesThatNobodyReads(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		site func(http.ResponseWriter, *http.Request)
+		ends bool
+	}{
+		{"the site does nothing", func(http.ResponseWriter, *http.Request) {}, true},
+		{"the site has read a part", func(_ http.ResponseWriter, r *http.Request) { r.Body.Read(make([]byte, 1)) }, true},
+		{"the visitor is slow", func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, false},
+		{"the site answers", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var cause error
+			var lasted time.Duration
+			g := &Gate{Site: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				began := time.Now()
+				c.site(w, r)
+				select {
+				case <-r.Context().Done():
+				case <-time.After(time.Hour):
+				}
+				cause, lasted = context.Cause(r.Context()), time.Since(began)
+			})}
+			body, sending := io.Pipe()
+			var visitor sync.WaitGroup
+			visitor.Go(func() {
+				sending.Write([]byte("x"))
+				time.Sleep(time.Hour)
+				sending.Close()
+			})
+			defer visitor.Wait()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", body)
+			r.ContentLength = 2
+			g.ServeHTTP(httptest.NewRecorder(), r)
+			if (cause == errUnread) != c.ends || c.ends && (lasted < standTime || lasted > standTime+2*lookTime) {
+				t.Errorf("%s: ended after %v by %v", c.name, lasted, cause)
+			}
+		})
+	}
+}
+
+// The visitor of a site that does not read is told so.
+func TestAnUnreadBodyIsAnswered(t *testing.T) {
+	ctx, end := context.WithCancelCause(t.Context())
+	end(errUnread)
+	var said strings.Builder
+	answer := httptest.NewRecorder()
+	answerFailed(answer, httptest.NewRequestWithContext(ctx, "POST", "/upload", nil), ctx.Err(), log.New(&said, "", 0))
+	if answer.Code != http.StatusGatewayTimeout || !strings.Contains(said.String(), "POST /upload: the site did not answer: it has not read on") {
+		t.Errorf("answered %d, and logged %q", answer.Code, said.String())
+	}
 }

@@ -1,9 +1,7 @@
 package quiesce
 
 import (
-	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -51,6 +49,9 @@ func (v *visit) Write(p []byte) (int, error) {
 }
 
 func (v *visit) begins() {
+	if v.upload != nil {
+		v.upload.answered.Store(true)
+	}
 	if v.upload.isComing() && v.upload.alone {
 		v.Header().Set("Connection", "close") // what still comes must not be taken for the next request
 	}
@@ -66,19 +67,6 @@ func (v *visit) begins() {
 	v.gate.mu.Unlock()
 }
 
-// endUpload ends an upload with its answer. An answer must not wait for what the site
-// did not want to read: the visitor may send it slowly, or never, having been told 413.
-// What is left must be found out here: where net/http does it, after us, it reads the
-// connection twice at once.
-func (v *visit) endUpload() {
-	controller := http.NewResponseController(v.ResponseWriter)
-	if v.upload.isComing() {
-		_ = controller.SetReadDeadline(time.Now()) // whoever reads it stops
-	}
-	_ = v.upload.Close()
-	_ = controller.Flush()
-}
-
 // brief is text of a visitor's as people are told it: he may have made it long.
 func brief(text string) string {
 	const most = 200 // bytes
@@ -86,29 +74,6 @@ func brief(text string) string {
 		return text[:most] + "…"
 	}
 	return text
-}
-
-// upload is a request's body, counted on its way to the site.
-type upload struct {
-	io.ReadCloser
-	expected int64 // bytes; below 0 where the visitor does not say
-	alone    bool  // it has its connection for itself: HTTP/1
-	received atomic.Int64
-	ended    atomic.Bool
-}
-
-func (u *upload) Read(p []byte) (int, error) {
-	n, err := u.ReadCloser.Read(p)
-	u.received.Add(int64(n))
-	if err != nil {
-		u.ended.Store(true)
-	}
-	return n, err
-}
-
-// isComing reports whether the visitor is still sending. u may be nil.
-func (u *upload) isComing() bool {
-	return u != nil && !u.ended.Load() && u.received.Load() != u.expected
 }
 
 // visits is a list in the order in which they were pushed.
