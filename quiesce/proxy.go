@@ -29,14 +29,28 @@ func NewProxy(site *url.URL, errorLog *log.Logger) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		Transport:    way,
 		Rewrite:      func(r *httputil.ProxyRequest) { rewrite(r, site.Host) },
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { answerFailed(w, r, err, errorLog) },
 		ErrorLog:     errorLog,
 		BufferPool:   &buffers{},
-	}, nil
+	}
+	if site.Scheme == "h2c" {
+		proxy.FlushInterval = pieceTime
+		return proxy, nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), writerKey{}, w)))
+	}), nil
 }
+
+// pieceTime is how long a piece of an answer waits at most for more where it is not
+// seen that the site pauses: over HTTP/2.
+const pieceTime = 10 * time.Millisecond
+
+// writerKey is that of the visitor's http.ResponseWriter in the context of a request.
+type writerKey struct{}
 
 // wayTo returns what sends requests to the site.
 func wayTo(site *url.URL) (http.RoundTripper, error) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -20,14 +21,17 @@ const maxAnswerHead = 10 << 20
 
 // siteConn is a connection to the site, for one request at a time.
 type siteConn struct {
-	conn  *net.TCPConn
-	raw   syscall.RawConn
-	keep  func(*siteConn) // takes it back, to be used again
-	r     *bufio.Reader   // from conn, through Read
-	w     *bufio.Writer   // to conn
-	left  int64           // bytes that Read may still read
-	heard bool            // the site has begun to answer the present request
-	since time.Time       // when it became idle
+	conn *net.TCPConn
+	raw  syscall.RawConn
+	keep func(*siteConn) // takes it back, to be used again
+	r    *bufio.Reader   // from conn, through Read
+	w    *bufio.Writer   // to conn
+	left int64           // bytes that Read may still read
+	// to is the visitor's, while a body of known length is read: what has come goes on
+	// before more is waited for. Else nil.
+	to    http.ResponseWriter
+	heard bool      // the site has begun to answer the present request
+	since time.Time // when it became idle
 }
 
 func newSiteConn(conn *net.TCPConn, keep func(*siteConn)) (*siteConn, error) {
@@ -41,14 +45,44 @@ func newSiteConn(conn *net.TCPConn, keep func(*siteConn)) (*siteConn, error) {
 }
 
 // Read reads from the connection, no more than is left.
-func (c *siteConn) Read(p []byte) (int, error) {
+func (c *siteConn) Read(p []byte) (n int, err error) {
 	if c.left <= 0 {
-		return 0, fmt.Errorf("the head of its answer is longer than %d MiB", maxAnswerHead>>20)
+		return 0, fmt.Errorf("the head of its answer is longer than %d MiB, with those of status 1xx before it", maxAnswerHead>>20)
 	}
-	n, err := c.conn.Read(p[:min(int64(len(p)), c.left)])
+	p = p[:min(int64(len(p)), c.left)]
+	err = syscall.EAGAIN
+	if c.to != nil {
+		n, err = c.readNow(p)
+		if err == syscall.EAGAIN {
+			_ = http.NewResponseController(c.to).Flush() // who writes next is told that it failed
+		}
+	}
+	if err == syscall.EAGAIN {
+		n, err = c.conn.Read(p)
+	}
 	c.left -= int64(n)
 	c.heard = c.heard || n > 0
 	return n, err
+}
+
+// readNow reads what has come already; it fails with EAGAIN where nothing has.
+func (c *siteConn) readNow(p []byte) (n int, err error) {
+	failed := c.raw.Read(func(fd uintptr) bool {
+		for {
+			if n, err = syscall.Read(int(fd), p); err != syscall.EINTR {
+				return true
+			}
+		}
+	})
+	switch {
+	case failed != nil:
+		return 0, failed
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 func (c *siteConn) close() { _ = c.conn.Close() } // nothing is lost that somebody waits for
@@ -56,14 +90,8 @@ func (c *siteConn) close() { _ = c.conn.Close() } // nothing is lost that somebo
 // isSilent reports whether the site has neither closed an idle connection nor said
 // anything on it unasked.
 func (c *siteConn) isSilent() bool {
-	var silent bool
-	var b [1]byte
-	err := c.raw.Read(func(fd uintptr) bool {
-		_, err := syscall.Read(int(fd), b[:])
-		silent = err == syscall.EAGAIN
-		return true
-	})
-	return err == nil && silent && c.r.Buffered() == 0
+	_, err := c.readNow(make([]byte, 1))
+	return err == syscall.EAGAIN && c.r.Buffered() == 0
 }
 
 // exchange sends r and returns the answer. Once its body is read or closed, the
@@ -89,15 +117,28 @@ func (c *siteConn) exchange(r *http.Request) (*http.Response, error) {
 		a.end(true)
 	} else {
 		response.Body = a
+		c.to = pausing(response)
 	}
 	return response, nil
 }
 
+// pausing returns whose writer is to be flushed where the answer pauses; nil where
+// httputil.ReverseProxy does it after each piece, which it may do beside us.
+func pausing(response *http.Response) http.ResponseWriter {
+	mediaType := strings.ToLower(response.Header.Get("Content-Type"))
+	if response.ContentLength < 0 || strings.Contains(mediaType, "event-stream") {
+		return nil
+	}
+	to, _ := response.Request.Context().Value(writerKey{}).(http.ResponseWriter)
+	return to
+}
+
 // readHead reads the head of the answer, and hands on those of status 1xx before it.
+// Its bound is that of all of them together.
 func (c *siteConn) readHead(r *http.Request) (*http.Response, error) {
 	trace := httptrace.ContextClientTrace(r.Context())
+	c.left = maxAnswerHead
 	for {
-		c.left = maxAnswerHead
 		response, err := http.ReadResponse(c.r, r)
 		switch {
 		case err == io.ErrUnexpectedEOF && !c.heard:
@@ -179,7 +220,7 @@ func (a *answer) end(whole bool) {
 	if a.ended {
 		return
 	}
-	a.ended = true
+	a.ended, a.c.to = true, nil
 	if a.stop() && whole && !a.last && a.isWritten() {
 		a.c.keep(a.c)
 	} else {

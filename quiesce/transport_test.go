@@ -74,6 +74,37 @@ func TestAnswersOfEveryShape(t *testing.T) {
 	}
 }
 
+// What the site says unasked, after its answer, answers nobody.
+func TestBytesThatNobodyAskedFor(t *testing.T) {
+	more := make(chan bool)
+	gate, connections := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+		if _, err := readRequest(r); err != nil {
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+		<-more
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+		more <- true
+		io.Copy(io.Discard, r)
+	})
+	client := newVisitor(t)
+	for range 3 {
+		response, err := client.Get(gate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(response.Body); string(body) != "hello" || err != nil {
+			t.Errorf("got %q, %v", body, err)
+		}
+		response.Body.Close()
+		more <- true
+		<-more
+	}
+	if n := connections.Load(); n != 3 {
+		t.Errorf("three requests took %d connections to the site", n)
+	}
+}
+
 // What is no answer is not passed on as one.
 func TestAnswersThatAreNone(t *testing.T) {
 	for name, said := range map[string]string{
@@ -83,6 +114,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"unasked upgrade":   "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
 		"a head too long":   "HTTP/1.1 200 OK\r\nX-Long: " + strings.Repeat("x", maxAnswerHead) + "\r\n\r\n",
 		"hints and no more": "HTTP/1.1 103 Early Hints\r\n\r\n",
+		"hints without end": strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: "+strings.Repeat("x", 64<<10)+"\r\n\r\n", maxAnswerHead>>16+1),
 	} {
 		gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
 			if _, err := readRequest(r); err == nil {
