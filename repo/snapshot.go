@@ -87,6 +87,9 @@ type Service struct {
 	// Unheld says how the service moved on while requests were held, after it was
 	// marked: somebody wrote to it past the gate. "" if nobody is known to have.
 	Unheld string `cbor:"14,keyasint,omitempty" json:"unheld,omitempty"`
+	// Warnings are what somebody should look at, such as a mount that is suddenly
+	// empty; Notes only say what the data are worth.
+	Warnings []string `cbor:"15,keyasint,omitempty" json:"warnings,omitempty"`
 }
 
 // Loss names what a snapshot should hold and does not.

@@ -170,6 +170,9 @@ func (app *env) tellCreated(s *repo.Snapshot) {
 		if service.Unheld != "" {
 			app.console.say("%s: not one instant: %s", service.Name, pastGateText(service))
 		}
+		for _, warning := range service.Warnings {
+			app.console.warn("%s: %s", service.Name, warning)
+		}
 		for _, note := range service.Notes {
 			app.console.say("%s: %s", service.Name, note)
 		}

@@ -138,6 +138,9 @@ func (app *env) showService(b *strings.Builder, line func(string, string, ...any
 	if s.Rung != "" {
 		line("  privileges", "%s", s.Rung)
 	}
+	for _, w := range s.Warnings {
+		line("  warning", "%s", w)
+	}
 	for _, n := range s.Notes {
 		line("  note", "%s", n)
 	}

@@ -286,6 +286,9 @@ func (c *Creation) describe(s *repo.Snapshot, captures []*capture) {
 		if s.Gate != nil && s.Gate.Broken == "" {
 			service.Unheld = k.moved
 		}
+		if warning := c.emptied(k, s.Parent); warning != "" {
+			service.Warnings = append(service.Warnings, warning)
+		}
 		for i, e := range k.result.Entries {
 			service.Entries = append(service.Entries, e.Name)
 			if i == 0 { // the others are other forms of it
