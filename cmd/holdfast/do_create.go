@@ -30,6 +30,7 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 	if err != nil {
 		return err
 	}
+	app.warnOfRetention(r.config)
 	definition, err := json.Marshal(e.Definition())
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ func initialise(ctx context.Context, app *env, o InitOptions) error {
 	if _, err := os.Stat(filepath.Join(config.Repository, "config")); err == nil {
 		return fmt.Errorf("%w at %s; nothing was changed", repo.ErrExists, config.Repository)
 	}
+	app.warnOfRetention(config)
 	credential, err := app.firstPassword(ctx, config)
 	if err != nil {
 		return err

@@ -41,6 +41,9 @@ func prune(ctx context.Context, app *env, o PruneOptions) error {
 		return err
 	}
 	defer r.Close()
+	if _, _, err := r.config.Retention(""); err != nil { // also where there is nothing to judge
+		return err
+	}
 	all, others, vanished, err := app.judge(ctx, r, o.All)
 	if err != nil {
 		return err
@@ -90,7 +93,11 @@ func (app *env) judge(ctx context.Context, r *opened, everywhere bool) (verdicts
 		}
 	}
 	for _, snapshots := range lines {
-		verdicts = append(verdicts, app.judgeOne(r, snapshots)...)
+		some, err := app.judgeOne(r, snapshots)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		verdicts = append(verdicts, some...)
 	}
 	slices.SortFunc(verdicts, func(a, b judged) int { return b.Created.Compare(a.Created) })
 	return verdicts, others, vanished, nil
@@ -130,8 +137,11 @@ func (app *env) saving(ctx context.Context, r *opened, all []judged, staying []*
 }
 
 // judgeOne judges the snapshots of one environment.
-func (app *env) judgeOne(r *opened, snapshots []repo.Listed) []judged {
-	policy, zone := r.config.Retention(snapshots[0].Environment)
+func (app *env) judgeOne(r *opened, snapshots []repo.Listed) ([]judged, error) {
+	policy, zone, err := r.config.Retention(snapshots[0].Environment)
+	if err != nil {
+		return nil, err
+	}
 	candidates := make([]retention.Candidate, len(snapshots))
 	for i, s := range snapshots {
 		candidates[i] = retention.Candidate{Name: s.Name.String(), Created: s.Created, Pinned: s.Pinned,
@@ -143,7 +153,7 @@ func (app *env) judgeOne(r *opened, snapshots []repo.Listed) []judged {
 		verdicts[i] = judged{Created: s.Created, Name: s.Name, Project: s.Project, Environment: s.Environment,
 			Keep: v.Keep, Why: v.Why, snapshot: s.Snapshot}
 	}
-	return verdicts
+	return verdicts, nil
 }
 
 // namesOf returns those that go.

@@ -85,6 +85,14 @@ func (app *env) configuration() (*environment.Config, error) {
 	return app.config, nil
 }
 
+// warnOfRetention warns whoever takes snapshots of a policy by which nothing can be
+// pruned. Without that, only the cron that prunes would notice.
+func (app *env) warnOfRetention(c *environment.Config) {
+	if _, _, err := c.Retention(""); err != nil {
+		app.console.warn("%v\n\"snapshot prune\" deletes nothing until that is mended", err)
+	}
+}
+
 // credential returns what opens the configuration's repository; it asks where
 // nothing gives it and there is somebody to ask.
 func (app *env) credential(ctx context.Context, c *environment.Config) (environment.Credential, error) {

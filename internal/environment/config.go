@@ -40,6 +40,7 @@ type Config struct {
 	input        Input
 	environments []Environment
 	retention    retention.Policy // of all that define none
+	misretained  []Problem        // what Retention refuses the file for
 	passwordFile field            // in the file; its node is nil where there is none
 	shown        string           // File, as messages name it
 

@@ -99,7 +99,7 @@ func TestExampleLoadsWithItsCommentedLines(t *testing.T) {
 		}
 	}
 	c := load(t, environment.Input{Directory: site(t, text), Lookup: variables("DB_PASSWORD=x", "STAGING_DB_PASSWORD=y")})
-	if got, _ := c.Retention("staging"); !reflect.DeepEqual(got, retention.Default()) {
+	if got, _, err := c.Retention("staging"); err != nil || !reflect.DeepEqual(got, retention.Default()) {
 		t.Errorf("the example's retention is %+v, which is not the default", got)
 	}
 	e := selected(t, c, "staging")
@@ -258,7 +258,7 @@ environments:
 	policy := retention.Default()
 	policy.Last, policy.Min = 3, retention.Days(2)
 	for _, name := range []string{"plain", "not-in-the-file"} {
-		if got, _ := c.Retention(name); !reflect.DeepEqual(got, policy) {
+		if got, _, err := c.Retention(name); err != nil || !reflect.DeepEqual(got, policy) {
 			t.Errorf("of %s: %+v, want %+v", name, got, policy)
 		}
 	}
@@ -267,7 +267,10 @@ environments:
 		{Until: retention.Months(3), Every: retention.Days(1)},
 		{Until: retention.Forever, Every: retention.Months(1)},
 	}}
-	got, zone := c.Retention("own")
+	got, zone, err := c.Retention("own")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !reflect.DeepEqual(got, want) || zone.String() != "America/New_York" {
 		t.Errorf("%+v in %v, want %+v", got, zone, want)
 	}

@@ -29,11 +29,17 @@ func TestMistakes(t *testing.T) {
 			if archive.Files[i+1].Name != "want" {
 				t.Fatalf("%s is followed by %s", name, archive.Files[i+1].Name)
 			}
-			_, err := environment.Load(environment.Input{
+			c, err := environment.Load(environment.Input{
 				Directory: site(t, string(archive.Files[i].Data)),
 				Lookup:    variables("SECRET=s3cret", "EMPTY=", "BADHOST=a b/s3cret"),
 				Schemes:   []string{"mysql", "mariadb", "sqlite"},
 			})
+			if strings.HasPrefix(name, "retention ") { // what does not need the policy works
+				if err != nil {
+					t.Fatalf("the file is refused: %v", err)
+				}
+				_, _, err = c.Retention("e")
+			}
 			if err == nil {
 				t.Fatal("was accepted")
 			}
@@ -69,7 +75,7 @@ func TestAliasesAreBounded(t *testing.T) {
 	if !errors.Is(err, environment.ErrInvalid) || !strings.Contains(err.Error(), "more than 50000 values, aliases included") {
 		t.Errorf("%v, want ErrInvalid", err)
 	}
-	loop := "project: p\nrepository: /r\nretention: &a {x: [*a]}\n"
+	loop := "project: p\nrepository: /r\nenvironments: &a {x: [*a]}\n"
 	if _, err := environment.Load(environment.Input{Directory: site(t, loop), Lookup: variables()}); !errors.Is(err, environment.ErrInvalid) {
 		t.Errorf("a loop: %v, want ErrInvalid", err)
 	}

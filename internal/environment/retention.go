@@ -15,21 +15,38 @@ var (
 )
 
 // Retention returns the policy of an environment, and the zone in which its days
-// begin; of one that the file does not define, what the file says for all.
-func (c *Config) Retention(name string) (retention.Policy, *time.Location) {
+// begin; of one that the file does not define, what the file says for all. If any
+// policy in the file has a mistake, that is the error: what cannot be read must not
+// delete anything. Nobody else needs policies, so Load lets such a file pass.
+func (c *Config) Retention(name string) (retention.Policy, *time.Location, error) {
+	if err := invalid(c.misretained); err != nil {
+		return retention.Policy{}, nil, err
+	}
 	if i := slices.IndexFunc(c.environments, func(e Environment) bool { return e.Name == name }); i >= 0 {
 		e := c.environments[i]
 		if zone, err := time.LoadLocation(e.Timezone); e.Timezone != "" && err == nil {
-			return e.retention, zone
+			return e.retention, zone, nil
 		}
-		return e.retention, time.Local
+		return e.retention, time.Local, nil
 	}
-	return c.retention, time.Local
+	return c.retention, time.Local, nil
 }
 
-// retention returns base with what f says in place of what base says of it: the
+// retention is policy with its mistakes put where Retention finds them.
+func (d *document) retention(c *Config, f field, base retention.Policy) retention.Policy {
+	apart := document{file: d.file, lookup: d.lookup, nodes: d.nodes}
+	p := apart.policy(f, base)
+	d.nodes = apart.nodes
+	c.misretained = append(c.misretained, apart.problems...)
+	if apart.nodes > maxNodes { // a bound of the whole file
+		d.problems = append(d.problems, apart.problems...)
+	}
+	return p
+}
+
+// policy returns base with what f says in place of what base says of it: the
 // file's own over the default, an environment's over the file's.
-func (d *document) retention(f field, base retention.Policy) retention.Policy {
+func (d *document) policy(f field, base retention.Policy) retention.Policy {
 	fields := d.known(f, retentionKeys...)
 	p := base
 	if tiers, ok := fields["tiers"]; ok {

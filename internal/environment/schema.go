@@ -43,7 +43,7 @@ func (d *document) config(c *Config, data []byte) {
 		}
 	}
 	if f, ok := fields["retention"]; ok {
-		c.retention = d.retention(f, c.retention)
+		c.retention = d.retention(c, f, c.retention)
 	}
 	for _, f := range d.mapping(fields["environments"]) {
 		c.environments = append(c.environments, d.environment(c, f))
@@ -127,7 +127,7 @@ func (d *document) environment(c *Config, f field) Environment {
 	}
 	e.retention = c.retention
 	if f, ok := fields["retention"]; ok {
-		e.retention = d.retention(f, c.retention)
+		e.retention = d.retention(c, f, c.retention)
 	}
 	if z, ok := fields["timezone"]; ok {
 		e.Timezone = d.timezone(z)
