@@ -36,7 +36,7 @@ type Group struct {
 	// Waits are the sessions that may have begun without knowing of the group, once
 	// it is announced.
 	Waits []Name `cbor:"6,keyasint,omitempty"`
-	Bytes uint64 `cbor:"7,keyasint,omitempty"` // that are free once the packs are gone
+	Bytes uint64 `cbor:"7,keyasint,omitempty"` // without what of the packs is needed, and was to be copied
 }
 
 // GroupState is how far a group has come.

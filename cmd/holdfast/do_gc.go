@@ -107,25 +107,22 @@ func (app *env) silent(ctx context.Context, r *opened, a repo.Announced) (bool, 
 func (app *env) collectText(report *gc.Report) []string {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	freed, removed, condemned, purged, wrote := "Freed", "removed", "Condemned", "Purged", "Wrote"
+	freed, removed, condemned, purged, copied := "Freed", "removed", "Condemned", "Purged", "Copied"
 	if report.DryRun {
-		freed, removed, condemned, purged, wrote = "Would free", "remove", "Would condemn", "Would purge", "Would write"
+		freed, removed, condemned, purged, copied = "Would free", "remove", "Would condemn", "Would purge", "Would copy"
 	}
-	if report.Freed.Packs > 0 {
-		moved := ""
-		if report.Removed > report.Freed.Bytes {
-			moved = fmt.Sprintf(", of which %s live on in other packs", size(report.Removed-report.Freed.Bytes))
-		}
-		say("%s %s: %s %s packs of %s%s", freed, size(report.Freed.Bytes), removed, count(uint64(report.Freed.Packs)), size(report.Removed), moved)
+	if r := report.Freed; r.Packs > 0 {
+		say("%s %s: %s %s packs%s", freed, size(r.Bytes), removed, count(uint64(r.Packs)), gainText(r, ", and lies in other packs"))
 	}
 	if n := len(report.Purged); n > 0 {
 		say("%s %d deleted snapshot(s), which cannot be brought back", purged, n)
 	}
-	if report.Condemned.Packs > 0 {
-		say("%s %s packs, which will free %s", condemned, count(uint64(report.Condemned.Packs)), size(report.Condemned.Bytes))
+	waits := len(report.Pending) > 0 || report.DryRun
+	if r := report.Condemned; r.Packs > 0 && waits { // else they are gone already
+		say("%s %s packs of %s%s", condemned, count(uint64(r.Packs)), size(r.Bytes), gainText(r, ""))
 	}
-	if report.Rewritten > 0 {
-		say("%s %s anew, out of packs that are small or needed in part; it lies there twice until these are removed", wrote, size(report.Rewritten))
+	if report.Copied > 0 && waits {
+		say("%s %s that snapshots need to new packs; it is there twice until the old packs go", copied, size(report.Copied))
 	}
 	if report.Full {
 		say("The repository was full, so what needs much room was left: run it again")
@@ -134,7 +131,7 @@ func (app *env) collectText(report *gc.Report) []string {
 		say("Ended %s, whose process has ended or was not heard of for long", n)
 	}
 	for _, p := range report.Pending {
-		say("The first \"repo gc\" after %s frees %s: %s packs", app.localTime(p.Due), size(p.Bytes), count(uint64(p.Packs)))
+		say("The first \"repo gc\" after %s frees %s: it removes %s packs", app.localTime(p.Due), size(p.Bytes), count(uint64(p.Packs)))
 		for _, a := range p.Waits {
 			say("  once %s %s on %s (process %d) has ended, which began before", a.Kind, a.Name, a.Process.Host, a.Process.PID)
 		}
@@ -146,4 +143,13 @@ func (app *env) collectText(report *gc.Report) []string {
 		say("Stored now: %s in %s packs", size(report.Stored.Bytes), count(uint64(report.Stored.Packs)))
 	}
 	return lines
+}
+
+// gainText says of packs of which something is needed how much smaller the repository
+// becomes, all in all, when they go; where is what is needed.
+func gainText(r gc.Removal, where string) string {
+	if r.Gain >= r.Bytes {
+		return ""
+	}
+	return fmt.Sprintf("; %s of that is needed%s, so the gain is %s", size(r.Bytes-r.Gain), where, size(r.Gain))
 }

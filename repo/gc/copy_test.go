@@ -43,7 +43,7 @@ func TestALocalCopyOutlivesACollection(t *testing.T) {
 		gone = append(gone, day)
 	}
 	w.delete(t, w.store, gone...)
-	if report := collect(t, w.store, w.options(0)); report.Freed.Packs == 0 || report.Rewritten == 0 {
+	if report := collect(t, w.store, w.options(0)); report.Freed.Packs == 0 || report.Copied == 0 {
 		t.Fatalf("nothing was moved: %+v", report)
 	}
 	// One that was open all the while, and one that begins now.

@@ -51,7 +51,7 @@ func (c *collection) wholly(ctx context.Context, w *repo.Writer, s *survey, t *t
 	if err != nil {
 		return err
 	}
-	c.report.Rewritten += uint64(e.Length)
+	c.report.Copied += uint64(e.Length)
 	c.Progress("erasing", int64(e.Length))
 	return w.Whole(ctx, &e, t.isListing(place, from))
 }

@@ -17,7 +17,7 @@ import (
 
 // noRoom begins that.
 func (c *collection) noRoom(ctx context.Context, full error) error {
-	c.full, c.report.Rewritten = full, 0
+	c.full, c.report.Copied = full, 0
 	room, err := c.repo.SpendReserve(ctx)
 	c.room += room
 	return err

@@ -263,7 +263,7 @@ func (c *collection) condemn(ctx context.Context, next *repo.Condemned, chosen *
 	}
 	c.merged = true
 	for i := range chosen.packs {
-		c.report.Condemned.add(chosen.packs[i].gain())
+		c.report.Condemned.add(chosen.packs[i].size, chosen.packs[i].gain())
 	}
 	return nil
 }
@@ -323,6 +323,10 @@ func (c *collection) sum(ctx context.Context) error {
 			return err
 		}
 	}
+	stored, err := c.repo.StoredPacks(ctx)
+	if err != nil {
+		return err
+	}
 	for _, g := range c.list.Groups {
 		if c.finished[g.Number] {
 			continue
@@ -331,11 +335,11 @@ func (c *collection) sum(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.report.Pending = append(c.report.Pending, Pending{Amount{len(g.Packs), g.Bytes}, g.At.Add(c.Grace), waits})
-	}
-	stored, err := c.repo.StoredPacks(ctx)
-	if err != nil {
-		return err
+		p := Pending{Removal{Amount{Packs: len(g.Packs)}, g.Bytes}, g.At.Add(c.Grace), waits}
+		for _, name := range g.Packs {
+			p.Bytes += uint64(stored[name])
+		}
+		c.report.Pending = append(c.report.Pending, p)
 	}
 	for _, size := range stored {
 		c.report.Stored.add(uint64(size))

@@ -129,14 +129,20 @@ func TestTheGracePeriodPassesTwice(t *testing.T) {
 	if len(r.Purged) != 1 || r.Condemned.Packs == 0 || r.Freed.Packs > 0 || len(r.Pending) != 1 || !r.Pending[0].Due.Equal(w.now.Add(day)) {
 		t.Errorf("a day later: %+v", r)
 	}
+	if p := r.Pending[0].Removal; p != r.Condemned || p.Gain > p.Bytes {
+		t.Errorf("%+v is condemned, and %+v is to go", r.Condemned, p)
+	}
 	w.mustHold(t, w.store, 0)
 	w.now = w.now.Add(day)
+	stored := r.Stored
 	if dry := collect(t, w.store, gc.Options{Now: w.options(0).Now, Grace: day, DryRun: true}); dry.Freed.Packs == 0 || dry.Freed != r.Condemned {
 		t.Errorf("a dry run: %+v", dry)
 	}
 	size := w.store.Size()
 	if r := collect(t, w.store, w.options(day)); r.Freed.Packs == 0 || len(r.Pending) > 0 || w.store.Size() > size-200_000 {
 		t.Errorf("two days later: %+v", r)
+	} else if r.Copied > 0 || r.Stored.Bytes != stored.Bytes-r.Freed.Bytes || r.Stored.Packs != stored.Packs-r.Freed.Packs {
+		t.Errorf("of %+v packs %+v are said to be freed, and %+v to be left", stored, r.Freed, r.Stored)
 	}
 	w.mustHold(t, w.store, 0)
 }

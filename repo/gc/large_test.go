@@ -335,7 +335,7 @@ func TestBesideWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("the collection took %v, heap %d MB, resident %d MB: %d packs freed, %d MB; %d MB copied", c.Took.Round(time.Millisecond),
-		c.Heap>>20, c.Resident>>20, c.Report.Freed.Packs, c.Report.Freed.Bytes>>20, c.Report.Rewritten>>20)
+		c.Heap>>20, c.Resident>>20, c.Report.Freed.Packs, c.Report.Freed.Bytes>>20, c.Report.Copied>>20)
 	l.tell("afterwards")
 	l.mustBeWhole(hosts)
 }

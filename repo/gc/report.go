@@ -6,8 +6,7 @@ import (
 	"holdfast/repo"
 )
 
-// Amount is a number of packs, and bytes: those that are stored, or those that will
-// be free when the rest has been copied to other packs.
+// Amount is a number of packs, and the bytes of their files.
 type Amount struct {
 	Packs int    `json:"packs"`
 	Bytes uint64 `json:"bytes"`
@@ -18,24 +17,40 @@ func (a *Amount) add(bytes uint64) {
 	a.Bytes += bytes
 }
 
-// Report says what a collection did; after a dry run, what it would have done.
+// Removal is packs that have been or will be removed.
+type Removal struct {
+	Amount
+	// Gain is Bytes without what of these packs snapshots need, which lies in other
+	// packs too or will before they go: by so much the repository becomes smaller,
+	// compared with before that was copied.
+	Gain uint64 `json:"gain"`
+}
+
+func (r *Removal) add(bytes, gain uint64) {
+	r.Amount.add(bytes)
+	r.Gain += gain
+}
+
+// Report says what a collection did; after a dry run, what it would have done, but for
+// Pending and Stored, which are as they are. Of
+// each pack it says in order: Condemned, by one collection, which has Copied what is
+// needed of it; Pending; Freed, by a later one (by the same one without a grace period).
 type Report struct {
 	DryRun    bool        `json:"dry_run"`
-	Purged    []repo.Name `json:"purged"`  // snapshots that cannot be undeleted any more
-	Freed     Amount      `json:"freed"`   // packs that were removed, without what of them is stored elsewhere now
-	Removed   uint64      `json:"removed"` // bytes of these packs
-	Condemned Amount      `json:"condemned"`
-	Rewritten uint64      `json:"rewritten"` // bytes written anew, out of condemned packs; in a dry run, to be written
-	Pending   []Pending   `json:"pending"`   // what is condemned and still there
+	Purged    []repo.Name `json:"purged"`    // snapshots that cannot be undeleted any more
+	Freed     Removal     `json:"freed"`     // packs that this run removed
+	Copied    uint64      `json:"copied"`    // bytes that it wrote anew, out of packs that go
+	Condemned Removal     `json:"condemned"` // packs that it decided to remove, also those that it removed at once
+	Pending   []Pending   `json:"pending"`   // what is condemned and still there at its end
 	Ended     []repo.Name `json:"ended"`     // silent sessions
-	Stored    Amount      `json:"stored"`    // packs that remain, the pending ones among them
+	Stored    Amount      `json:"stored"`    // packs that are there at its end, the pending ones among them
 	Full      bool        `json:"full"`      // there was no room: what little could be done was done
 }
 
 // Pending is a group that waits.
 type Pending struct {
-	Amount
-	Due   time.Time        `json:"due"`   // a collection from then on deletes it
+	Removal
+	Due   time.Time        `json:"due"`   // a collection from then on removes it
 	Waits []repo.Announced `json:"waits"` // if these have ended by then
 }
 
@@ -45,14 +60,14 @@ func (c *collection) foresee(s *survey, chosen *selection) {
 	for _, g := range c.list.Groups {
 		if due[g.Number] || g.State == repo.GroupSwept {
 			c.report.Freed.Packs += len(g.Packs)
-			c.report.Freed.Bytes += g.Bytes
+			c.report.Freed.Gain += g.Bytes
 			for _, p := range g.Packs {
-				c.report.Removed += uint64(s.stored[p])
+				c.report.Freed.Bytes += uint64(s.stored[p])
 			}
 		}
 	}
 	for i := range chosen.packs {
-		c.report.Condemned.add(chosen.packs[i].gain())
+		c.report.Condemned.add(chosen.packs[i].size, chosen.packs[i].gain())
 	}
-	c.report.Rewritten = chosen.rest()
+	c.report.Copied = chosen.rest()
 }

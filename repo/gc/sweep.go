@@ -85,7 +85,7 @@ func (c *collection) empty(ctx context.Context, w *repo.Writer, s *survey, t *tr
 			if err := w.Move(ctx, &e, t.isListing(place, from)); err != nil {
 				return err
 			}
-			c.report.Rewritten += uint64(e.Sealed)
+			c.report.Copied += uint64(e.Sealed)
 			c.Progress("copying", int64(e.Sealed))
 		}
 	}
@@ -141,7 +141,7 @@ func (c *collection) remove(ctx context.Context, g *repo.Group) error {
 		if err != nil {
 			return err
 		}
-		c.report.Removed += uint64(size)
+		c.report.Freed.Bytes += uint64(size)
 		c.room += uint64(size)
 		c.Progress("deleting", 0)
 	}
@@ -151,7 +151,7 @@ func (c *collection) remove(ctx context.Context, g *repo.Group) error {
 		}
 	}
 	c.report.Freed.Packs += len(g.Packs)
-	c.report.Freed.Bytes += g.Bytes
+	c.report.Freed.Gain += g.Bytes
 	c.finished[g.Number] = true
 	return nil
 }
