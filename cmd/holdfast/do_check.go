@@ -59,9 +59,9 @@ func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
 	}
 	if n := len(report.Problems); n > 0 {
 		if !slices.ContainsFunc(report.Problems, func(p *check.Problem) bool { return !repo.Foreign(p.Err) }) {
-			return fmt.Errorf("%d object(s) in %s cannot be read with what is in use here", n, r.config.Repository)
+			return fmt.Errorf("%s in %s cannot be read with what is in use here", several(n, "object"), r.config.Repository)
 		}
-		return &withHint{fmt.Errorf("%d problem(s) found in %s", n, r.config.Repository),
+		return &withHint{fmt.Errorf("%s found in %s", several(n, "problem"), r.config.Repository),
 			"\"holdfast repo repair --dry-run\" says what can be mended and what is lost"}
 	}
 	return nil

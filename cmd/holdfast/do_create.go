@@ -62,7 +62,7 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 	app.tellCreated(s)
 	app.keepParity(ctx, r)
 	losses := s.Losses()
-	return incomplete(losses, fmt.Sprintf("the snapshot %s is published, but %d thing(s) are missing in it", s.Name, len(losses)))
+	return incomplete(losses, fmt.Sprintf("the snapshot %s is published, but %s missing in it", s.Name, severalAre(len(losses), "thing")))
 }
 
 // take runs the creation as an operation on its environment.

@@ -115,7 +115,7 @@ func (app *env) collectText(report *gc.Report) []string {
 		say("%s %s: %s %s packs%s", freed, size(r.Bytes), removed, count(uint64(r.Packs)), gainText(r, ", and lies in other packs"))
 	}
 	if n := len(report.Purged); n > 0 {
-		say("%s %d deleted snapshot(s), which cannot be brought back", purged, n)
+		say("%s for good: %s", purged, several(n, "deleted snapshot"))
 	}
 	waits := len(report.Pending) > 0 || report.DryRun
 	if r := report.Condemned; r.Packs > 0 && waits { // else they are gone already

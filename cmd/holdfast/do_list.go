@@ -56,7 +56,7 @@ func list(ctx context.Context, app *env, o ListOptions) error {
 		return err
 	}
 	if hidden > 0 {
-		app.console.say("%d safety snapshot(s) of restores are not shown: --safety shows them", hidden)
+		app.console.say("Not shown without --safety: %s of what restores have replaced", several(hidden, "safety snapshot"))
 	}
 	return errors.Join(vanished...)
 }

@@ -59,7 +59,7 @@ func (app *env) showText(w io.Writer, s repo.Listed) error {
 	line("Stored anew", "%s, for %s of new content in %s blobs, %s of them as differences",
 		size(s.Stats.Stored), size(s.Stats.New), count(s.Stats.Blobs), count(s.Stats.Deltas))
 	if s.Damage != nil {
-		line("Damaged", "%d path(s) are lost, as was found %s; what is left can be restored", s.Damage.Count(), app.localTime(s.Damage.At))
+		line("Damaged", "%s lost, as was found %s; what is left can be restored", severalAre(s.Damage.Count(), "path"), app.localTime(s.Damage.At))
 	}
 	if s.Pinned {
 		line("Pinned", "yes")

@@ -36,7 +36,7 @@ func (app *env) setParity(ctx context.Context, percent int) error {
 		return err
 	}
 	if n := len(covered.Damaged); n > 0 {
-		return &withHint{fmt.Errorf("%d object(s) are damaged already and not covered, among them %s", n, covered.Damaged[0]),
+		return &withHint{fmt.Errorf("%s damaged already and not covered, among them %s", severalAre(n, "object"), covered.Damaged[0]),
 			"\"holdfast repo repair --dry-run\" says what can be mended"}
 	}
 	return nil

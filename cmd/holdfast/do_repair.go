@@ -46,11 +46,11 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 		return err
 	}
 	if n := len(report.Unread); n > 0 {
-		return &withHint{fmt.Errorf("%d snapshot(s) or records cannot be read and could not be mended", n),
+		return &withHint{fmt.Errorf("%s cannot be read and could not be mended, snapshots or their records", several(n, "object")),
 			"put the named objects back from a copy of the repository; if there is none, \"holdfast repo repair --give-up-snapshots\" takes them out of the way"}
 	}
 	if len(report.Lost) > 0 {
-		return &incompleteError{fmt.Sprintf("%d snapshot(s) have lost something; what is left of them can be restored", len(report.Lost))}
+		return &incompleteError{fmt.Sprintf("%s lost something; what is left can be restored", several(len(report.Lost), "snapshot"))}
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func (app *env) repairText(report *repair.Report) []string {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for _, m := range report.Mended {
-		what := fmt.Sprintf("%d damaged block(s) of it", m.Blocks)
+		what := several(m.Blocks, "damaged block") + " of it"
 		if m.Gone {
 			what = "it was gone, and"
 		}
@@ -94,7 +94,7 @@ func (app *env) repairText(report *repair.Report) []string {
 		say("%s: was damaged, and %smade anew", object, would)
 	}
 	for _, p := range report.Salvaged {
-		say("%s: %s: %d blob(s) %ssaved, %d have another copy, %d cannot be read", p.Pack, p.Reason, p.Saved, would, p.Other, p.Lost)
+		say("%s: %s: %s %ssaved, %d have another copy, %d cannot be read", p.Pack, p.Reason, several(p.Saved, "blob"), would, p.Other, p.Lost)
 	}
 	if report.Index != nil {
 		say("the index %smade anew from %d packs", would, report.Index.Packs)
@@ -140,7 +140,7 @@ func (app *env) lostText(lost []repair.Lost) (lines []string) {
 			which = fmt.Sprintf("snapshots %s of %s (%s), taken %s to %s, have each", repo.Enumerate(names), s.Environment, s.Project,
 				app.localTime(s.Created), app.localTime(last.Created))
 		}
-		lines = append(lines, fmt.Sprintf("%s lost %d path(s):", which, s.Count()))
+		lines = append(lines, fmt.Sprintf("%s lost %s:", which, several(s.Count(), "path")))
 		lines = append(lines, strings.Split(strings.TrimPrefix(lossLines(s.Damage.Lost), "\n"), "\n")...)
 	}
 	return lines

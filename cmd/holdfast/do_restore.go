@@ -161,14 +161,15 @@ func (app *env) chooseWith(err error, r *snapshot.Restoration) error {
 
 // planText says what would happen to each service and mount.
 func planText(r *snapshot.Restoration, plan []snapshot.Replacement) []string {
+	undoable := slices.ContainsFunc(plan, func(p snapshot.Replacement) bool { return !p.Stays }) && r.Safety
 	lines := []string{fmt.Sprintf("Snapshot %s of %s (%s) goes into the environment %s:", r.Snapshot.Name, r.Snapshot.Environment,
 		r.Snapshot.Created.UTC().Format("2006-01-02 15:04 MST"), r.Environment)}
 	for _, p := range plan {
 		what := "replaces " + p.Replaces
 		switch {
-		case p.Stays && r.Safety:
+		case p.Stays && undoable:
 			what = "is made new: undoing will leave it in place"
-		case p.Creates && r.Safety:
+		case p.Creates && undoable:
 			what = "is made new: undoing will leave it empty"
 		case p.Creates:
 			what = "is made new"
@@ -184,7 +185,7 @@ func missingText(n repo.Name, missing []repo.Loss) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("snapshot %s is incomplete: %d thing(s) are missing in what is restored%s", n, len(missing), lossLines(missing))
+	return fmt.Sprintf("snapshot %s is incomplete: %s missing in what is restored%s", n, severalAre(len(missing), "thing"), lossLines(missing))
 }
 
 // removedText is missingText for a restore that replaces.
@@ -321,7 +322,7 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 		undo = app.restoreLine(o.Target, *o.Safety)
 	}
 	if len(o.Lost) > 0 {
-		app.console.warn("%d thing(s) that were replaced could not be read, so the safety snapshot lacks them%s", len(o.Lost), lossLines(o.Lost))
+		app.console.warn("the safety snapshot lacks %s that could not be read when replaced%s", several(len(o.Lost), "thing"), lossLines(o.Lost))
 	}
 	doc := struct {
 		*snapshot.Outcome
@@ -343,6 +344,9 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 			}
 		}
 		if o.Safety == nil {
+			if len(o.Created) == len(o.Replaced) {
+				app.console.say("Nothing was there before, so there is no safety snapshot: to undo, remove what was made new: %s", strings.Join(o.Created, ", "))
+			}
 			return nil
 		}
 		if _, err := fmt.Fprintf(w, "Safety snapshot: %s\n%s\n", o.Safety, undoLine(undo)); err != nil {

@@ -75,9 +75,9 @@ func (app *env) verifyRestore(ctx context.Context, r *opened, o CheckOptions) (e
 		return err
 	}
 	if n := len(v.result.Differences); n > 0 {
-		return fmt.Errorf("%d thing(s) are not restored as the snapshot %s has them", n, s.Name)
+		return fmt.Errorf("%s not restored as the snapshot %s has it", severalAre(n, "thing"), s.Name)
 	}
-	return incomplete(v.result.Missing, fmt.Sprintf("what %s holds is restored as it was, but %d thing(s) are missing in it", s.Name, len(v.result.Missing)))
+	return incomplete(v.result.Missing, fmt.Sprintf("what %s holds is restored as it was, but %s missing in it", s.Name, severalAre(len(v.result.Missing), "thing")))
 }
 
 func verifiedText(w io.Writer, v verified) error {

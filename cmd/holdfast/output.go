@@ -50,6 +50,22 @@ func count(n uint64) string {
 	return digits
 }
 
+// several counts things: 1 problem, 12 problems.
+func several[N int | uint64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return count(uint64(n)) + " " + thing + "s"
+}
+
+// severalAre is several with the verb: 1 thing is, 12 things are.
+func severalAre[N int | uint64](n N, thing string) string {
+	if n == 1 {
+		return several(n, thing) + " is"
+	}
+	return several(n, thing) + " are"
+}
+
 // span writes a duration as people say it: 0.4s, 12s, 3m05s, 2h04m.
 func span(d time.Duration) string {
 	switch seconds := int(d.Round(time.Second).Seconds()); {
