@@ -64,8 +64,7 @@ func (f *figures) add(earlier figures) {
 // It may be run several times for one result: what -out holds is added to.
 func TestNothingIsLostAndEverySumAgrees(t *testing.T) {
 	w := newWorld(t)
-	l := newLoad(w.gate, *rate)
-	l.start(t.Context())
+	l := w.visitors(*rate)
 	f := figures{Rate: *rate, Runs: 1, Snapshots: *snapshots, Restores: *restores}
 	l.settle()
 	idle, _ := l.seen()
@@ -79,6 +78,7 @@ func TestNothingIsLostAndEverySumAgrees(t *testing.T) {
 		}
 	}
 	l.finish()
+	l.check(t)
 	f.note(l)
 	for _, name := range names {
 		if problem := w.restored("master", name); problem != "" {
@@ -108,6 +108,7 @@ func (w *world) underLoad(l *load, f *figures) (names []string) {
 		}
 		f.Holds, f.Skews = append(f.Holds, s.Held), append(f.Skews, s.Skew)
 		f.Late += l.settle()
+		l.check(w.T)
 		f.LongestWait = max(f.LongestWait, f.note(l))
 		if i*f.Restores/f.Snapshots == (i+1)*f.Restores/f.Snapshots {
 			continue
