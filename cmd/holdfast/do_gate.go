@@ -59,6 +59,17 @@ func (app *env) controlOf(o GateOptions) (quiesce.Client, error) {
 	return quiesce.Client(e.Gate.Control), nil
 }
 
+// recovery is the command that finishes what was interrupted behind the gate of o.
+func (app *env) recovery(o GateOptions) string {
+	name := "ENVIRONMENT"
+	if o.Control == "" { // else any environment's
+		if acting, err := app.config.Acting(); err == nil {
+			name = acting
+		}
+	}
+	return "holdfast -e " + name + " snapshot recover"
+}
+
 func showGate(ctx context.Context, app *env, o GateOptions) error {
 	client, err := app.controlOf(o)
 	if err != nil {
@@ -74,7 +85,7 @@ func showGate(ctx context.Context, app *env, o GateOptions) error {
 			text += fmt.Sprintf(", held by %s for %.1fs", printable(s.Holder), s.Held)
 		}
 		if s.Orphan {
-			text += ", which is gone; requests go on when \"holdfast snapshot recover\" has succeeded"
+			text += fmt.Sprintf(", which is gone; requests go on when \"%s\" has succeeded", app.recovery(o))
 		}
 		t := s.Totals
 		_, err := fmt.Fprintf(w, "%s\n%d requests are running, %d waiting, %d passing\n"+
@@ -96,6 +107,10 @@ func releaseGate(ctx context.Context, app *env, o GateOptions) error {
 	}
 	if err := client.Force(ctx); err != nil {
 		return err
+	}
+	if before.Mode == quiesce.Swap {
+		app.console.warn("a restore was about to swap, or in the middle of it: visitors may see half of it until it has ended; if it does not end well, \"%s\" makes the environment whole",
+			app.recovery(o))
 	}
 	doc := struct {
 		Released string `json:"released,omitempty"` // whose lease it was

@@ -154,6 +154,34 @@ func TestKilledRestoreShowsNoMixture(t *testing.T) {
 	}
 }
 
+// A restore has died, and what should recover the environment does not: whoever asks is
+// told what does.
+func TestTheGateOfADeadRestore(t *testing.T) {
+	t.Parallel()
+	g := newGated(t)
+	g.begin("master", 1)
+	g.gate("master", "--recover", "test ! -e "+g.path("stuck"))
+	g.write("stuck", nil)
+	hold, err := quiesce.Client(g.path("master.sock")).Hold(t.Context(), quiesce.Request{Mode: quiesce.Swap, Holder: "a restore"})
+	g.must(err)
+	hold.Abandon()
+	g.becomes("master", func(s quiesce.Status) bool { return s.Orphan })
+	for socket, says := range map[string]string{
+		"":                              "holdfast -e master snapshot recover",
+		"unix:" + g.path("master.sock"): "holdfast -e ENVIRONMENT snapshot recover",
+	} {
+		args := []string{"-e", "master", "gate", "status"}
+		if socket != "" {
+			args = []string{"gate", "status", "--control", socket}
+		}
+		if stdout := g.ok(args...); !strings.Contains(stdout, `held by a restore for`) || !strings.Contains(stdout, `requests go on when "`+says+`" has succeeded`) {
+			t.Errorf("%q says %s", args, stdout)
+		}
+	}
+	g.ok("-e", "master", "snapshot", "recover")
+	g.becomes("master", isOpen)
+}
+
 func TestGateCommands(t *testing.T) {
 	t.Parallel()
 	g := newGated(t)
@@ -191,6 +219,15 @@ func TestGateCommands(t *testing.T) {
 	if stdout := g.ok("-e", "master", "gate", "release"); stdout != "Nothing was held\n" {
 		t.Errorf("release says %s", stdout)
 	}
+	// Who releases what a restore holds is told that it may be half done.
+	hold, err = quiesce.Client(g.path("master.sock")).Hold(t.Context(), quiesce.Request{Mode: quiesce.Swap, Holder: "a restore"})
+	g.must(err)
+	if stdout, stderr, code := g.run("-e", "master", "gate", "release"); code != 0 || stdout != "Released what a restore held\n" ||
+		!strings.Contains(stderr, `warning: a restore was about to swap`) || !strings.Contains(stderr, `"holdfast -e master snapshot recover"`) {
+		t.Errorf("release amid a swap: exit code %d, %s%s", code, stdout, stderr)
+	}
+	<-hold.Lost()
+	hold.Abandon()
 	// A second gate on the same socket is refused.
 	if _, stderr, code := g.run("gate", "--listen", "127.0.0.1:0", "--upstream", g.apps["master"].URL, "--control", "unix:"+g.path("master.sock")); code != 1 || !strings.Contains(stderr, "another gate listens") {
 		t.Errorf("a second gate: exit code %d, %s", code, stderr)
