@@ -15,6 +15,9 @@ func (v *visit) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if v.upload != nil {
+		v.upload.answered.Store(true)
+	}
 	heard := &upgraded{Conn: conn, early: rw.Reader, visit: v}
 	if strings.EqualFold(v.upgrade, "websocket") {
 		heard.frames = new(frames)
