@@ -46,8 +46,7 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 		}
 	}
 	if o.DryRun {
-		app.warnOfInterrupted(r)
-		return dryCreate(ctx, app, c)
+		return dryCreate(ctx, app, r, c)
 	}
 	s, err := app.take(ctx, r, c, progress)
 	if err != nil {
@@ -106,16 +105,24 @@ func (app *env) ready(ctx context.Context, r *opened, c *snapshot.Creation) (unl
 	if undo := app.undoOf(done); undo != "" {
 		app.console.warn("%s", undoLine(undo))
 	}
-	all, vanished, err := app.snapshots(ctx, r)
-	if err != nil {
+	if err := app.lineage(ctx, r, c); err != nil {
 		unlock()
 		return nil, err
+	}
+	return unlock, nil
+}
+
+// lineage gives c what the repository holds.
+func (app *env) lineage(ctx context.Context, r *opened, c *snapshot.Creation) error {
+	all, vanished, err := app.snapshots(ctx, r)
+	if err != nil {
+		return err
 	}
 	for _, v := range vanished {
 		app.console.warn("%v", v)
 	}
 	c.Lineage = all
-	return unlock, nil
+	return nil
 }
 
 // recover finishes what an interrupted restore of the environment has left, and says
@@ -233,7 +240,10 @@ func (e *incompleteError) Error() string        { return e.text }
 func (e *incompleteError) Is(target error) bool { return target == errIncomplete }
 
 // dryCreate tries what can be known to fail, and stores nothing.
-func dryCreate(ctx context.Context, app *env, c *snapshot.Creation) error {
+func dryCreate(ctx context.Context, app *env, r *opened, c *snapshot.Creation) error {
+	if err := app.lineage(ctx, r, c); err != nil {
+		return err
+	}
 	planned, err := c.Try(ctx)
 	if err != nil {
 		return err

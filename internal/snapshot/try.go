@@ -15,12 +15,12 @@ import (
 
 // Trial says what a snapshot would save of one service or mount.
 type Trial struct {
-	Name    string `json:"name"`
-	Engine  string `json:"engine"`
-	From    string `json:"from"`
-	Entries uint64 `json:"entries"` // seen before the hold: of a mount all, of a database none
-	Read    uint64 `json:"read"`    // bytes that would be read before the hold
-	Kept    uint64 `json:"kept"`    // bytes that need not be read
+	Name   string `json:"name"`
+	Engine string `json:"engine"`
+	From   string `json:"from"`
+	Files  uint64 `json:"files"` // seen before the hold: of a mount all, of a database none
+	Read   uint64 `json:"read"`  // bytes that would be read before the hold
+	Kept   uint64 `json:"kept"`  // bytes that need not be read: unchanged since the parent snapshot
 	// Notes say what its point will be worth, and what would make that better.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -66,10 +66,10 @@ type trySink struct {
 
 var _ engines.Sink = (*trySink)(nil)
 
-func (s *trySink) count(entries, read, kept uint64) {
+func (s *trySink) count(read, kept uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trial.Entries += entries
+	s.trial.Files++
 	s.trial.Read += read
 	s.trial.Kept += kept
 }
@@ -87,7 +87,7 @@ func (s *trySink) Put(_ context.Context, e tree.Entry, _ tree.Stream, content io
 	if len(e.Holes) == 0 {
 		e.Size = uint64(n)
 	}
-	s.count(0, uint64(n), 0)
+	s.count(uint64(n), 0)
 	return e, nil
 }
 
@@ -96,15 +96,12 @@ func (s *trySink) Join(_ context.Context, e tree.Entry, _ ...tree.Stream) (tree.
 }
 
 func (s *trySink) PutDirectory(_ context.Context, e tree.Entry, _ tree.Stream, children iter.Seq2[tree.Entry, error]) (tree.Entry, error) {
-	n := uint64(0)
 	for _, err := range children {
 		if err != nil {
 			return e, err
 		}
-		n++
 	}
-	s.count(n, 0, 0)
 	return e, nil
 }
 
-func (s *trySink) Keep(e tree.Entry) { s.count(0, 0, e.Size) }
+func (s *trySink) Keep(e tree.Entry) { s.count(0, e.Size) }
