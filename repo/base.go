@@ -30,8 +30,13 @@ const (
 // another length was edited, and resembles what follows the last one aligned.
 // What was moved is found by three lengths in a row. So base needs no bytes and
 // no ids, only that next is called for chunk after chunk in order.
+//
+// Chunks of the greatest length were cut where nothing asked for a cut. Those that
+// follow each other are all alike in that, so their lengths tell nothing, and they
+// resemble what is at their place.
 type base struct {
 	refs    []tree.Ref
+	longest uint64    // the greatest length
 	at      int       // the ref in which the next chunk is expected to begin
 	into    uint64    // and where in it
 	last    [3]uint64 // lengths of the chunks up to the one asked for
@@ -48,11 +53,11 @@ type triple [3]int16
 // newBase returns what a stream of the parent snapshot offers, or nil. Of a
 // stream of n chunks it keeps 48 n bytes, and about 40 n more once chunks are not
 // found where they are expected.
-func newBase(ctx context.Context, r *Repository, parent tree.Stream) (*base, error) {
+func newBase(ctx context.Context, r *Repository, parent tree.Stream, longest uint64) (*base, error) {
 	if len(parent.Refs) == 0 {
 		return nil, nil
 	}
-	b := &base{refs: parent.Refs}
+	b := &base{refs: parent.Refs, longest: longest}
 	if !allLeaves(parent.Refs) {
 		b.refs = nil
 		err := r.leaves(ctx, parent, func(ref tree.Ref) error {
@@ -111,6 +116,9 @@ func (b *base) next(length uint64) likeness {
 // edit leaves it, nearly: close to where it is expected, or behind two that are
 // about as long as the two before this one.
 func (b *base) aligned(length uint64) (place int, ok bool) {
+	if length == b.longest {
+		return b.at, b.at < len(b.refs) && b.into == 0 && b.refs[b.at].Size == length
+	}
 	if place, ok = b.beside(near, length, 0); ok {
 		return place, true
 	}
@@ -119,9 +127,13 @@ func (b *base) aligned(length uint64) (place int, ok bool) {
 	}
 	if b.triples == nil && len(b.refs) > near {
 		b.triples = make(map[triple]int, len(b.refs))
-		for i := 2; i < len(b.refs); i++ {
-			t := triple{about(b.refs[i-2].Size, 0), about(b.refs[i-1].Size, 0), about(b.refs[i].Size, 0)}
-			b.triples[t] = i
+		for i, told := 0, 0; i < len(b.refs); i++ {
+			if told++; b.refs[i].Size == b.longest {
+				told = 0
+			}
+			if told >= len(b.last) {
+				b.triples[triple{about(b.refs[i-2].Size, 0), about(b.refs[i-1].Size, 0), about(b.refs[i].Size, 0)}] = i
+			}
 		}
 	}
 	// A length may lie at the edge of what counts as about the same.

@@ -59,6 +59,36 @@ func TestChunksResembleThoseAtTheirPlace(t *testing.T) {
 	}
 }
 
+func TestChunksOfTheGreatestLengthResembleThoseAtTheirPlace(t *testing.T) {
+	const longest = 100_000
+	parent := stream(9)
+	for i := range parent {
+		parent[i].Size = 50_000 + 3000*uint64(i)
+		if i%3 > 0 {
+			parent[i].Size = longest
+		}
+	}
+	for name, c := range map[string]struct {
+		lengths []uint64
+		places  []int
+	}{
+		"nothing changed":              {[]uint64{50_000, longest, longest, 59_000, longest}, []int{0, 1, 2, 3, 4}},
+		"a cut went":                   {[]uint64{longest, longest, 45_000, 59_000}, []int{0, 1, 2, 3}},
+		"a cut came":                   {[]uint64{50_000, 70_000, longest, 30_000, 59_000}, []int{0, 1, 2, 2, 3}},
+		"two like two others far away": {[]uint64{50_000, longest, longest, 20_000, 48_000 - 9000, longest}, []int{0, 1, 2, 3, 3, 4}},
+	} {
+		b := &base{refs: parent, longest: longest}
+		var places []int
+		for _, length := range c.lengths {
+			like := b.next(length)
+			places = append(places, slices.Index(parent, like.refs[like.best]))
+		}
+		if !slices.Equal(places, c.places) {
+			t.Errorf("%s: %v, want %v", name, places, c.places)
+		}
+	}
+}
+
 func longer(refs []tree.Ref, i, j int) int {
 	if refs[i].Size >= refs[j].Size {
 		return i

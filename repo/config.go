@@ -20,7 +20,7 @@ var (
 	// DefaultFine are the chunk sizes for dumps and page files. What changes in them
 	// is small, but is stored as a difference, whatever the chunk's size; what is new is
 	// compressed the better the more there is of it.
-	DefaultFine = chunk.Sizes{Min: 64 << 10, Average: 256 << 10, Max: 1 << 20}
+	DefaultFine = chunk.Sizes{Min: 256 << 10, Average: 512 << 10, Max: 1 << 20}
 	// DefaultCoarse are those for files and listings.
 	DefaultCoarse = chunk.Sizes{Min: 32 << 10, Average: 128 << 10, Max: 1 << 20}
 )

@@ -17,7 +17,8 @@ const (
 
 // put cuts what content yields into blobs and returns their stream.
 func (w *Writer) put(ctx context.Context, c class, grain Grain, parent tree.Stream, content io.Reader) (tree.Stream, error) {
-	base, err := newBase(ctx, w.repo, parent)
+	sizes := [...]chunk.Sizes{Fine: w.repo.config.Fine, Coarse: w.repo.config.Coarse}[grain]
+	base, err := newBase(ctx, w.repo, parent, uint64(sizes.Max))
 	if err != nil {
 		return tree.Stream{}, err
 	}

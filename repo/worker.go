@@ -26,10 +26,10 @@ type worker struct {
 }
 
 // newEncoder: single-segment frames always state their size, which readers rely
-// upon; a window of one chunk is all that can be used.
+// upon; a window of one chunk is all that can be used, and is kept once.
 func newEncoder(level zstd.EncoderLevel) *zstd.Encoder {
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithWindowSize(zstdWindow),
-		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
+		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 	if err != nil {
 		panic("repo: zstd options: " + err.Error())
 	}
