@@ -43,8 +43,9 @@ func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, boun
 		return dst, fmt.Errorf("look up blob %s: %w", id.Short(), err)
 	}
 	var failures []error
+	var without *index.Entry // the copy whose bases cannot be read
 	for i := range copies {
-		if int(copies[i].Depth) >= bound {
+		if int(copies[i].Depth) >= bound || without != nil && sameBases(&copies[i], without) {
 			continue
 		}
 		out, err := r.readCopy(ctx, dst, &copies[i])
@@ -55,6 +56,9 @@ func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, boun
 			return dst, context.Cause(ctx)
 		}
 		failures = append(failures, err)
+		if _, ok := errors.AsType[*basesError](err); ok {
+			without = &copies[i]
+		}
 	}
 	switch len(failures) {
 	case 0:
@@ -63,6 +67,12 @@ func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, boun
 		return dst, failures[0]
 	}
 	return dst, errors.Join(failures...)
+}
+
+// sameBases reports whether a copy is made of what another, at least as deep, is made
+// of: where bases of that one are lost, so are those of this.
+func sameBases(c, other *index.Entry) bool {
+	return len(c.Bases) > 0 && c.Depth <= other.Depth && slices.Equal(c.Bases, other.Bases)
 }
 
 // readCopy reads one copy from its pack and proves it.
@@ -77,10 +87,15 @@ func (r *Repository) readCopy(ctx context.Context, dst []byte, c *index.Entry) (
 		return out, nil
 	}
 	if namesAnother(err) {
-		return dst, err // a base's fault
+		return dst, &basesError{err}
 	}
 	return dst, damagedBlob(c, err)
 }
+
+// basesError says that a copy is well as far as is known, and what it is made of is not.
+type basesError struct{ error }
+
+func (e *basesError) Unwrap() error { return e.error }
 
 // readPart fills sealed with the sealed bytes of a copy.
 func (r *Repository) readPart(ctx context.Context, sealed []byte, c *index.Entry) error {

@@ -17,6 +17,17 @@ type chain struct {
 	// The sealed and plain bytes of the whole blob that was met first tell how
 	// long others like it become.
 	wholeSealed, wholePlain int
+
+	// What was found out on the way, without which copies of copies would be looked
+	// for over and over: two of each blob make 2⁶³ ways through a chain.
+	failed  []failure
+	tooLong bool // the search has ended at maxChain
+}
+
+// failure says that a blob has no sound copy of a depth below the bound.
+type failure struct {
+	id    blob.ID
+	bound int
 }
 
 type link struct {
@@ -24,20 +35,27 @@ type link struct {
 	depth uint8
 }
 
-func (c *chain) reset() { *c = chain{deltas: c.deltas[:0]} }
+func (c *chain) reset() { *c = chain{deltas: c.deltas[:0], failed: c.failed[:0]} }
 
 // add adds what reading id takes and returns the depth of its shallowest sound
 // copy. It is false, and c is as before, when that were more deltas than there may
 // be or when id has none.
 func (c *chain) add(rely *reliance, id blob.ID) (depth uint8, ok bool) {
+	c.tooLong = false
 	return c.follow(rely, id, anyDepth)
 }
 
-// follow adds what a copy of a depth below the bound takes.
+// follow adds what a copy of a depth below the bound takes: of the shallowest that is
+// sound. If that is too long, deeper ones are not asked.
 func (c *chain) follow(rely *reliance, id blob.ID, bound int) (depth uint8, ok bool) {
 	for _, known := range c.deltas {
 		if known.id == id && int(known.depth) < bound {
 			return known.depth, true
+		}
+	}
+	for _, f := range c.failed {
+		if f.id == id && bound <= f.bound {
+			return 0, false
 		}
 	}
 	copies, err := rely.copies(id)
@@ -54,7 +72,11 @@ func (c *chain) follow(rely *reliance, id blob.ID, bound int) (depth uint8, ok b
 			return e.Depth, true
 		}
 		c.deltas, c.sealed = c.deltas[:deltas], sealed
+		if c.tooLong {
+			return 0, false
+		}
 	}
+	c.failed = append(c.failed, failure{id, bound})
 	return 0, false
 }
 
@@ -67,6 +89,7 @@ func (c *chain) through(rely *reliance, e *index.Entry) bool {
 		return true
 	}
 	if len(c.deltas) >= maxChain-1 {
+		c.tooLong = true
 		return false
 	}
 	c.deltas = append(c.deltas, link{e.ID, e.Depth})

@@ -126,9 +126,40 @@ func (v *Survey) ref(ctx context.Context, ref tree.Ref, path string, lost lost) 
 
 // Readable returns why a blob cannot be read; nil if it can: some copy of it is
 // usable, and so are its bases in copies of lower depth.
-func (v *Survey) Readable(id blob.ID) (why, err error) { return v.readableBelow(id, anyDepth) }
+func (v *Survey) Readable(id blob.ID) (why, err error) {
+	return (&reading{Survey: v}).below(id, anyDepth)
+}
 
-func (v *Survey) readableBelow(id blob.ID, bound int) (why, err error) {
+// reading is one search for a copy that can be read. It remembers what it has found
+// of each base: several copies of each make more ways through a chain than can be
+// gone.
+type reading struct {
+	*Survey
+	found map[blob.ID]finding
+}
+
+// finding is of copies whose depth lies below the bound: why none can be read, or nil.
+type finding struct {
+	bound int
+	why   error
+}
+
+func (v *reading) below(id blob.ID, bound int) (why, err error) {
+	// Of other bounds nothing follows: they are asked anew.
+	if f, ok := v.found[id]; ok && f.bound == bound {
+		return f.why, nil
+	}
+	why, err = v.look(id, bound)
+	if err == nil && bound < anyDepth {
+		if v.found == nil {
+			v.found = map[blob.ID]finding{}
+		}
+		v.found[id] = finding{bound, why}
+	}
+	return why, err
+}
+
+func (v *reading) look(id blob.ID, bound int) (why, err error) {
 	copies, err := v.repo.Copies(id)
 	if err != nil {
 		return nil, err
@@ -152,12 +183,12 @@ func (v *Survey) readableBelow(id blob.ID, bound int) (why, err error) {
 	return why, nil
 }
 
-func (v *Survey) copyReadable(e *index.Entry) (why, err error) {
+func (v *reading) copyReadable(e *index.Entry) (why, err error) {
 	if why := v.unusable(e); why != nil {
 		return why, nil
 	}
 	for _, base := range e.Bases {
-		if why, err := v.readableBelow(base, int(e.Depth)); why != nil || err != nil {
+		if why, err := v.below(base, int(e.Depth)); why != nil || err != nil {
 			return why, err
 		}
 	}
