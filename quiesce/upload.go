@@ -120,6 +120,10 @@ func hasHungUp(conn net.Conn) bool {
 // connection twice at once.
 func (v *visit) endUpload() {
 	controller := http.NewResponseController(v.ResponseWriter)
+	if !v.wrote { // an answer without a body begins here
+		v.wrote = true
+		v.begins()
+	}
 	if v.upload.isComing() {
 		_ = controller.SetReadDeadline(time.Now()) // whoever reads it stops
 	}

@@ -288,3 +288,22 @@ func TestAnUnreadBodyIsAnswered(t *testing.T) {
 		t.Errorf("answered %d, and logged %q", answer.Code, said.String())
 	}
 }
+
+// Whoever answers without a word of a body, and before the upload's end, is told to
+// close the connection like all others: else the next request on it would be lost.
+func TestASilentAnswerBeforeTheUploadsEndCloses(t *testing.T) {
+	address := serve(t, &Gate{Site: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello")
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK || !response.Close {
+		t.Errorf("answered %s, to be closed %v", response.Status, response.Close)
+	}
+}
