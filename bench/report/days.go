@@ -64,11 +64,11 @@ func (d *Days) Tables() []Table {
 	}
 	row("first snapshot, s", func(t *DaysTool) string { return inSeconds(t.Create[0].Seconds) })
 	row("snapshot of a day, s, median", func(t *DaysTool) string { return or(seconds(t.Create[1:]), inSeconds) })
-	d.processorRows(row, "  of it the", func(t *DaysTool) []Measurement { return t.Create[1:] })
+	d.processorRows(row, func(t *DaysTool) []Measurement { return t.Create[1:] })
 	row("least–most", func(t *DaysTool) string { return spread(seconds(t.Create[1:]), inSeconds) })
 	row("peak memory of a day, MB, least–most", func(t *DaysTool) string { return spread(peak(t.Create[1:]), inMegabytes) })
 	row("restore of the last day, s, median", func(t *DaysTool) string { return or(seconds(t.restores()), inSeconds) })
-	d.processorRows(row, "  of it the", (*DaysTool).restores)
+	d.processorRows(row, (*DaysTool).restores)
 	row("peak memory of it, MB", func(t *DaysTool) string { return or(peak(t.restores()), inMegabytes) })
 	if !slices.ContainsFunc(d.Tools, func(t *DaysTool) bool { return t.Restored > 0 }) {
 		return []Table{table} // what was read was not counted
@@ -87,12 +87,12 @@ func (d *Days) Tables() []Table {
 
 // processorRows show whose processor time a snapshot or a restore took, where a server
 // had a part in it: its own and that of the tool with the server's client.
-func (d *Days) processorRows(row func(string, func(*DaysTool) string), label string, of func(*DaysTool) []Measurement) {
+func (d *Days) processorRows(row func(string, func(*DaysTool) string), of func(*DaysTool) []Measurement) {
 	if !slices.ContainsFunc(d.Tools, func(t *DaysTool) bool { return slices.Max(serverCPU(t.Create)) > 0 }) {
 		return
 	}
-	row(label+" server's processor time, s", func(t *DaysTool) string { return or(serverCPU(of(t)), inSeconds) })
-	row(label+" tool's and the client's, s", func(t *DaysTool) string { return or(cpu(of(t)), inSeconds) })
+	row("  of it the server's processor time, s", func(t *DaysTool) string { return or(serverCPU(of(t)), inSeconds) })
+	row("  of it the tool's and the client's, s", func(t *DaysTool) string { return or(cpu(of(t)), inSeconds) })
 }
 
 // restores are all of them that were timed.
