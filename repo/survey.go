@@ -135,26 +135,25 @@ func (v *Survey) Readable(id blob.ID) (why, err error) {
 // gone.
 type reading struct {
 	*Survey
-	found map[blob.ID]finding
+	found map[sought]error // why no such copy can be read, or nil
 }
 
-// finding is of copies whose depth lies below the bound: why none can be read, or nil.
-type finding struct {
+// sought are the copies of a blob whose depth lies below the bound.
+type sought struct {
+	id    blob.ID
 	bound int
-	why   error
 }
 
 func (v *reading) below(id blob.ID, bound int) (why, err error) {
-	// Of other bounds nothing follows: they are asked anew.
-	if f, ok := v.found[id]; ok && f.bound == bound {
-		return f.why, nil
+	if why, ok := v.found[sought{id, bound}]; ok {
+		return why, nil
 	}
 	why, err = v.look(id, bound)
 	if err == nil && bound < anyDepth {
 		if v.found == nil {
-			v.found = map[blob.ID]finding{}
+			v.found = map[sought]error{}
 		}
-		v.found[id] = finding{bound, why}
+		v.found[sought{id, bound}] = why
 	}
 	return why, err
 }
