@@ -2,7 +2,6 @@ package quiesce
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -31,8 +30,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.leave(v)
 	if v.upload != nil {
 		ctx, end := context.WithCancelCause(r.Context())
-		visitor, _ := ctx.Value(connKey{}).(net.Conn)
-		defer v.upload.watch(ctx, visitor, end)()
+		defer v.upload.watch(ctx, visitorOf(ctx).conn, end)()
 		r = r.WithContext(ctx) // a copy: net/http looks at the body of its own request later
 		r.Body = v.upload
 	}

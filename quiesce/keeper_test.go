@@ -41,14 +41,14 @@ func started(t *testing.T, k *Keeper) {
 	k.Start(t.Context())
 }
 
-// visitor is a request that is on its way.
-type visitor struct {
+// coming is a request that is on its way.
+type coming struct {
 	code int
 	took time.Duration
 }
 
-func comes(g *Gate, all *sync.WaitGroup) *visitor {
-	v := &visitor{}
+func comes(g *Gate, all *sync.WaitGroup) *coming {
+	v := &coming{}
 	all.Go(func() {
 		start := time.Now()
 		v.code = get(g, "/").Code

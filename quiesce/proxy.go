@@ -41,16 +41,13 @@ func NewProxy(site *url.URL, errorLog *log.Logger) (http.Handler, error) {
 		return proxy, nil
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), writerKey{}, w)))
+		proxy.ServeHTTP(w, toldOf(w, r))
 	}), nil
 }
 
 // pieceTime is how long a piece of an answer waits at most for more where it is not
 // seen that the site pauses: over HTTP/2.
 const pieceTime = 10 * time.Millisecond
-
-// writerKey is that of the visitor's http.ResponseWriter in the context of a request.
-type writerKey struct{}
 
 // wayTo returns what sends requests to the site.
 func wayTo(site *url.URL) (http.RoundTripper, error) {

@@ -24,13 +24,10 @@ func NewServer(h http.Handler) *http.Server {
 		IdleTimeout:       2 * time.Minute, // longer than a front's, so that the front closes first
 		MaxHeaderBytes:    256 << 10,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, conn)
+			return context.WithValue(ctx, visitorKey{}, &visitor{conn: conn})
 		},
 	}
 }
-
-// connKey is that of the visitor's net.Conn in the context of a request.
-type connKey struct{}
 
 // lastAnswers is how long a gate that ends goes on answering on open connections,
 // and asks their clients to close them. It must not be shut down while they are in

@@ -22,7 +22,7 @@ const maxAnswerHead = 10 << 20
 // siteConn is a connection to the site, for one request at a time.
 type siteConn struct {
 	conn *net.TCPConn
-	raw  syscall.RawConn
+	now  *readyReader    // from conn, what has come already
 	keep func(*siteConn) // takes it back, to be used again
 	r    *bufio.Reader   // from conn, through Read
 	w    *bufio.Writer   // to conn
@@ -32,6 +32,7 @@ type siteConn struct {
 	to    http.ResponseWriter
 	heard bool      // the site has begun to answer the present request
 	since time.Time // when it became idle
+	probe [1]byte   // what isSilent reads into
 }
 
 func newSiteConn(conn *net.TCPConn, keep func(*siteConn)) (*siteConn, error) {
@@ -39,7 +40,7 @@ func newSiteConn(conn *net.TCPConn, keep func(*siteConn)) (*siteConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &siteConn{conn: conn, raw: raw, keep: keep, w: bufio.NewWriter(conn)}
+	c := &siteConn{conn: conn, now: newReadyReader(raw), keep: keep, w: bufio.NewWriter(conn)}
 	c.r = bufio.NewReader(c)
 	return c, nil
 }
@@ -52,7 +53,7 @@ func (c *siteConn) Read(p []byte) (n int, err error) {
 	p = p[:min(int64(len(p)), c.left)]
 	err = syscall.EAGAIN
 	if c.to != nil {
-		n, err = c.readNow(p)
+		n, err = c.now.Read(p)
 		if err == syscall.EAGAIN {
 			_ = http.NewResponseController(c.to).Flush() // who writes next is told that it failed
 		}
@@ -65,32 +66,12 @@ func (c *siteConn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// readNow reads what has come already; it fails with EAGAIN where nothing has.
-func (c *siteConn) readNow(p []byte) (n int, err error) {
-	failed := c.raw.Read(func(fd uintptr) bool {
-		for {
-			if n, err = syscall.Read(int(fd), p); err != syscall.EINTR {
-				return true
-			}
-		}
-	})
-	switch {
-	case failed != nil:
-		return 0, failed
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
 func (c *siteConn) close() { _ = c.conn.Close() } // nothing is lost that somebody waits for
 
 // isSilent reports whether the site has neither closed an idle connection nor said
 // anything on it unasked.
 func (c *siteConn) isSilent() bool {
-	_, err := c.readNow(make([]byte, 1))
+	_, err := c.now.Read(c.probe[:])
 	return err == syscall.EAGAIN && c.r.Buffered() == 0
 }
 
@@ -129,8 +110,7 @@ func pausing(response *http.Response) http.ResponseWriter {
 	if response.ContentLength < 0 || strings.Contains(mediaType, "event-stream") {
 		return nil
 	}
-	to, _ := response.Request.Context().Value(writerKey{}).(http.ResponseWriter)
-	return to
+	return visitorOf(response.Request.Context()).to
 }
 
 // readHead reads the head of the answer, and hands on those of status 1xx before it.
