@@ -28,9 +28,11 @@ test-tools:
 test: test-tools lint
 	$(GO) test -timeout 20m ./...
 
-# What takes too long for every change: many kills, long fuzzing, races.
+# What takes too long for every change: each test that draws at random for as long as
+# SOAK says, all scenes of the model, races, long fuzzing. More than an hour.
+SOAK ?= 10m
 soak: test-tools
-	HOLDFAST_SOAK=1 $(GO) test -timeout 3h -count 1 ./...
+	HOLDFAST_SOAK=$(SOAK) $(GO) test -v -timeout 4h -count 1 ./...
 	$(GO) test -race -timeout 1h ./...
 	$(MAKE) fuzz FUZZTIME=30s
 

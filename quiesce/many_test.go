@@ -6,12 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"holdfast/internal/soak"
 )
 
 // perHeld is what a held request may take, in bytes: its connection, both its
@@ -22,7 +23,7 @@ const perHeld = 24 << 10
 // Many held at once: all are answered, and none takes much memory.
 func TestManyHeldAtOnce(t *testing.T) {
 	many := 2000
-	if os.Getenv("HOLDFAST_SOAK") != "" {
+	if soak.On(t) {
 		many = 10_000
 		// Both ends are in this process.
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 32_768, Max: 32_768}); err != nil {

@@ -8,15 +8,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"holdfast/internal/soak"
 )
 
-// kills is how often a process is killed in the normal run of each test.
-func kills() int {
-	if os.Getenv("HOLDFAST_SOAK") != "" {
-		return 400
-	}
-	return 25
-}
+// fewKills is how often a process is killed by each test where this is no soak.
+const fewKills = 25
 
 // killSome runs a command again and again and kills it with SIGKILL, at times
 // drawn evenly over as long as it takes; after is called each time.
@@ -29,8 +26,9 @@ func (s *site) killSome(before func(), after func(killed bool, when time.Duratio
 	started := time.Now()
 	s.ok(args...)
 	whole := time.Since(started)
-	hit := 0
-	for range kills() {
+	tried, hit := 0, 0
+	for range soak.Cases(s.t, fewKills) {
+		tried++
 		before()
 		cmd := s.command(args...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -47,7 +45,7 @@ func (s *site) killSome(before func(), after func(killed bool, when time.Duratio
 	}
 	s.t.Attr("cases", strconv.Itoa(hit))
 	if hit == 0 {
-		s.t.Errorf("none of %d processes was killed before it ended", kills())
+		s.t.Errorf("none of %d processes was killed before it ended", tried)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"holdfast/internal/soak"
 )
 
 func TestTwoCreatesAtOnce(t *testing.T) {
@@ -252,7 +254,7 @@ func TestNoRoomForStagingIsFoundBeforeItStarts(t *testing.T) {
 // TestMemoryDoesNotGrowWithTheTree takes snapshots of many small files.
 func TestMemoryDoesNotGrowWithTheTree(t *testing.T) {
 	n := 10_000
-	if os.Getenv("HOLDFAST_SOAK") != "" {
+	if soak.On(t) {
 		n = 1_000_000
 	}
 	t.Parallel()

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"holdfast/internal/soak"
 )
 
 // A scene says who takes part, as macros of gc.pml.
@@ -71,13 +73,11 @@ var broken = map[string]string{
 	"NOTHING_IS_FREED":      "WRITERS=0",
 }
 
-func soaking() bool { return os.Getenv("HOLDFAST_SOAK") != "" }
-
 // TestProtocolLosesNothing explores every run of each scene: no promise is broken
 // in any of their states.
 func TestProtocolLosesNothing(t *testing.T) {
 	for _, s := range scenes {
-		if s.soak && !soaking() {
+		if s.soak && !soak.On(t) {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"holdfast/engines"
 	"holdfast/engines/enginetest"
+	"holdfast/internal/soak"
 	"holdfast/internal/testserver"
 )
 
@@ -44,13 +44,13 @@ var alikeCases = []enginetest.Case{enginetest.EmptyData, enginetest.LargeValues,
 	enginetest.Unchanged, enginetest.FewChanges, enginetest.CancelSource, enginetest.ContentFails, enginetest.Refusals}
 
 // leaveOut leaves cases to the soak.
-func leaveOut(cases []enginetest.Case) map[enginetest.Case]string {
-	if os.Getenv("HOLDFAST_SOAK") != "" {
+func leaveOut(t *testing.T, cases []enginetest.Case) map[enginetest.Case]string {
+	if soak.On(t) {
 		return nil
 	}
 	left := map[enginetest.Case]string{}
 	for _, c := range cases {
-		left[c] = "run with HOLDFAST_SOAK=1 only"
+		left[c] = "tried by make soak only"
 	}
 	return left
 }
@@ -68,7 +68,7 @@ func runSuite(t *testing.T, soaked []enginetest.Case, more []string) {
 	}
 	enginetest.Run(t, enginetest.Harness{
 		Engine: Engine,
-		Cannot: leaveOut(soaked),
+		Cannot: leaveOut(t, soaked),
 		Place: func(t *testing.T) enginetest.Place {
 			p := &testPlace{server: server, name: fmt.Sprintf("place%d", places.Add(1)), more: more}
 			server.Exec("postgres", "CREATE ROLE "+p.name+" LOGIN CREATEDB PASSWORD '"+testPassword+"' IN ROLE pg_signal_backend",

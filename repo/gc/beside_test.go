@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"testing"
 	"time"
 
+	"holdfast/internal/soak"
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/check"
@@ -33,9 +33,9 @@ func (w *world) interrupted(t *testing.T, state *storagetest.Memory, n int, o gc
 }
 
 // stride is how many calls of a collection are passed over between two that are
-// tried: none with HOLDFAST_SOAK.
-func stride(usual int) int {
-	if os.Getenv("HOLDFAST_SOAK") != "" {
+// tried: none in a soak.
+func stride(t *testing.T, usual int) int {
+	if soak.On(t) {
 		return 1
 	}
 	return usual
@@ -45,7 +45,7 @@ func stride(usual int) int {
 // the usual run, before every few, which are others each time.
 func everywhere(t *testing.T, f func(n int) (reached bool)) {
 	t.Helper()
-	step := stride(29)
+	step := stride(t, 29)
 	n, cases := 1+rand.IntN(step), 0
 	t.Logf("from call %d on", n)
 	defer func() { t.Attr("cases", strconv.Itoa(cases)) }()

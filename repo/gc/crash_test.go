@@ -98,7 +98,7 @@ func TestEveryFailingCallOfACollection(t *testing.T) {
 		"full":        {Ops: storagetest.Put, Effect: storagetest.Full()},
 		"answer lost": {Ops: storagetest.Changes, Effect: storagetest.FailAfter(broken)},
 	} {
-		step := stride(7)
+		step := stride(t, 7)
 		for n := 1 + rand.IntN(step); ; n += step {
 			state := w.store.Clone()
 			faulty := storagetest.NewFaulty(state)
@@ -140,7 +140,7 @@ func TestPowerLossAtEveryChangeOfACollection(t *testing.T) {
 	last := w.store.Clone()
 	collect(t, last, w.options(0))
 	collect(t, last, w.options(0))
-	for n := 0; ; n += stride(3) {
+	for n := 0; ; n += stride(t, 3) {
 		crash := storagetest.NewCrash(w.store, n, uint64(n))
 		_, err := gc.Run(t.Context(), repotest.Open(t, crash), w.options(0))
 		if !crash.Crashed() {

@@ -84,7 +84,7 @@ func TestWhatLivesOnlyAsABaseIsErased(t *testing.T) {
 		o.Erase = true
 		collect(t, recorder, o)
 		for n, state := range recorder.Prefixes() {
-			if n%stride(4) > 0 {
+			if n%stride(t, 4) > 0 {
 				continue
 			}
 			w.mustHold(t, state, 0, 1, 3)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"holdfast/internal/soak"
 	"holdfast/internal/storage"
 )
 
@@ -165,7 +165,7 @@ func TestEveryPlantedFaultIsFound(t *testing.T) {
 	inMemory(t)
 	prepared := before(t)
 	for i := range faults {
-		if faults[i].rare && os.Getenv("HOLDFAST_SOAK") == "" {
+		if faults[i].rare && !soak.On(t) {
 			continue
 		}
 		t.Run(faults[i].rule, func(t *testing.T) {

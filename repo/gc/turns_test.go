@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"holdfast/internal/soak"
 	"holdfast/internal/storage"
 	"holdfast/internal/storage/storagetest"
 	"holdfast/internal/tree"
@@ -306,27 +307,28 @@ func (p *play) rebuild(ctx context.Context, s storage.Storage) error {
 // every other play listings are stale. HOLDFAST_SEED=N plays one seed again.
 func TestAnyOrder(t *testing.T) {
 	inMemory(t)
-	plays, first := 1500, uint64(time.Now().UnixNano())
-	if os.Getenv("HOLDFAST_SOAK") != "" {
-		plays = 100_000
-	}
+	first := uint64(time.Now().UnixNano())
 	if seed := os.Getenv("HOLDFAST_SEED"); seed != "" {
 		n, err := strconv.ParseUint(seed, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		plays, first = 1, n
+		before(t).mustPlay(t, n)
+		return
 	}
-	prepared, workers := before(t), min(plays, runtime.GOMAXPROCS(0))
+	const few = 1500
+	prepared, workers := before(t), runtime.GOMAXPROCS(0)
 	for worker := range workers {
 		t.Run(strconv.Itoa(worker), func(t *testing.T) {
 			t.Parallel()
-			for seed := first + uint64(worker); seed < first+uint64(plays) && !t.Failed(); seed += uint64(workers) {
-				prepared.mustPlay(t, seed)
+			played := 0
+			for n := range soak.Cases(t, few/workers) {
+				prepared.mustPlay(t, first+uint64(n*workers+worker))
+				played++
 			}
+			t.Attr("cases", strconv.Itoa(played))
 		})
 	}
-	t.Attr("cases", strconv.Itoa(plays))
 }
 
 // mustPlay plays a seed, and says how that went if something went wrong.

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	mathrand "math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 
+	"holdfast/internal/soak"
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/check"
@@ -143,21 +143,16 @@ func rot(s *storagetest.Memory, r *mathrand.Rand, n int, spare func(object strin
 	}
 }
 
-// seeds is how many random repositories are damaged.
-func seeds() uint64 {
-	if os.Getenv("HOLDFAST_SOAK") != "" {
-		return 500
-	}
-	return 12
-}
+// fewSeeds is how many random repositories are damaged where this is no soak.
+const fewSeeds = 12
 
 // TestBitRotWithParity: flips all over the repository, its parity among it, are all
 // undone, as long as they are few enough for its strength.
 func TestBitRotWithParity(t *testing.T) {
 	w := withParity(t, 20)
 	flips, mended := 0, 0
-	for seed := range seeds() {
-		r := mathrand.New(mathrand.NewPCG(seed, 9))
+	for seed := range soak.Cases(t, fewSeeds) {
+		r := mathrand.New(mathrand.NewPCG(uint64(seed), 9))
 		state := w.store.Clone()
 		n := 1 + r.IntN(8)
 		rot(state, r, n, func(string) bool { return false })
@@ -178,8 +173,8 @@ func TestBitRotWithParity(t *testing.T) {
 func TestBitRotWithoutParity(t *testing.T) {
 	w := newWorld(t)
 	flips, found, lost := 0, 0, 0
-	for seed := range seeds() {
-		r := mathrand.New(mathrand.NewPCG(seed, 10))
+	for seed := range soak.Cases(t, fewSeeds) {
+		r := mathrand.New(mathrand.NewPCG(uint64(seed), 10))
 		state := w.store.Clone()
 		before := state.Clone()
 		n := 1 + r.IntN(12)
