@@ -21,6 +21,7 @@ type upload struct {
 	received atomic.Int64
 	ended    atomic.Bool // it has come whole
 	reading  atomic.Bool // somebody waits for the visitor
+	admitted atomic.Bool // the request has gone on to the site
 	answered atomic.Bool // the answer has begun
 }
 
@@ -40,11 +41,11 @@ func (u *upload) isComing() bool {
 	return u != nil && !u.ended.Load() && u.received.Load() != u.expected
 }
 
-// A visitor who hangs up is noticed by whoever reads from his connection. While the
-// site does not read a body, nobody does, so it is looked at every lookTime. What the
-// kernel tells then may be wrong: the visitor's farewell may lie behind bytes for which
-// it has no room. So no visitor waits longer than standTime: longer than the usual
-// fronts wait for a server that reads nothing.
+// A visitor who hangs up is noticed by whoever reads from his connection. While his
+// request waits, or the site does not read its body, nobody does, so it is looked at
+// every lookTime. What the kernel tells then may be wrong: the visitor's farewell may lie
+// behind bytes for which it has no room. So no body stands longer at the site than
+// standTime: longer than the usual fronts wait for a server that reads nothing.
 const (
 	lookTime  = time.Second
 	standTime = 2 * time.Minute
@@ -55,8 +56,8 @@ const (
 var errUnread = errors.New("it has not read on in the request's body for " + standTime.String())
 
 // watch ends the request by end if its body stands because nobody reads it, and its
-// visitor is gone, or it has stood for standTime and there is no answer. stop ends the
-// request and the watch.
+// visitor is gone, or the site has let it stand for standTime and does not answer. stop
+// ends the request and the watch.
 func (u *upload) watch(ctx context.Context, visitor net.Conn, end context.CancelCauseFunc) (stop func()) {
 	ended := make(chan struct{})
 	late := time.AfterFunc(lookTime, func() { // most are through by then
@@ -82,13 +83,15 @@ func (u *upload) stand(ctx context.Context, visitor net.Conn) error {
 			return nil
 		case <-tick.C:
 		}
-		now := u.received.Load()
+		received, now := u.received.Load(), time.Now()
 		switch {
-		case !u.isComing() || u.reading.Load() || now != before:
-			before, since = now, time.Now()
+		case !u.isComing() || u.reading.Load() || received != before:
+			before, since = received, now
 		case hasHungUp(visitor):
 			return context.Canceled
-		case time.Since(since) >= standTime && !u.answered.Load():
+		case !u.admitted.Load():
+			since = now
+		case now.Sub(since) >= standTime && !u.answered.Load():
 			return errUnread
 		}
 	}

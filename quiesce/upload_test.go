@@ -205,6 +205,24 @@ func TestAVisitorWhoHangsUpWhileNobodyReads(t *testing.T) {
 	}
 }
 
+// A visitor hangs up whose request waits, and whose body nobody has read: the site never
+// hears of it.
+func TestAHeldVisitorWithABodyHangsUp(t *testing.T) {
+	for _, head := range []string{"Content-Length: 10\r\n\r\nhello", "Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n", "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"} {
+		g, address, _ := inFront(t, "http", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%q: %s went on", head, r.Method) }))
+		held(t, g)
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%s", head)
+		waiting(t, g, 1)
+		conn.Close()
+		waiting(t, g, 0)
+		g.release()
+	}
+}
+
 // sendUntilNobodyReads fills all buffers on the way to the site.
 func sendUntilNobodyReads(t *testing.T, g *Gate, conn net.Conn) {
 	t.Helper()
@@ -239,13 +257,16 @@ func receivedBy(g *Gate) int64 {
 func TestBodiesThatNobodyReads(t *testing.T) {
 	for _, c := range []struct {
 		name string
+		held time.Duration
 		site func(http.ResponseWriter, *http.Request)
 		ends bool
 	}{
-		{"the site does nothing", func(http.ResponseWriter, *http.Request) {}, true},
-		{"the site has read a part", func(_ http.ResponseWriter, r *http.Request) { r.Body.Read(make([]byte, 1)) }, true},
-		{"the visitor is slow", func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, false},
-		{"the site answers", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, false},
+		{"the site does nothing", 0, func(http.ResponseWriter, *http.Request) {}, true},
+		{"it was held, and the site does nothing", time.Hour, func(http.ResponseWriter, *http.Request) {}, true},
+		{"the site has read a part", 0, func(_ http.ResponseWriter, r *http.Request) { r.Body.Read(make([]byte, 1)) }, true},
+		{"the visitor is slow", 0, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, false},
+		{"the site answers", 0, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, false},
+		{"another protocol is spoken", 0, func(w http.ResponseWriter, _ *http.Request) { http.NewResponseController(w).Hijack() }, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var cause error
@@ -263,18 +284,29 @@ func TestBodiesThatNobodyReads(t *testing.T) {
 			var visitor sync.WaitGroup
 			visitor.Go(func() {
 				sending.Write([]byte("x"))
-				time.Sleep(time.Hour)
+				time.Sleep(2 * time.Hour)
 				sending.Close()
 			})
 			defer visitor.Wait()
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", body)
 			r.ContentLength = 2
-			g.ServeHTTP(httptest.NewRecorder(), r)
+			held(t, g)
+			release := time.AfterFunc(c.held, func() { g.release() })
+			defer release.Stop()
+			g.ServeHTTP(hijackable{httptest.NewRecorder()}, r)
 			if (cause == errUnread) != c.ends || c.ends && (lasted < standTime || lasted > standTime+2*lookTime) {
 				t.Errorf("%s: ended after %v by %v", c.name, lasted, cause)
 			}
 		})
 	}
+}
+
+// hijackable is a writer whose connection can be taken over.
+type hijackable struct{ *httptest.ResponseRecorder }
+
+func (hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, other := net.Pipe()
+	return conn, bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn)), other.Close()
 }
 
 // The visitor of a site that does not read is told so.
