@@ -24,8 +24,8 @@ func (e *VanishedError) Error() string {
 	if e.Newest {
 		which = "after the newest one that is left"
 	}
-	return fmt.Sprintf("%d snapshot(s) of the environment %s (project %s) have vanished from the repository, %s, without having been deleted",
-		e.Missing, e.Environment, e.Project, which)
+	return fmt.Sprintf("snapshots of the environment %s (project %s) have vanished from the repository without having been deleted: %d, %s",
+		e.Environment, e.Project, e.Missing, which)
 }
 
 type lineKey struct{ project, environment string }

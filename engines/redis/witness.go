@@ -32,7 +32,7 @@ func (s *source) Moved(ctx context.Context) (string, error) {
 	case changes < 0 || now.saved != s.marked.saved:
 		return "", errors.New("the server has saved meanwhile, and counts from then on")
 	case changes > 0:
-		return fmt.Sprintf("%d change(s) to the server's databases", changes), nil
+		return fmt.Sprintf("changes to the server's databases: %d", changes), nil
 	}
 	return "", nil
 }

@@ -40,6 +40,6 @@ func (s *source) Moved(ctx context.Context) (string, error) {
 	if err != nil || now == s.before {
 		return "", err
 	}
-	return fmt.Sprintf("%d document(s) added, %d deleted, %d deletions by query", now.Adds-s.before.Adds,
+	return fmt.Sprintf("documents added: %d, deleted: %d, deletions by query: %d", now.Adds-s.before.Adds,
 		now.DeletesByID-s.before.DeletesByID, now.DeletesByQuery-s.before.DeletesByQuery), nil
 }

@@ -25,8 +25,8 @@ func moved(t *testing.T, server *testserver.SolrServer) {
 		{"nobody", func() error { return nil }, ""},
 		{"a commit", commit, ""},
 		{"a reader", func() error { _ = w.dump(); return nil }, ""},
-		{"a writer", func() error { return w.Write(t.Context(), 1) }, "2 document(s) added, 0 deleted, 0 deletions by query"},
-		{"one who deletes", delete, "0 document(s) added, 0 deleted, 1 deletions by query"},
+		{"a writer", func() error { return w.Write(t.Context(), 1) }, "documents added: 2, deleted: 0, deletions by query: 0"},
+		{"one who deletes", delete, "documents added: 0, deleted: 0, deletions by query: 1"},
 	} {
 		s := w.source(nil)
 		w.must(c.after())

@@ -228,7 +228,7 @@ func (c *checker) snapshots(ctx context.Context) error {
 	survey := c.repo.NewSurvey(c.unusable)
 	for _, s := range all {
 		if s.Damage != nil {
-			c.note("snapshot %s lost %d path(s), which a repair has recorded; what is left of it is checked", s.Name, s.Damage.Count())
+			c.note("snapshot %s has lost paths, as a repair has recorded: %d; what is left of it is checked", s.Name, s.Damage.Count())
 		}
 		lost := func(path string, why error) { c.hurt(s.Name, path, why) }
 		if _, err := survey.Walk(ctx, s.Root, "", lost); err != nil {

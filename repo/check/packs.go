@@ -38,7 +38,7 @@ func (c *checker) packs(ctx context.Context) error {
 		}
 	}
 	if unindexed > 0 {
-		c.note("%d pack(s) of unfinished work, which no index segment names: \"holdfast repo gc\" removes them", unindexed)
+		c.note("packs of unfinished work, which no index segment names: %d; \"holdfast repo gc\" removes them", unindexed)
 	}
 	return c.readPacks(ctx, stored)
 }
