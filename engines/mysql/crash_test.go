@@ -38,10 +38,7 @@ func TestAStopBeforeEveryStatementOfASwapIsReverted(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.must(target.Close())
-		again := s.target("root", "", "shop", testToken)
-		s.must(again.Revert(t.Context()))
-		s.same(changed, s.whole("shop"), fmt.Sprintf("stopped before statement %d and reverted", n))
-		s.must(again.Close())
+		s.isAsBeforeOnceReverted(changed, fmt.Sprintf("stopped before statement %d", n))
 		if !*reached {
 			t.Logf("%d statements", n-1)
 			if n < 15 {
@@ -66,10 +63,7 @@ func TestAStopBeforeEveryStatementOfARevertIsReverted(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.must(target.Close())
-		again := s.target("root", "", "shop", testToken)
-		s.must(again.Revert(t.Context()))
-		s.same(changed, s.whole("shop"), fmt.Sprintf("stopped before statement %d and reverted", n))
-		s.must(again.Close())
+		s.isAsBeforeOnceReverted(changed, fmt.Sprintf("stopped before statement %d", n))
 		if !*reached {
 			break
 		}
@@ -139,12 +133,18 @@ func TestAProcessKilledInASwap(t *testing.T) {
 		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Fatalf("%s: the process was not killed: %v\n%s", kill, err, out)
 		}
-		again := s.target("root", "", "shop", testToken)
-		s.must(again.Revert(t.Context()))
-		s.same(changed, s.whole("shop"), "killed before "+kill+" and reverted")
-		s.must(again.Discard(t.Context()))
-		s.must(again.Close())
+		s.isAsBeforeOnceReverted(changed, "killed before "+kill)
+		s.must(s.target("root", "", "shop", testToken).Discard(t.Context()))
 	}
+}
+
+// isAsBeforeOnceReverted lets the next process take a swap back that ended as stopped says.
+func (s shop) isAsBeforeOnceReverted(before, stopped string) {
+	s.Helper()
+	again := s.target("root", "", "shop", testToken)
+	s.must(again.Revert(s.Context()))
+	s.same(before, s.whole("shop"), stopped+", and reverted")
+	s.must(again.Close())
 }
 
 func TestTheServerDiesInASwap(t *testing.T) {
@@ -164,11 +164,8 @@ func TestTheServerDiesInASwap(t *testing.T) {
 		s.must(target.Close())
 		s.server.Start()
 		t.Logf("killed at %s: %v", when, err)
-		again := s.target("root", "", "shop", testToken)
-		s.must(again.Revert(t.Context()))
-		s.same(changed, s.whole("shop"), "the server died at "+when+"; reverted")
-		s.must(again.Discard(t.Context()))
-		s.must(again.Close())
+		s.isAsBeforeOnceReverted(changed, "the server died at "+when)
+		s.must(s.target("root", "", "shop", testToken).Discard(t.Context()))
 	}
 }
 
