@@ -45,6 +45,13 @@ func (f Frozen) String() string {
 	return "process " + strconv.Itoa(f.PID)
 }
 
+func namesOf(frozen []Frozen) (names []string) {
+	for _, f := range frozen {
+		names = append(names, f.String())
+	}
+	return names
+}
+
 // find looks at what is to be frozen, and refuses what must not be. It changes
 // nothing. What is frozen already, by somebody else, is none of ours: it comes back
 // with ok false.
@@ -90,9 +97,10 @@ func (k *Keeper) freeze(ctx context.Context, l *Lease) error {
 		if !ok {
 			continue
 		}
-		l.frozen = append(l.frozen, found)
+		before := l.frozen
+		k.setFrozen(l, append(before, found))
 		if err := k.writeDown(l); err != nil {
-			l.frozen = l.frozen[:len(l.frozen)-1]
+			k.setFrozen(l, before)
 			return err
 		}
 		if err := found.freeze(ctx); err != nil {
@@ -100,6 +108,12 @@ func (k *Keeper) freeze(ctx context.Context, l *Lease) error {
 		}
 	}
 	return nil
+}
+
+func (k *Keeper) setFrozen(l *Lease, frozen []Frozen) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l.frozen = frozen
 }
 
 func (k *Keeper) writeDown(l *Lease) error {

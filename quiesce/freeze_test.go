@@ -135,6 +135,9 @@ func frozenUnderALease(t *testing.T, k *Keeper, w worker) {
 	} {
 		l := acquire(t, k, Mark)
 		w.isOn(t, false)
+		if frozen := k.Status().Frozen; len(frozen) != 1 {
+			t.Errorf("%s: the status names %q as frozen", name, frozen)
+		}
 		end(l)
 		w.isOn(t, true)
 		if _, err := os.Stat(string(k.Record)); err == nil {
@@ -268,6 +271,40 @@ func TestHooks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A hold that is ended by force before it is on leaves nothing frozen, and undoes what
+// its hooks have begun.
+func TestForceWhileTheHoldIsPrepared(t *testing.T) {
+	w := startWorker(t)
+	dir := t.TempDir()
+	begun, undone := filepath.Join(dir, "begun"), filepath.Join(dir, "undone")
+	k := newKeeper(t, quick)
+	k.Freeze = []Freezable{{PIDFile: w.pidFile(t)}}
+	k.Hooks = Hooks{Before: []string{"touch " + begun + "; sleep 60"}, After: []string{"touch " + undone}, Time: time.Minute}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := k.Acquire(t.Context(), Request{Mode: Mark, Holder: "test"})
+		ended <- err
+	}()
+	for {
+		if _, err := os.Stat(begun); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	k.Force()
+	if err := <-ended; !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "by force") {
+		t.Errorf("whoever wanted to hold was told %v", err)
+	}
+	w.isOn(t, true)
+	for path, want := range map[string]bool{undone: true, string(k.Record): false} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	k.Hooks = Hooks{}
+	acquire(t, k, Mark).Release()
 }
 
 func TestParseFreezable(t *testing.T) {

@@ -73,15 +73,20 @@ func shorter(asked, allowed, otherwise time.Duration) time.Duration {
 // that is to be frozen is. After an error nothing is held. ctx ends with the
 // holder.
 func (k *Keeper) Acquire(ctx context.Context, r Request) (*Lease, error) {
-	l := &Lease{keeper: k, request: r, lost: make(chan struct{}), done: make(chan struct{})}
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	l := newLease(k, r)
+	l.giveUp = giveUp
 	if err := k.take(l); err != nil {
 		return nil, err
 	}
 	maxHold := shorter(r.MaxHold, k.MaxHold, DefaultMaxHold)
-	if err := k.hold(ctx, l, maxHold); err != nil {
+	err := k.hold(ctx, l, maxHold)
+	close(l.acquired)
+	if err != nil {
 		l.end(err)
 		<-l.done
-		return nil, err
+		return nil, l.Cause()
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -109,7 +114,9 @@ func (k *Keeper) hold(ctx context.Context, l *Lease, maxHold time.Duration) erro
 	if err := k.Gate.shut(before); err != nil {
 		return ended(ctx, fmt.Errorf("%w: those held before have not gone on yet", ErrBusy))
 	}
+	k.mu.Lock()
 	l.since = time.Now()
+	k.mu.Unlock()
 	ctx, cancelHold := context.WithTimeout(ctx, maxHold)
 	defer cancelHold()
 	drain, cancelDrain := context.WithTimeout(ctx, shorter(l.request.Drain, k.Drain, DefaultDrain))
@@ -207,6 +214,7 @@ func (k *Keeper) Status() Status {
 		if s.State == Draining || s.State == Held || s.State == Refusing {
 			s.Held = time.Since(l.since).Seconds()
 		}
+		s.Frozen = namesOf(l.frozen)
 	}
 	return s
 }

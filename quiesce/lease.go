@@ -54,20 +54,28 @@ var (
 type Lease struct {
 	keeper  *Keeper
 	request Request
-	since   time.Time
+
+	giveUp   func()        // ends acquiring
+	acquired chan struct{} // closed once acquiring has ended, well or not
+	lost     chan struct{} // closed when the lease has ended otherwise than by Release
+
+	// By who acquires:
 	drained time.Duration
-	frozen  []Frozen
 	hooked  bool // --before was begun
 
-	lost chan struct{} // closed when the lease has ended otherwise than by Release
-
 	// Under the keeper's mu:
+	since    time.Time
+	frozen   []Frozen // by who acquires
 	overdue  *time.Timer
 	orphaned bool
 	ended    bool
 	cause    error         // why it was lost
 	done     chan struct{} // closed once report is complete
 	report   Report
+}
+
+func newLease(k *Keeper, r Request) *Lease {
+	return &Lease{keeper: k, request: r, giveUp: func() {}, acquired: make(chan struct{}), lost: make(chan struct{}), done: make(chan struct{})}
 }
 
 // Lost is closed when the lease has ended by itself; requests go on by then. A
@@ -131,14 +139,13 @@ func (l *Lease) end(cause error) {
 		k.logf("%s: %v; requests go on", l.request.Holder, cause)
 		close(l.lost)
 	}
+	l.giveUp()
+	<-l.acquired // what is frozen, and hooked, stays as it is from here on
 	trouble := k.thaw(l.frozen, l.hooked)
 	k.mu.Lock()
 	k.lease = nil // the next one may come
 	k.mu.Unlock()
-	l.report = Report{Tally: k.Gate.settle(context.Background(), tally), Whole: cause == nil, Held: held, Drained: l.drained, Trouble: trouble}
-	for _, f := range l.frozen {
-		l.report.Frozen = append(l.report.Frozen, f.String())
-	}
+	l.report = Report{Tally: k.Gate.settle(context.Background(), tally), Whole: cause == nil, Held: held, Drained: l.drained, Frozen: namesOf(l.frozen), Trouble: trouble}
 	k.mu.Lock()
 	k.longest = max(k.longest, l.report.LongestWait)
 	k.mu.Unlock()

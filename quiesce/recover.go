@@ -37,8 +37,9 @@ func (k *Keeper) TakeOver() error {
 
 // adopt makes an orphaned lease of what is left of another.
 func (k *Keeper) adopt(left record) {
-	l := &Lease{keeper: k, request: Request{Mode: Swap, Holder: left.Holder}, since: time.Now(), frozen: left.Frozen, hooked: left.Hooked,
-		lost: make(chan struct{}), done: make(chan struct{}), orphaned: true}
+	l := newLease(k, Request{Mode: Swap, Holder: left.Holder})
+	l.since, l.frozen, l.hooked, l.orphaned = time.Now(), left.Frozen, left.Hooked, true
+	close(l.acquired)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.lease, k.adopted = l, left.Mode == Swap

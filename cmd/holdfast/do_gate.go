@@ -87,6 +87,9 @@ func showGate(ctx context.Context, app *env, o GateOptions) error {
 		if s.Orphan {
 			text += fmt.Sprintf(", which is gone; requests go on when \"%s\" has succeeded", app.recovery(o))
 		}
+		if len(s.Frozen) > 0 {
+			text += fmt.Sprintf("\nFrozen: %s", printable(strings.Join(s.Frozen, ", ")))
+		}
 		t := s.Totals
 		_, err := fmt.Fprintf(w, "%s\n%d requests are running, %d waiting, %d passing\n"+
 			"Since it was started: %s requests, %s holds, %s waited (the longest %s), %s passed, %s refused, %s hung up\n",

@@ -303,6 +303,9 @@ func TestAKilledGateLeavesNothingFrozen(t *testing.T) {
 	if !stands() {
 		t.Error("the worker is not frozen")
 	}
+	if status := g.ok("-e", "master", "gate", "status"); !strings.Contains(status, "Frozen: process ") {
+		t.Errorf("the status says %s", status)
+	}
 	g.must(gate.Process.Kill())
 	_ = gate.Wait()
 	<-hold.Lost()
