@@ -117,11 +117,26 @@ func (g *Gate) enter(ctx context.Context, v *visit, passes bool) verdict {
 	g.tally.Requests++
 	g.totals.Waited++
 	g.mu.Unlock()
-	select {
-	case d := <-v.decided:
-		return d
-	case <-ctx.Done():
-		return g.hangUp(v)
+	return g.wait(ctx, v)
+}
+
+// wait returns once it is decided what becomes of v, or its client is gone. net/http
+// tells of that only while nothing has come that it has not read: neither a body nor the
+// next request. So the connection is looked at, too.
+func (g *Gate) wait(ctx context.Context, v *visit) verdict {
+	tick := time.NewTicker(lookTime)
+	defer tick.Stop()
+	for conn := visitorOf(ctx).conn; ; {
+		select {
+		case d := <-v.decided:
+			return d
+		case <-ctx.Done():
+			return g.hangUp(v)
+		case <-tick.C:
+			if hasHungUp(conn) {
+				return g.hangUp(v)
+			}
+		}
 	}
 }
 

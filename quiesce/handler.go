@@ -17,14 +17,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := &visit{ResponseWriter: w, gate: g, method: r.Method, path: r.URL.Path, upgrade: r.Header.Get("Upgrade"), since: time.Now(), safe: isSafe(r)}
-	ctx := r.Context()
 	if r.ContentLength != 0 {
 		v.upload = &upload{ReadCloser: r.Body, expected: r.ContentLength, alone: r.ProtoMajor == 1}
-		var end context.CancelCauseFunc
-		ctx, end = context.WithCancelCause(ctx)
-		defer v.upload.watch(ctx, visitorOf(ctx).conn, end)()
 	}
-	switch g.enter(ctx, v, g.passes(r)) {
+	switch g.enter(r.Context(), v, g.passes(r)) {
 	case refuse:
 		g.answerRefused(w)
 		return
@@ -33,7 +29,8 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.leave(v)
 	if v.upload != nil {
-		v.upload.admitted.Store(true)
+		ctx, end := context.WithCancelCause(r.Context())
+		defer v.upload.watch(ctx, visitorOf(ctx).conn, end)()
 		r = r.WithContext(ctx) // a copy: net/http looks at the body of its own request later
 		r.Body = v.upload
 	}

@@ -21,7 +21,6 @@ type upload struct {
 	received atomic.Int64
 	ended    atomic.Bool // it has come whole
 	reading  atomic.Bool // somebody waits for the visitor
-	admitted atomic.Bool // the request has gone on to the site
 	answered atomic.Bool // the answer has begun
 }
 
@@ -41,11 +40,11 @@ func (u *upload) isComing() bool {
 	return u != nil && !u.ended.Load() && u.received.Load() != u.expected
 }
 
-// A visitor who hangs up is noticed by whoever reads from his connection. While his
-// request waits, or the site does not read its body, nobody does, so it is looked at
-// every lookTime. What the kernel tells then may be wrong: the visitor's farewell may lie
-// behind bytes for which it has no room. So no body stands longer at the site than
-// standTime: longer than the usual fronts wait for a server that reads nothing.
+// A visitor who hangs up is noticed by whoever reads from his connection. While the
+// site does not read his request's body nobody does, so it is looked at every lookTime.
+// What the kernel tells then may be wrong: the visitor's farewell may lie behind bytes
+// for which it has no room. So no body stands longer than standTime: longer than the
+// usual fronts wait for a server that reads nothing.
 const (
 	lookTime  = time.Second
 	standTime = 2 * time.Minute
@@ -89,8 +88,6 @@ func (u *upload) stand(ctx context.Context, visitor net.Conn) error {
 			before, since = received, now
 		case hasHungUp(visitor):
 			return context.Canceled
-		case !u.admitted.Load():
-			since = now
 		case now.Sub(since) >= standTime && !u.answered.Load():
 			return errUnread
 		}

@@ -205,18 +205,25 @@ func TestAVisitorWhoHangsUpWhileNobodyReads(t *testing.T) {
 	}
 }
 
-// A visitor hangs up whose request waits, and whose body nobody has read: the site never
-// hears of it.
-func TestAHeldVisitorWithABodyHangsUp(t *testing.T) {
-	for _, head := range []string{"Content-Length: 10\r\n\r\nhello", "Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n", "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"} {
-		g, address, _ := inFront(t, "http", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%q: %s went on", head, r.Method) }))
+// A visitor hangs up whose request waits, and who has sent more that nobody has read:
+// its body, or the next request. The site never hears of it.
+func TestAHeldVisitorWhoHasSentMoreHangsUp(t *testing.T) {
+	for _, c := range []struct{ head, more string }{
+		{"Content-Length: 10\r\n\r\n", "hello"},
+		{"Content-Length: 5\r\n\r\n", "hello"},
+		{"Transfer-Encoding: chunked\r\n\r\n", ""},
+		{"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", ""},
+		{"\r\n", "POST /next HTTP/1.1\r\nHost: x\r\n\r\n"},
+	} {
+		g, address, _ := inFront(t, "http", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%q: %s %s went on", c.head, r.Method, r.URL) }))
 		held(t, g)
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%s", head)
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%s", c.head)
 		waiting(t, g, 1)
+		fmt.Fprint(conn, c.more)
 		conn.Close()
 		waiting(t, g, 0)
 		g.release()
