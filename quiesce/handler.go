@@ -16,7 +16,8 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The request cannot be passed on.", http.StatusBadRequest)
 		return
 	}
-	v := &visit{ResponseWriter: w, gate: g, method: r.Method, path: r.URL.Path, upgrade: r.Header.Get("Upgrade"), since: time.Now(), safe: isSafe(r)}
+	v := &visit{ResponseWriter: w, gate: g, method: r.Method, path: r.URL.Path, upgrade: r.Header.Get("Upgrade"), since: time.Now(),
+		safe: isSafe(r), old: !r.ProtoAtLeast(1, 1)}
 	if r.ContentLength != 0 {
 		v.upload = &upload{ReadCloser: r.Body, expected: r.ContentLength, alone: r.ProtoMajor == 1}
 	}

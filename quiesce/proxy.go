@@ -3,6 +3,7 @@ package quiesce
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -35,6 +36,8 @@ func NewProxy(site *url.URL, errorLog *log.Logger) (http.Handler, error) {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { answerFailed(w, r, err, errorLog) },
 		ErrorLog:     errorLog,
 		BufferPool:   &buffers{},
+
+		ModifyResponse: checkStatus,
 	}
 	if site.Scheme == "h2c" {
 		proxy.FlushInterval = pieceTime
@@ -48,6 +51,14 @@ func NewProxy(site *url.URL, errorLog *log.Logger) (http.Handler, error) {
 // pieceTime is how long a piece of an answer waits at most for more where it is not
 // seen that the site pauses: over HTTP/2.
 const pieceTime = 10 * time.Millisecond
+
+// checkStatus refuses an answer with a status that net/http would not write.
+func checkStatus(response *http.Response) error {
+	if response.StatusCode < 100 || response.StatusCode > 999 {
+		return fmt.Errorf("it answered with the status %d, which there is none of", response.StatusCode)
+	}
+	return nil
+}
 
 // wayTo returns what sends requests to the site.
 func wayTo(site *url.URL) (http.RoundTripper, error) {

@@ -125,11 +125,9 @@ func (c *siteConn) readHead(r *http.Request) (*http.Response, error) {
 			return nil, errors.New("it closed the connection")
 		case err != nil:
 			return nil, err
-		case response.StatusCode < 100:
-			return nil, fmt.Errorf("it answered with the status %d, which there is none of", response.StatusCode)
 		case response.StatusCode == http.StatusSwitchingProtocols:
 			return nil, errors.New("it switched protocols without being asked to")
-		case response.StatusCode >= 200:
+		case response.StatusCode < 100 || response.StatusCode >= 200:
 			return response, nil
 		case trace != nil && trace.Got1xxResponse != nil:
 			if err := trace.Got1xxResponse(response.StatusCode, textproto.MIMEHeader(response.Header)); err != nil {

@@ -113,6 +113,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"half a head":       "HTTP/1.1 200 OK\r\nContent-Le",
 		"unasked upgrade":   "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
 		"a head too long":   "HTTP/1.1 200 OK\r\nX-Long: " + strings.Repeat("x", maxAnswerHead) + "\r\n\r\n",
+		"no status":         "HTTP/1.1 099 Almost\r\nContent-Length: 0\r\n\r\n",
 		"hints and no more": "HTTP/1.1 103 Early Hints\r\n\r\n",
 		"hints without end": strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: "+strings.Repeat("x", 64<<10)+"\r\n\r\n", maxAnswerHead>>16+1),
 	} {
@@ -121,14 +122,37 @@ func TestAnswersThatAreNone(t *testing.T) {
 				io.WriteString(conn, said)
 			}
 		})
-		response, err := newVisitor(t).Get(gate)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+		for _, other := range []http.Header{{}, {"Connection": {"Upgrade"}, "Upgrade": {"other"}}} { // two ways to the site
+			r, _ := http.NewRequestWithContext(t.Context(), "GET", gate, nil)
+			r.Header = other
+			response, err := newVisitor(t).Do(r)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusBadGateway {
+				t.Errorf("%s: the visitor got %d", name, response.StatusCode)
+			}
 		}
-		response.Body.Close()
-		if response.StatusCode != http.StatusBadGateway {
-			t.Errorf("%s: the visitor got %d", name, response.StatusCode)
+	}
+}
+
+// A visitor of HTTP/1.0, as many fronts are, knows one answer to a request.
+func TestHintsAreNotForHTTP10(t *testing.T) {
+	gate, _ := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+		if _, err := readRequest(r); err == nil {
+			io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
 		}
+	})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(gate, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+	got, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.0 200 OK\r\n") || strings.Contains(string(got), "Link") || !strings.HasSuffix(string(got), "hello") {
+		t.Errorf("answered %q, %v", got, err)
 	}
 }
 

@@ -15,6 +15,7 @@ func (v *visit) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	v.hijacked = true
 	if v.upload != nil {
 		v.upload.answered.Store(true)
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -182,6 +183,16 @@ func TestWhichPassingRequestsMayWrite(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A request with a body may ask for another protocol. Nothing of HTTP follows then.
+func TestAnUpgradeWithABody(t *testing.T) {
+	g := &Gate{Site: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.NewResponseController(w).Hijack() })}
+	w := hijackable{httptest.NewRecorder()}
+	g.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("body")))
+	if w.Flushed {
+		t.Error("there was an answer of HTTP after the other protocol")
 	}
 }
 

@@ -119,6 +119,10 @@ func hasHungUp(conn net.Conn) bool {
 // What is left must be found out here: where net/http does it, after us, it reads the
 // connection twice at once.
 func (v *visit) endUpload() {
+	if v.hijacked { // and closed, by who had it
+		_ = v.upload.Close()
+		return
+	}
 	controller := http.NewResponseController(v.ResponseWriter)
 	if !v.wrote { // an answer without a body begins here
 		v.wrote = true

@@ -14,6 +14,7 @@ type visit struct {
 	upgrade string    // the protocol that it asks for, or ""
 	since   time.Time // when it came
 	safe    bool      // GET or HEAD
+	old     bool      // of HTTP/1.0
 
 	// Under the gate's mu:
 	in         *visits // the list that it is in, or nil
@@ -22,7 +23,9 @@ type visit struct {
 	answering  bool
 	unheldIn   *Tally       // the hold in which it was counted as unheld
 	decided    chan verdict // of one that waited; has room for the only one
-	wrote      bool         // by the one goroutine that answers
+	// Of the one goroutine that answers:
+	wrote    bool
+	hijacked bool
 }
 
 // mayWrite reports whether the request is of a kind that changes a site's data.
@@ -31,8 +34,12 @@ func (v *visit) mayWrite() bool { return !v.safe && v.method != http.MethodOptio
 // Unwrap lets http.ResponseController reach flushing and hijacking.
 func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
 
-// WriteHeader notices that the answer begins, and whether it is one without end.
+// WriteHeader notices that the answer begins, and whether it is one without end. A
+// visitor of HTTP/1.0 would take a status 1xx for his answer (RFC 9110, section 15.2).
 func (v *visit) WriteHeader(status int) {
+	if status < 200 && v.old {
+		return
+	}
 	if status >= 200 && !v.wrote {
 		v.wrote = true
 		v.begins()
