@@ -26,10 +26,6 @@ type Control struct {
 // nothing has been said yet.
 const maxControl = 64
 
-// acceptPause is waited for where there is no room for another connection, as when
-// visitors have all open files that the gate may have.
-const acceptPause = 200 * time.Millisecond
-
 // ListenControl makes the socket, in place of one that nobody listens on any more.
 // group may use it, unless it is below 0. unlock gives the place to another gate.
 func ListenControl(path string, group int) (l *net.UnixListener, unlock func(), err error) {
@@ -87,7 +83,7 @@ func (c *Control) Serve(ctx context.Context, l *net.UnixListener) error {
 		if isPassing(err) {
 			c.Keeper.logf("control socket: %v", err)
 			select {
-			case <-time.After(acceptPause):
+			case <-time.After(filePause):
 			case <-ctx.Done():
 			}
 			continue
@@ -121,8 +117,7 @@ func (c *Control) Serve(ctx context.Context, l *net.UnixListener) error {
 
 // isPassing reports whether accepting may succeed later.
 func isPassing(err error) bool {
-	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) ||
-		errors.Is(err, unix.ECONNABORTED)
+	return lacksFiles(err) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ECONNABORTED)
 }
 
 // lobby has the connections over which nothing has been said yet. Where there are too

@@ -121,11 +121,12 @@ func (k *Keeper) writeDown(l *Lease) error {
 }
 
 // thaw thaws, last frozen first, runs the hooks, and says what went wrong. What
-// could not be thawed stays written down.
+// could not be thawed stays written down. It does not return before it had the files
+// that it needs: else what stands would stand for good.
 func (k *Keeper) thaw(frozen []Frozen, hooked bool) (trouble []string) {
 	var still []Frozen
 	for i := len(frozen) - 1; i >= 0; i-- {
-		if err := frozen[i].thaw(); err != nil {
+		if err := onceThereAreFiles(context.Background(), frozen[i].thaw); err != nil {
 			still = append(still, frozen[i])
 			trouble = append(trouble, fmt.Sprintf("thaw %s: %v", frozen[i], err))
 		}
@@ -133,10 +134,12 @@ func (k *Keeper) thaw(frozen []Frozen, hooked bool) (trouble []string) {
 	if hooked {
 		trouble = append(trouble, k.Hooks.after()...)
 	}
-	err := k.Record.remove()
-	if len(still) > 0 {
-		err = k.Record.store(record{Mode: Mark, Frozen: still})
-	}
+	err := onceThereAreFiles(context.Background(), func() error {
+		if len(still) > 0 {
+			return k.Record.store(record{Mode: Mark, Frozen: still})
+		}
+		return k.Record.remove()
+	})
 	if err != nil {
 		trouble = append(trouble, err.Error())
 	}

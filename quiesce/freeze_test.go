@@ -216,6 +216,35 @@ func TestAnotherProcessOfTheSameNumber(t *testing.T) {
 	w.isOn(t, true)
 }
 
+// A process that has ended, and of which nobody has taken notice yet, is found to be
+// gone at once: it cannot be stopped.
+func TestAWorkerThatHasEnded(t *testing.T) {
+	c := exec.Command("/bin/cat")
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Wait()
+	k := newKeeper(t, quick)
+	k.MaxHold = time.Minute
+	k.Freeze = []Freezable{{PIDFile: worker{pid: c.Process.Pid}.pidFile(t)}}
+	acquire(t, k, Mark).Release()
+	in.Close()
+	for {
+		l, err := k.Acquire(t.Context(), Request{Mode: Mark})
+		if errors.Is(err, errGone) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Release()
+	}
+}
+
 // Who stopped a process before us wants it to stand after us too.
 func TestWhatWasFrozenBefore(t *testing.T) {
 	w := startWorker(t)

@@ -31,7 +31,8 @@ func (h Hooks) before(ctx context.Context) error {
 
 func (h Hooks) after() (trouble []string) {
 	for _, command := range h.After {
-		if err := h.run(context.Background(), command); err != nil {
+		err := onceThereAreFiles(context.Background(), func() error { return h.run(context.Background(), command) })
+		if err != nil {
 			trouble = append(trouble, fmt.Sprintf("--after %q: %v", command, err))
 		}
 	}

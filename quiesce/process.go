@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -32,15 +33,28 @@ func findProcess(file string, holder int) (Frozen, bool, error) {
 	return Frozen{PID: pid, Start: start}, state != stopped, nil
 }
 
-const stopped = 'T'
+// States of a process (proc_pid_stat(5)). One of the last two does nothing any more, and
+// only waits to be forgotten.
+const (
+	stopped = 'T'
+	zombie  = 'Z'
+	dead    = 'X'
+)
 
 // statProcess returns a process's state and start from /proc/PID/stat.
 func statProcess(pid int) (state byte, start uint64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, 0, errors.New("there is no such process")
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return 0, 0, errGone
 	}
-	return parseStat(string(text))
+	if err != nil {
+		return 0, 0, err
+	}
+	state, start, err = parseStat(string(text))
+	if err == nil && (state == zombie || state == dead) {
+		return 0, 0, errGone
+	}
+	return state, start, err
 }
 
 // parseStat takes the third field, and the 22nd. The second, a name in
@@ -81,7 +95,7 @@ func continueProcess(f Frozen) error {
 	return nil
 }
 
-var errGone = errors.New("the process is gone")
+var errGone = errors.New("there is no such process")
 
 // signal reaches the process itself, never another that has got its number: once
 // there is a descriptor of it, its start time can be compared in peace.
@@ -94,8 +108,12 @@ func (f Frozen) signal(s unix.Signal) error {
 		return fmt.Errorf("open the process %d: %w", f.PID, err)
 	}
 	defer unix.Close(fd)
-	if _, start, err := statProcess(f.PID); err != nil || start != f.Start {
-		return errGone
+	_, start, err := statProcess(f.PID)
+	if err == nil && start != f.Start {
+		err = errGone
+	}
+	if err != nil {
+		return err
 	}
 	if err := unix.PidfdSendSignal(fd, s, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("send a signal to the process %d: %w", f.PID, err)

@@ -46,6 +46,7 @@ func Serve(ctx context.Context, listeners []net.Listener, h http.Handler, patien
 		h.ServeHTTP(w, r)
 	}))
 	var group errgroup.Group
+	listeners = withPlaces(listeners, visitorPlaces())
 	for _, l := range listeners {
 		group.Go(func() error {
 			err := server.Serve(l)

@@ -39,7 +39,11 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return response, err
 		}
 	}
-	conn, err := t.dialer.DialContext(r.Context(), "tcp", t.address)
+	var conn net.Conn
+	err := onceThereAreFiles(r.Context(), func() (err error) {
+		conn, err = t.dialer.DialContext(r.Context(), "tcp", t.address)
+		return err
+	})
 	if err != nil {
 		if r.Body != nil {
 			err = errors.Join(err, r.Body.Close())
