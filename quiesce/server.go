@@ -11,6 +11,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// What a visitor over h2c may have sent that nobody has read, in bytes: of one request,
+// and of all on a connection. A held upload takes no more than the one of the other, so
+// that those which run go on beside some sixty of them. Neither can be chosen much
+// otherwise: visitors begin with 64 KiB before they are told, and net/http allows less
+// than 4 MiB.
+const (
+	streamWindow = 64 << 10
+	connWindow   = 4<<20 - 1
+)
+
 // NewServer returns a server for a gate, that speaks HTTP/1.1 and h2c. It bounds
 // how long a request's head takes to come, and never a body or an answer.
 func NewServer(h http.Handler) *http.Server {
@@ -20,6 +30,7 @@ func NewServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow},
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute, // longer than a front's, so that the front closes first
 		MaxHeaderBytes:    256 << 10,

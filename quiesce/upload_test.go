@@ -2,6 +2,7 @@ package quiesce
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -227,6 +228,51 @@ func TestAHeldVisitorWhoHasSentMoreHangsUp(t *testing.T) {
 		conn.Close()
 		waiting(t, g, 0)
 		g.release()
+	}
+}
+
+// Uploads that wait do not keep one that runs from its end, where all come over one
+// connection.
+func TestUploadsThatWaitBesideOneThatRuns(t *testing.T) {
+	begun := make(chan bool)
+	g, address, clients := inFront(t, "http", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/runs" {
+			begun <- true
+		}
+		io.Copy(io.Discard, r.Body)
+	}))
+	const large = 2 << 20 // more than may be under way for one that waits
+	var all sync.WaitGroup
+	defer all.Wait()
+	post := func(path string, body io.Reader) {
+		all.Go(func() {
+			response, err := clients["HTTP/2.0"].Post("http://"+address+path, "text/plain", body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			response.Body.Close()
+		})
+	}
+	body, sending := io.Pipe()
+	post("/runs", body)
+	<-begun
+	if err := g.shut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer g.release()
+	for range 30 {
+		post("/waits", bytes.NewReader(make([]byte, large)))
+	}
+	waiting(t, g, 30)
+	all.Go(func() {
+		sending.Write(make([]byte, large))
+		sending.Close()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := g.drain(ctx); err != nil {
+		t.Error(err)
 	}
 }
 
