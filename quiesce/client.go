@@ -1,6 +1,7 @@
 package quiesce
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,9 +45,9 @@ func (c Client) dial(ctx context.Context) (*wire, error) {
 func unanswered(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: there is no socket %s; a gate that is running has lost it and must be restarted", ErrNoGate, path)
+		return fmt.Errorf("%w: it is not running, or has lost its socket %s and must be started anew", ErrNoGate, path)
 	case errors.Is(err, unix.ECONNREFUSED):
-		return fmt.Errorf("%w: nobody listens on the socket %s, which a gate that ended has left", ErrNoGate, path)
+		return fmt.Errorf("%w: it is not running, and has left its socket %s", ErrNoGate, path)
 	}
 	return fmt.Errorf("%w: %w", ErrNoGate, err)
 }
@@ -62,7 +63,7 @@ func (w *wire) ask(asked command) (event, error) {
 func (w *wire) event() (event, error) {
 	line, err := w.receive()
 	if errors.Is(err, io.EOF) {
-		err = errors.New("the gate closed the connection; it serves root, its own user and the members of its --control-group")
+		err = errors.New("the gate has ended, or does not serve this user: it serves root, its own user and the members of its --control-group")
 	}
 	if err != nil {
 		return event{}, err
@@ -159,8 +160,12 @@ func (h *Hold) listen() {
 	defer close(h.events)
 	for {
 		e, err := h.wire.event()
-		if err != nil {
-			h.lose(fmt.Errorf("%w: the connection to the gate broke", ErrLost))
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			h.lose(fmt.Errorf("%w: the gate did not say that it released", ErrLost))
+			return
+		case err != nil:
+			h.lose(fmt.Errorf("%w: the gate has ended; what it has frozen stands until it is started again", ErrLost))
 			return
 		}
 		if e.Event == eventLost {
@@ -198,16 +203,13 @@ const releaseTime = 5 * time.Second
 // waited have gone on. Where the gate is gone it only says so.
 func (h *Hold) Release() (Report, error) {
 	defer h.wire.conn.Close()
-	err := h.wire.send(command{Op: opRelease})
+	_ = h.wire.send(command{Op: opRelease}) // where it cannot be, there is no answer
 	_ = h.wire.conn.SetReadDeadline(time.Now().Add(releaseTime))
 	e, ok := <-h.events
-	switch {
-	case ok && e.Report != nil:
+	if ok && e.Report != nil {
 		return *e.Report, nil
-	case err == nil:
-		err = errors.Join(h.Cause(), errors.New("the gate did not say that it released"))
 	}
-	return Report{}, err
+	return Report{}, cmp.Or(h.Cause(), errors.New("the gate did not say what the hold amounted to"))
 }
 
 // Abandon leaves the lease as if its holder had died.

@@ -40,8 +40,8 @@ func NewServer(h http.Handler) *http.Server {
 	}
 }
 
-// lastAnswers is how long a gate that ends goes on answering on open connections,
-// and asks their clients to close them. It must not be shut down while they are in
+// lastAnswers is how long a gate that ends goes on answering on open connections, if
+// there are any, and asks their clients to close them. It must not be shut down while they are in
 // use: net/http then drops requests that it has just read.
 const lastAnswers = time.Second
 
@@ -50,12 +50,21 @@ const lastAnswers = time.Second
 // patience, and returns.
 func Serve(ctx context.Context, listeners []net.Listener, h http.Handler, patience time.Duration) error {
 	var ending atomic.Bool
+	var open atomic.Int64 // connections
 	server := NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ending.Load() && r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close")
 		}
 		h.ServeHTTP(w, r)
 	}))
+	server.ConnState = func(_ net.Conn, now http.ConnState) {
+		switch now {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		}
+	}
 	var group errgroup.Group
 	listeners = withPlaces(listeners, visitorPlaces())
 	for _, l := range listeners {
@@ -78,12 +87,15 @@ func Serve(ctx context.Context, listeners []net.Listener, h http.Handler, patien
 	for _, l := range listeners {
 		_ = l.Close() // of an inherited socket this closes our copy alone
 	}
-	time.Sleep(lastAnswers)
+	ended := <-failed // no connection is taken any more
+	for since := time.Now(); open.Load() > 0 && time.Since(since) < lastAnswers; {
+		time.Sleep(lastAnswers / 100)
+	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	err := server.Shutdown(last)
 	if err != nil {
 		err = errors.Join(errors.New("some requests were still running when the gate ended"), server.Close())
 	}
-	return errors.Join(err, <-failed)
+	return errors.Join(err, ended)
 }

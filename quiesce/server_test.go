@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -81,6 +82,27 @@ func TestAGateIsReplacedUnderTraffic(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("%d requests were answered", answered.Load())
+}
+
+// deserted is a listener to which nobody comes.
+type deserted struct {
+	net.Listener
+	closed chan struct{}
+}
+
+func (d deserted) Accept() (net.Conn, error) { <-d.closed; return nil, net.ErrClosed }
+func (d deserted) Close() error              { close(d.closed); return nil }
+
+// A gate that nobody is connected to ends at once: another is about to take its place.
+func TestADesertedGateEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Hour, cancel)
+		began := time.Now()
+		if err := Serve(ctx, []net.Listener{deserted{closed: make(chan struct{})}}, quick, time.Minute); err != nil || time.Since(began) != time.Hour {
+			t.Errorf("it ended after %v: %v", time.Since(began), err)
+		}
+	})
 }
 
 // A listener that breaks ends the server with its error.
