@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process may have so many files open, and each visitor needs two: his connection,
-// and one to the site. If visitors had them all, those who were held would go on to a
-// site that cannot be reached, and what is frozen could not be thawed. So visitors have
-// half of the files, connections to the site the other half, but for spareFiles.
+// A process may have so many files open. If visitors had them all, those who were held
+// would go on to a site that cannot be reached, and what is frozen could not be thawed. So
+// visitors have three quarters of the files but for spareFiles, and connections to the
+// site the rest: most of those who were held wait their turn.
 
 // spareFiles is how many are left to the gate itself, at most: for the control socket
 // first of all, what is frozen, and hooks.
@@ -34,7 +34,7 @@ func visitorPlaces() int {
 	return placesIn(min(files.Cur, math.MaxInt32))
 }
 
-func placesIn(files uint64) int { return max(1, int(files-min(spareFiles, files/4))/2) }
+func placesIn(files uint64) int { return max(1, int(files-min(spareFiles, files/4))*3/4) }
 
 // places is a listener that accepts no more connections than there are places. Who
 // comes then waits in the kernel.
@@ -66,7 +66,7 @@ func (p *places) Accept() (net.Conn, error) {
 	case p.taken <- struct{}{}:
 	default:
 		p.full.Do(func() {
-			log.Printf("%d visitors are connected, for whom half of the files are that the gate may open (ulimit -n, LimitNOFILE=); those who come wait", cap(p.taken))
+			log.Printf("%d visitors are connected, who have three quarters of the files that the gate may open (ulimit -n, LimitNOFILE=); those who come wait", cap(p.taken))
 		})
 		select {
 		case p.taken <- struct{}{}:

@@ -126,9 +126,9 @@ func TestVisitorsDoNotTakeAllFiles(t *testing.T) {
 	}
 }
 
-// Visitors have half of the files, but for those that the gate keeps for itself.
+// Visitors have three quarters of the files, but for those that the gate keeps for itself.
 func TestPlaces(t *testing.T) {
-	for files, want := range map[uint64]int{1: 1, 60: 22, 1024: 384, 65_536: 32_640} {
+	for files, want := range map[uint64]int{1: 1, 60: 33, 1024: 576, 65_536: 48_960} {
 		if got := placesIn(files); got != want {
 			t.Errorf("of %d files visitors have places for %d, want %d", files, got, want)
 		}

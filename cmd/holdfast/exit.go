@@ -11,6 +11,7 @@ import (
 	"holdfast/internal/environment"
 	"holdfast/internal/seal"
 	"holdfast/internal/snapshot"
+	"holdfast/internal/storage"
 	"holdfast/quiesce"
 	"holdfast/repo"
 	"holdfast/repo/gc"
@@ -156,6 +157,9 @@ func hintOf(err error) string {
 	}
 	if errors.Is(err, repo.ErrStray) {
 		return "move what it names out of the repository, or give it its name back; or let \"holdfast repo repair\" set it aside"
+	}
+	if errors.Is(err, storage.ErrFull) {
+		return "delete snapshots that are not needed; then, as after a create that failed, \"holdfast repo gc --grace 0\" frees at once what nobody needs"
 	}
 	_, damaged := errors.AsType[*repo.DamagedError](err)
 	_, missing := errors.AsType[*repo.MissingError](err)
