@@ -2,12 +2,8 @@ package repo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -16,11 +12,11 @@ import (
 type VanishedError struct {
 	Project, Environment string
 	Missing              uint64 // how many
-	Newest               bool   // the newest ones, so that the next would take their place
+	Newest               bool   // the newest ones
 }
 
 func (e *VanishedError) Error() string {
-	which := "between those that are left"
+	which := "before the newest one that is left"
 	if e.Newest {
 		which = "after the newest one that is left"
 	}
@@ -68,10 +64,11 @@ func (r *Repository) Vanished(ctx context.Context, all []Listed) (vanished []err
 		}
 		vanished = present.vanished(seen)
 	}
+	highest := map[string]uint64{}
 	for key := range present {
-		seen[key.String()] = max(seen[key.String()], present.highest(key))
+		highest[key.String()] = present.highest(key)
 	}
-	r.remember(seen)
+	r.remember(highest)
 	return vanished, nil
 }
 
@@ -161,44 +158,12 @@ func (r *Repository) Unaccounted(ctx context.Context, all []Listed) (gone []Purg
 	return gone, nil
 }
 
-// LastCounter returns the highest number that an environment's snapshots which
-// are gone have had; 0 if there are none. Counters are never given twice.
+// LastCounter returns the highest number of an environment's snapshots that is known
+// from elsewhere than those that are there: from what is rightly gone, and from what
+// this machine saw. The next number follows that too: in the place of one that has
+// vanished it would hide it.
 func (r *Repository) LastCounter(ctx context.Context, project, environment string) (uint64, error) {
-	gone := counters{}
+	gone, key := counters{}, lineKey{project, environment}
 	err := r.addPurged(ctx, gone)
-	return gone.highest(lineKey{project, environment}), err
-}
-
-func (r *Repository) seenFile() string {
-	if r.local.dir == "" {
-		return ""
-	}
-	return filepath.Join(r.local.dir, r.ID(), "seen.json")
-}
-
-// seen is the highest counter of each environment that this machine has met.
-func (r *Repository) seen() map[string]uint64 {
-	seen := map[string]uint64{}
-	if data, err := os.ReadFile(r.seenFile()); err == nil && json.Unmarshal(data, &seen) != nil {
-		return map[string]uint64{}
-	}
-	return seen
-}
-
-// remember is best effort: without a writable cache the check is weaker, not wrong.
-func (r *Repository) remember(seen map[string]uint64) {
-	file := r.seenFile()
-	if file == "" || len(seen) == 0 {
-		return
-	}
-	data, err := json.Marshal(seen)
-	if err != nil || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
-		return
-	}
-	next := file + ".new"
-	if os.WriteFile(next, data, 0o600) != nil || os.Rename(next, file) != nil {
-		if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return
-		}
-	}
+	return max(gone.highest(key), r.seen()[key.String()]), err
 }

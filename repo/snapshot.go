@@ -34,7 +34,8 @@ type Snapshot struct {
 	Description string    `cbor:"5,keyasint,omitempty" json:"description,omitempty"`
 
 	// Counter counts the environment's snapshots from 1; Predecessor is the one
-	// before. A snapshot that vanishes leaves a gap that can be seen.
+	// before. A snapshot that vanishes leaves a gap that can be seen, and which is
+	// never filled: see Repository.LastCounter.
 	Counter     uint64 `cbor:"6,keyasint" json:"counter"`
 	Predecessor Name   `cbor:"7,keyasint,omitempty" json:"predecessor,omitzero"`
 	// Parent is the snapshot whose streams served for reuse and as delta bases.
@@ -142,6 +143,9 @@ func (s *Session) Commit(ctx context.Context, snapshot *Snapshot) error {
 	err := s.repo.create(ctx, seal.Snapshot, snapshotObject(s.Name), snapshot)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("commit snapshot %s: %w", s.Name, ErrSessionEnded)
+	}
+	if err == nil {
+		s.repo.remember(map[string]uint64{lineKey{snapshot.Project, snapshot.Environment}.String(): snapshot.Counter})
 	}
 	return err
 }

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestALostSnapshotStaysMissed: which of them is lost, and whether anybody has looked
+// in between, makes no difference; nor does how many are taken afterwards.
+func TestALostSnapshotStaysMissed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		taken int
+		lost  []int // places in the order in which they were taken
+	}{
+		{"the only one", 1, []int{0}},
+		{"the newest", 2, []int{1}},
+		{"the newest two", 3, []int{1, 2}},
+		{"the oldest", 2, []int{0}},
+		{"all", 2, []int{0, 1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, siteConfig)
+			s.rows("master", "one", 10)
+			s.repository()
+			var names []string
+			for i := range test.taken {
+				s.files("master", fmt.Sprint("lost", i), 5)
+				names = append(names, s.create())
+			}
+			for _, i := range test.lost {
+				s.must(os.Rename(s.path("repo/snapshots", names[i]), s.path(names[i])))
+			}
+			for later := range 4 {
+				stdout, _, code := s.run("repo", "check")
+				if want := fmt.Sprintf("without having been deleted: %d", len(test.lost)); later > 0 && (code != 1 || !strings.Contains(stdout, want)) {
+					t.Errorf("check after %d more: exit code %d, %q; want %q", later, code, stdout, want)
+				}
+				_, stderr, code := s.run("repo", "gc", "--grace", "0")
+				if code != 1 || !strings.Contains(stderr, "--accept-loss") {
+					t.Errorf("gc after %d more: exit code %d, %s", later, code, stderr)
+				}
+				s.files("master", fmt.Sprint("later", later), 5)
+				s.create()
+			}
+
+			// Put back, nothing is missing; lost again, that can be accepted once for all.
+			for _, move := range []func(object, aside string) error{
+				func(object, aside string) error { return os.Rename(aside, object) },
+				func(object, aside string) error { return os.Rename(object, aside) },
+			} {
+				for _, i := range test.lost {
+					s.must(move(s.path("repo/snapshots", names[i]), s.path(names[i])))
+				}
+				s.ok("repo", "gc", "--grace", "0", "--accept-loss")
+				s.ok("repo", "check", "--read-data")
+				s.create()
+				s.ok("repo", "gc", "--grace", "0")
+			}
+		})
+	}
+}
+
+// TestDeletedSnapshotsAreNotMissed, whether or not the newest are among them.
+func TestDeletedSnapshotsAreNotMissed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteConfig)
+	s.rows("master", "one", 10)
+	s.repository()
+	names := []string{s.create(), s.create(), s.create()}
+	for _, gone := range [][]string{names[2:], names[:2]} {
+		for _, n := range gone {
+			s.ok("snapshot", "delete", n, "--yes")
+		}
+		s.ok("repo", "check")
+		s.ok("repo", "gc", "--grace", "0")
+		s.ok("repo", "check")
+		s.create()
+	}
+	left, err := filepath.Glob(s.path("repo/snapshots/*"))
+	if s.must(err); len(left) != 2 {
+		t.Errorf("%d snapshots are left, want the two that were taken last", len(left))
+	}
+	s.ok("repo", "check", "--read-data")
+	s.must(os.RemoveAll(s.path("cache"))) // on a host that has seen nothing
+	s.create()
+	s.ok("repo", "check", "--read-data")
+}
