@@ -207,6 +207,9 @@ func (app *env) warnBefore(r *snapshot.Restoration, plan []snapshot.Replacement)
 	}
 	if text := removedText(r.Snapshot.Name, plan); text != "" {
 		app.console.warn("%s", text)
+		if r.Snapshot.Damage != nil {
+			app.console.warn("a later snapshot may have stored it anew: \"holdfast repo repair\" first looks for it")
+		}
 	}
 	for _, p := range plan {
 		for _, text := range p.Warnings {
