@@ -147,8 +147,12 @@ func (l *lobby) leave(conn net.Conn) {
 // listen returns what a client asks for; without a wire where it is not to be answered.
 func (c *Control) listen(ctx context.Context, conn *net.UnixConn) (w *wire, asked command, peer *unix.Ucred) {
 	peer, err := peerOf(conn)
-	if err != nil || !mayControl(peer, os.Geteuid(), c.Group) {
-		c.Keeper.logf("control: refused a process of user %d: %v", peerUser(peer), err)
+	if err != nil {
+		c.Keeper.logf("control: refused somebody of whom it is not known who he is: %v", err)
+		return nil, asked, peer
+	}
+	if !mayControl(peer, os.Geteuid(), c.Group) {
+		c.Keeper.logf("control: refused process %d of user %d, who is neither root nor the gate's own user, nor in its --control-group", peer.Pid, peer.Uid)
 		return nil, asked, peer
 	}
 	// A client that is slow to speak must not keep the gate from ending.
@@ -164,13 +168,6 @@ func (c *Control) listen(ctx context.Context, conn *net.UnixConn) (w *wire, aske
 		return nil, asked, peer
 	}
 	return w, asked, peer
-}
-
-func peerUser(peer *unix.Ucred) int {
-	if peer == nil {
-		return -1
-	}
-	return int(peer.Uid)
 }
 
 // answer does what is asked and returns the last event.

@@ -286,6 +286,18 @@ func TestRecordRejects(t *testing.T) {
 	}
 }
 
+// A file that a crash of the machine has left empty keeps no gate from starting.
+func TestAnEmptyRecord(t *testing.T) {
+	k := newKeeper(t, quick)
+	if err := os.WriteFile(string(k.Record), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	started(t, k)
+	if code := get(k.Gate, "/").Code; code != http.StatusOK {
+		t.Errorf("a visitor was answered %d", code)
+	}
+}
+
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"version":1,"mode":"swap","holder":"restore 2ca4d9","frozen":[{"cgroup":"/x"},{"pid":4,"start":5}],"hooked":true}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -95,6 +96,9 @@ func wayTo(site *url.URL) (http.RoundTripper, error) {
 func rewrite(r *httputil.ProxyRequest, host string) {
 	r.Out.URL.Scheme, r.Out.URL.Host = "http", host
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it is, also where it is odd
+	if path, _, _ := strings.Cut(r.In.RequestURI, "?"); path != r.In.URL.EscapedPath() && isPath(path) {
+		r.Out.URL.Opaque = path // net/url would write %2F as / where something else is odd
+	}
 	r.Out.Host = r.In.Host
 	if r.Out.Body != nil {
 		r.Out.Body = &sending{ReadCloser: r.Out.Body, in: r.In, out: r.Out}
@@ -116,6 +120,11 @@ func rewrite(r *httputil.ProxyRequest, host string) {
 	if named != nil {
 		said["X-Forwarded-Host"] = named
 	}
+}
+
+// isPath reports whether text can be sent as the path of a request as it is.
+func isPath(text string) bool {
+	return strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") && !strings.Contains(text, " ")
 }
 
 // isFront reports whether what a client says of whom it speaks for is believed: it

@@ -133,6 +133,32 @@ func TestForwardedHeaders(t *testing.T) {
 	}
 }
 
+// What a visitor asks for is what the site is asked for, byte by byte, however odd.
+func TestWhatIsAskedForIsNotRewritten(t *testing.T) {
+	for _, line := range []string{
+		"GET /", "GET /a/../b/./c;d//e", "GET /a%2Fb", "GET /a%2Fb|c", "GET /a%2fb^{c}`d", "GET /%2F\xc3\xa4", "GET //other/a%2Fb",
+		"GET /a?", "GET /a?b=%2F|c&d=%zz;e", "GET /a|%2F?b|c", "OPTIONS *", "DELETE /a%2Fb|c",
+	} {
+		gate, connections := rawSite(t, func(conn net.Conn, r *bufio.Reader) {
+			asked, err := r.ReadString('\n')
+			if asked != line+" HTTP/1.1\r\n" || err != nil {
+				t.Errorf("%q became %q, %v", line, asked, err)
+			}
+			readRequest(bufio.NewReader(io.MultiReader(strings.NewReader(asked), r)))
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		})
+		conn, err := net.Dial("tcp", strings.TrimPrefix(gate, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", line)
+		if response, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || response.StatusCode != http.StatusOK || connections.Load() != 1 {
+			t.Errorf("%q was answered %+v, %v, the site was asked %d times", line, response, err, connections.Load())
+		}
+		conn.Close()
+	}
+}
+
 // A held upload has not been read: its client was not even told to go on.
 func TestHeldBodiesAreNotRead(t *testing.T) {
 	g, address, _ := inFront(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

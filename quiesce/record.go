@@ -40,6 +40,9 @@ func (r Record) load() (record, error) {
 	if err != nil {
 		return left, fmt.Errorf("read what an earlier gate has left: %w", err)
 	}
+	if len(data) == 0 {
+		return left, nil // the machine ended before it was on the disk, and what was frozen with it
+	}
 	return left, left.decode(data, string(r))
 }
 

@@ -34,6 +34,9 @@ func NewServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute, // longer than a front's, so that the front closes first
 		MaxHeaderBytes:    256 << 10,
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is for the site to answer
+
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, visitorKey{}, &visitor{conn: conn})
 		},
