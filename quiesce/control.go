@@ -26,9 +26,18 @@ type Control struct {
 // nothing has been said yet.
 const maxControl = 64
 
+// maxSocketPath bounds the path of a Unix socket, in bytes: the last one in the kernel's
+// structure is 0.
+const maxSocketPath = len(unix.RawSockaddrUnix{}.Path) - 1
+
 // ListenControl makes the socket, in place of one that nobody listens on any more.
 // group may use it, unless it is below 0. unlock gives the place to another gate.
 func ListenControl(path string, group int) (l *net.UnixListener, unlock func(), err error) {
+	// It gets its name when its permissions are right.
+	hidden := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if len(hidden) > maxSocketPath {
+		return nil, nil, fmt.Errorf("the path of the control socket %s is %d bytes too long for the kernel", path, len(hidden)-maxSocketPath)
+	}
 	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the control socket: %w", err)
@@ -48,8 +57,6 @@ func ListenControl(path string, group int) (l *net.UnixListener, unlock func(), 
 			return nil, nil, fmt.Errorf("remove the socket of an earlier gate: %w", err)
 		}
 	}
-	// It gets its name when its permissions are right.
-	hidden := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	_ = os.Remove(hidden)
 	l, err = net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
 	if err != nil {

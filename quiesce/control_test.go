@@ -188,6 +188,9 @@ func TestNoGate(t *testing.T) {
 	if _, _, err := ListenControl(file, -1); err == nil {
 		t.Error("a file was replaced by a socket")
 	}
+	if _, _, err := ListenControl(filepath.Join(dir, strings.Repeat("x", 100)), -1); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("of a path that is too long it says %v", err)
+	}
 	grouped := filepath.Join(dir, "grouped.sock")
 	l3, unlock3, err := ListenControl(grouped, os.Getgid())
 	if err != nil {

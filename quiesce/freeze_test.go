@@ -277,6 +277,7 @@ func TestHooks(t *testing.T) {
 		{"a failure ends the hold, and what was begun is undone", "echo before >>LOG; echo no room >&2; exit 3", "before\nafter\nagain\n", "no room", false},
 		{"one that never ends", "echo before >>LOG; sleep 60", "before\nafter\nagain\n", "too long", false},
 		{"one that leaves a child behind", "(sleep 60 &) ; echo before >>LOG; sleep 60", "before\nafter\nagain\n", "too long", false},
+		{"one that leaves somebody running", "sleep 3 & echo before >>LOG", "before\nafter\nagain\n", "", false},
 		{"the gate is killed", "echo before >>LOG", "before\nafter\nagain\n", "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -71,10 +71,13 @@ func RunCommand(ctx context.Context, command string) (said string, err error) {
 	c := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
-	c.WaitDelay = time.Second // for those that keep its output open
+	c.WaitDelay = 100 * time.Millisecond // for those that keep its output open
 	var output ending
 	c.Stdout, c.Stderr = &output, &output
 	err = c.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it has done its work, and left somebody running
+	}
 	said = strings.TrimSpace(string(output))
 	if err == nil {
 		return said, nil
