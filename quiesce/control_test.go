@@ -163,7 +163,7 @@ func TestNoGate(t *testing.T) {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
-	for path, says := range map[string]string{filepath.Join(dir, "none.sock"): "must be restarted", nobody: "nobody listens"} {
+	for path, says := range map[string]string{filepath.Join(dir, "none.sock"): "must be started anew", nobody: "has left its socket"} {
 		if _, err := Client(path).Status(t.Context()); !errors.Is(err, ErrNoGate) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", path, err)
 		}
