@@ -3,6 +3,7 @@ package quiesce
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -26,6 +27,9 @@ func (k *Keeper) TakeOver() error {
 		k.logf("%s: the gate before this one ended in the middle of a swap; requests are refused until the environment is whole again", left.Holder)
 		k.adopt(left)
 		return nil
+	}
+	if len(left.Frozen) > 0 {
+		k.logf("thawing what the gate before this one has left frozen: %s", strings.Join(namesOf(left.Frozen), ", "))
 	}
 	k.thaw(left.Frozen, left.Hooked)
 	if k.Recover != nil {

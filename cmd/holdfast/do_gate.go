@@ -91,9 +91,9 @@ func showGate(ctx context.Context, app *env, o GateOptions) error {
 			text += fmt.Sprintf("\nFrozen: %s", printable(strings.Join(s.Frozen, ", ")))
 		}
 		t := s.Totals
-		_, err := fmt.Fprintf(w, "%s\n%d requests are running, %d waiting, %d passing\n"+
-			"Since it was started: %s requests, %s holds, %s waited (the longest %s), %s passed, %s refused, %s hung up\n",
-			text, s.Running, s.Waiting, s.Passing, count(uint64(t.Requests)), count(uint64(t.Holds)), count(uint64(t.Waited)),
+		_, err := fmt.Fprintf(w, "%s\n%s running, %d waiting, %d passing\n"+
+			"Since it was started: %s, %s, %s waited (the longest %s), %s passed, %s refused, %s hung up\n",
+			text, severalAre(s.Running, "request"), s.Waiting, s.Passing, several(t.Requests, "request"), several(t.Holds, "hold"), count(uint64(t.Waited)),
 			brief(s.LongestWait), count(uint64(t.Passed)), count(uint64(t.Refused)), count(uint64(t.Left)))
 		return err
 	})

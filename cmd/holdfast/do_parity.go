@@ -85,10 +85,10 @@ func (app *env) tellParity(c repo.Covered) error {
 			_, err := fmt.Fprintln(w, "Parity is off")
 			return err
 		}
-		_, err := fmt.Fprintf(w, `Parity       %d %%, %s in %s groups
-Covered      %s objects, %s
-Not covered  %s objects
-`, c.Percent, size(c.Parity), count(uint64(c.Groups)), count(uint64(c.Objects)), size(c.Bytes), count(uint64(c.Uncovered)))
+		_, err := fmt.Fprintf(w, `Parity       %d %%, %s in %s
+Covered      %s, %s
+Not covered  %s
+`, c.Percent, size(c.Parity), several(c.Groups, "group"), several(c.Objects, "object"), size(c.Bytes), several(c.Uncovered, "object"))
 		if err != nil {
 			return err
 		}

@@ -42,11 +42,11 @@ func stats(ctx context.Context, app *env, _ StatsOptions) error {
 		_, err := fmt.Fprintf(w, `Repository   %s
 Id           %s
 Snapshots    %d, which hold %s
-Stored       %s in %s packs
+Stored       %s in %s
 Blobs        %s of %s, %s of them as differences
-Index        %d segments; %d packs of unfinished work
-`, r.config.Repository, r.ID(), t.Snapshots, size(held), size(t.Stored), count(uint64(t.Packs)),
-			count(t.Blobs), size(t.Bytes), count(t.Deltas), t.Segments, t.Unindexed)
+Index        %s; %s of unfinished work
+`, r.config.Repository, r.ID(), t.Snapshots, size(held), size(t.Stored), several(t.Packs, "pack"),
+			count(t.Blobs), size(t.Bytes), count(t.Deltas), several(t.Segments, "segment"), several(t.Unindexed, "pack"))
 		return err
 	})
 }
@@ -67,7 +67,7 @@ func rebuildIndex(ctx context.Context, app *env, _ RebuildIndexOptions) error {
 		return err
 	}
 	if err := app.result(done, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "Index made anew from %d packs: %d segments in place of %d\n", done.Packs, done.Segments, done.Replaced)
+		_, err := fmt.Fprintf(w, "Index made anew from %s: %s in place of %d\n", several(done.Packs, "pack"), several(done.Segments, "segment"), done.Replaced)
 		return err
 	}); err != nil {
 		return err
