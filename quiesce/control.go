@@ -26,6 +26,14 @@ type Control struct {
 // nothing has been said yet.
 const maxControl = 64
 
+// How often, and after which pause, the place of another gate is asked for again. One
+// that was killed while it began a hook has left it to that hook, until that is a program
+// of its own.
+const (
+	lockTries = 20
+	lockPause = 25 * time.Millisecond
+)
+
 // maxSocketPath bounds the path of a Unix socket, in bytes: the last one in the kernel's
 // structure is 0.
 const maxSocketPath = len(unix.RawSockaddrUnix{}.Path) - 1
@@ -47,8 +55,14 @@ func ListenControl(path string, group int) (l *net.UnixListener, unlock func(), 
 			lock.Close()
 		}
 	}()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, nil, fmt.Errorf("another gate listens on %s", path)
+	for tries := lockTries; ; tries-- {
+		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			break
+		}
+		if tries == 0 {
+			return nil, nil, fmt.Errorf("another gate listens on %s", path)
+		}
+		time.Sleep(lockPause)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSocket == 0 {
 		return nil, nil, fmt.Errorf("%s is there and is no socket", path)

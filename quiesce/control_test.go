@@ -169,18 +169,26 @@ func TestNoGate(t *testing.T) {
 		}
 	}
 	// A gate takes the place of one that is gone, and of nobody else.
-	l2, unlock, err := ListenControl(nobody, -1)
+	first, unlockFirst, err := ListenControl(nobody, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unlock()
-	defer l2.Close()
 	if info, err := os.Stat(nobody); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the socket has mode %v, %v", info.Mode(), err)
 	}
 	if _, _, err := ListenControl(nobody, -1); err == nil || !strings.Contains(err.Error(), "another gate") {
 		t.Errorf("a second gate was told %v", err)
 	}
+	time.AfterFunc(2*lockPause, func() { // as where somebody has it for a moment
+		first.Close()
+		unlockFirst()
+	})
+	l2, unlock, err := ListenControl(nobody, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	defer l2.Close()
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
