@@ -104,6 +104,9 @@ func TestHowALeaseEnds(t *testing.T) {
 				if l.report.Whole != c.report || !errors.Is(l.Cause(), c.cause) || l.report.Requests != 1 {
 					t.Errorf("the report is %+v, its cause %v; want whole %v, %v", l.report, l.Cause(), c.report, c.cause)
 				}
+				if cause := l.Cause(); cause != nil && strings.Contains(cause.Error(), "\n") {
+					t.Errorf("the cause is no line: %q", cause)
+				}
 				if s := k.Status(); s.State != Open || s.Holder != "" {
 					t.Errorf("in the end the gate is %+v", s)
 				}

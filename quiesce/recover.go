@@ -3,6 +3,7 @@ package quiesce
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -132,7 +133,7 @@ func (k *Keeper) Stop() {
 	}
 	k.mu.Unlock()
 	if l != nil && l.request.Mode == Mark {
-		l.end(errors.Join(ErrLost, errors.New("the gate ends")))
+		l.end(fmt.Errorf("%w: the gate ends", ErrLost))
 		<-l.done
 	}
 	k.recoveries.Wait()
