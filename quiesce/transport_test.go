@@ -74,6 +74,24 @@ func TestAnswersOfEveryShape(t *testing.T) {
 	}
 }
 
+// Where the site does not say of what type its answer is, nobody does.
+func TestNoTypeIsGuessed(t *testing.T) {
+	_, address, clients := inFront(t, "http", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = nil
+		io.WriteString(w, "<html>")
+	}))
+	for visitor, client := range clients {
+		response, err := client.Get("http://" + address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if said, ok := response.Header["Content-Type"]; ok {
+			t.Errorf("%s: the answer is of type %q", visitor, said)
+		}
+	}
+}
+
 // What the site says unasked, after its answer, answers nobody.
 func TestBytesThatNobodyAskedFor(t *testing.T) {
 	more := make(chan bool)

@@ -62,6 +62,9 @@ func (v *visit) begins() {
 	if v.upload.isComing() && v.upload.alone {
 		v.Header().Set("Connection", "close") // what still comes must not be taken for the next request
 	}
+	if _, said := v.Header()["Content-Type"]; !said {
+		v.Header()["Content-Type"] = nil // net/http would guess one; with nosniff that is another answer
+	}
 	if isEventStream(v.Header().Get("Content-Type")) {
 		v.gate.pass(v)
 		return
