@@ -29,33 +29,45 @@ func (r *Repository) LostPacks(ctx context.Context) ([]LostPack, error) {
 	if err := r.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	lost, _, err := r.comparePacks(ctx, condemned.Packs())
-	return lost, err
+	c, err := r.comparePacks(ctx, condemned.Packs())
+	return c.lost, err
 }
 
-// comparePacks returns the packs that the index names and that are not as they
-// must be, and all others that are stored, sorted; both but for the condemned ones.
-func (r *Repository) comparePacks(ctx context.Context, condemned map[[32]byte]bool) (lost []LostPack, good [][32]byte, err error) {
+// comparison is of what the index names with what is stored, but for the condemned
+// packs.
+type comparison struct {
+	lost    []LostPack // not as they must be
+	good    [][32]byte // all others that are named and stored, sorted
+	unnamed [][32]byte
+	stored  map[[32]byte]int64
+}
+
+// comparePacks lists no packs where the index names none.
+func (r *Repository) comparePacks(ctx context.Context, condemned map[[32]byte]bool) (c comparison, err error) {
 	indexed, err := r.IndexedPacks(ctx)
 	if err != nil || len(indexed) == 0 {
-		return nil, nil, err
+		return c, err
 	}
-	stored, err := r.StoredPacks(ctx)
-	if err != nil {
-		return nil, nil, err
+	if c.stored, err = r.StoredPacks(ctx); err != nil {
+		return c, err
 	}
 	for name, p := range indexed {
-		size, ok := stored[name]
+		size, ok := c.stored[name]
 		switch {
 		case condemned[name]:
 		case !ok:
-			lost = append(lost, LostPack{p, -1})
+			c.lost = append(c.lost, LostPack{p, -1})
 		case size != int64(p.Size):
-			lost = append(lost, LostPack{p, size})
+			c.lost = append(c.lost, LostPack{p, size})
 		default:
-			good = append(good, name)
+			c.good = append(c.good, name)
 		}
 	}
-	slices.SortFunc(good, comparePacks)
-	return lost, good, nil
+	for name := range c.stored {
+		if _, named := indexed[name]; !named && !condemned[name] {
+			c.unnamed = append(c.unnamed, name)
+		}
+	}
+	slices.SortFunc(c.good, comparePacks)
+	return c, nil
 }

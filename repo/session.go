@@ -83,17 +83,30 @@ func (s *Session) learn(ctx context.Context, kind string) error {
 	if err := r.Refresh(ctx); err != nil {
 		return err
 	}
-	lost, good, err := r.comparePacks(ctx, condemned.Packs())
+	packs, err := r.comparePacks(ctx, condemned.Packs())
 	if err != nil {
 		return err
 	}
-	s.lost, s.rely.packs = len(lost) > 0, good
-	if kind == Create {
-		for object, bad := range r.BadSegments() {
-			return &DamagedError{Object: object, Err: fmt.Errorf("%w; \"holdfast repo rebuild-index\" makes the index anew", bad)}
-		}
+	s.lost, s.rely.packs = len(packs.lost) > 0, packs.good
+	if kind != Create {
+		return nil
 	}
-	return nil
+	if err := r.needWholeIndex(ctx); err != nil {
+		return err
+	}
+	forgotten, err := r.Forgotten(ctx, packs.stored, packs.unnamed)
+	s.lost = s.lost || forgotten > 0
+	return err
+}
+
+func (r *Repository) needWholeIndex(ctx context.Context) error {
+	for object, bad := range r.BadSegments() {
+		return &DamagedError{Object: object, Err: fmt.Errorf("%w; \"holdfast repo rebuild-index\" makes the index anew", bad)}
+	}
+	if gone, err := r.HasNoIndex(ctx); !gone || err != nil {
+		return err
+	}
+	return fmt.Errorf("%w; \"holdfast repo rebuild-index\" makes it anew", ErrNoIndex)
 }
 
 // Avoid keeps what the session writes from relying on some packs. It is called
@@ -102,9 +115,10 @@ func (s *Session) Avoid(packs map[[32]byte]bool) {
 	s.rely.packs = slices.DeleteFunc(s.rely.packs, func(p [32]byte) bool { return packs[p] })
 }
 
-// LostPacks reports whether packs were missing when the session began. What is
-// the same as in an older snapshot must be read and put all the same then, or
-// the new one lacks what that one has lost.
+// LostPacks reports whether packs were missing when the session began, or, which only a
+// create finds out, what the index told of them. What is the same as in an older
+// snapshot must be read and put all the same then, or the new one lacks what that one
+// has lost.
 func (s *Session) LostPacks() bool { return s.lost }
 
 // End closes the session, whether it was committed or not.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"holdfast/repo"
@@ -61,10 +62,17 @@ func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
 		if !slices.ContainsFunc(report.Problems, func(p *check.Problem) bool { return !repo.Foreign(p.Err) }) {
 			return fmt.Errorf("%s in %s cannot be read with what is in use here", several(n, "object"), r.config.Repository)
 		}
-		return &withHint{fmt.Errorf("%s found in %s", several(n, "problem"), r.config.Repository),
-			"\"holdfast repo repair --dry-run\" says what can be mended and what is lost"}
+		return &withHint{fmt.Errorf("%s found in %s", several(n, "problem"), r.config.Repository), afterCheck(report)}
 	}
 	return nil
+}
+
+// afterCheck says what to do next. Without the whole index more seems lost than is.
+func afterCheck(report *check.Report) string {
+	if first, _, _ := strings.Cut(report.Problems[0].Object, "/"); first == "index" {
+		return "\"holdfast repo rebuild-index\" first, then \"holdfast repo check\" again: what is not in the index is not found, though it may be there"
+	}
+	return "\"holdfast repo repair --dry-run\" says what can be mended and what is lost"
 }
 
 func checkText(w io.Writer, report *check.Report, o CheckOptions) error {

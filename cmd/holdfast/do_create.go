@@ -78,7 +78,7 @@ func (app *env) take(ctx context.Context, r *opened, c *snapshot.Creation, progr
 		defer unlock()
 		record.SetSnapshot(session.Name.String())
 		if session.LostPacks() {
-			app.console.warn("packs are missing in the repository, so everything is read and nothing taken over from older snapshots; \"holdfast repo check\" names what is lost")
+			app.console.warn("packs or parts of the index are missing in the repository, so everything is read and nothing taken over from older snapshots; \"holdfast repo check\" names what is lost")
 		}
 		s, err = c.Create(ctx, session)
 		return err

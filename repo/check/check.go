@@ -11,6 +11,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,9 @@ func (p *Problem) Next() string {
 		return "\"holdfast repo repair --dry-run\" says what can be saved, and what is lost"
 	case "snapshots":
 		return "put it back from a copy of the repository; parity mends it too: \"holdfast repo repair\""
-	case "index", "parity":
+	case "index":
+		return "\"holdfast repo rebuild-index\" makes it anew from the packs, and nothing is lost"
+	case "parity":
 		return "\"holdfast repo repair\" makes it anew, and nothing is lost"
 	}
 	return "\"holdfast repo repair --dry-run\" says what can be mended"
@@ -125,8 +128,23 @@ func run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
 		}
 	}
 	c.excuse()
-	slices.SortFunc(c.report.Problems, func(a, b *Problem) int { return strings.Compare(a.Object, b.Object) })
+	slices.SortFunc(c.report.Problems, func(a, b *Problem) int {
+		return cmp.Or(a.rank()-b.rank(), strings.Compare(a.Object, b.Object))
+	})
 	return c.report, nil
+}
+
+// rank puts causes before what may follow from them: what the index does not tell is
+// not found, whether it is there or not.
+func (p *Problem) rank() int {
+	folder, _, _ := strings.Cut(p.Object, "/")
+	switch {
+	case folder == "index":
+		return 0
+	case strings.HasPrefix(folder, "blob"), strings.HasPrefix(folder, "list"):
+		return 2
+	}
+	return 1
 }
 
 // excuse makes notes of the damaged packs that no snapshot needs. Where anything
@@ -161,6 +179,8 @@ type checker struct {
 	badPacks  map[[32]byte]*Problem
 	badCopies map[copyKey]*Problem
 	blame     map[string]*Problem // by object, what the survey found
+	noIndex   *Problem            // nil where there is one, or nothing to find
+	partial   bool                // the index is known to lack something
 }
 
 func (c *checker) problem(object string, err error) *Problem {
@@ -202,8 +222,13 @@ func (c *checker) segments(ctx context.Context) error {
 	}
 	for object, err := range c.repo.BadSegments() {
 		c.problem(object, err)
+		c.partial = true
 	}
-	return ctx.Err()
+	gone, err := c.repo.HasNoIndex(ctx)
+	if gone {
+		c.noIndex, c.partial = c.problem("index", repo.ErrNoIndex), true
+	}
+	return errors.Join(err, ctx.Err())
 }
 
 func (c *checker) snapshots(ctx context.Context) error {
@@ -224,6 +249,12 @@ func (c *checker) snapshots(ctx context.Context) error {
 		for _, err := range vanished {
 			c.problem("snapshots", err)
 		}
+	}
+	if c.noIndex != nil { // to name each blob would tell nothing
+		for _, s := range all {
+			c.noIndex.Snapshots = append(c.noIndex.Snapshots, s.Name)
+		}
+		return nil
 	}
 	survey := c.repo.NewSurvey(c.unusable)
 	for _, s := range all {

@@ -31,16 +31,35 @@ func (c *checker) packs(ctx context.Context) error {
 			c.badPacks[p.Name] = c.problem(pack.ObjectName(p.Name), fmt.Errorf("has %d bytes, the index says %d", size, p.Size))
 		}
 	}
-	unindexed := 0
-	for name := range stored {
-		if !indexed[name] {
-			unindexed++
-		}
-	}
-	if unindexed > 0 {
-		c.note("packs of unfinished work, which no index segment names: %d; \"holdfast repo gc\" removes them", unindexed)
+	if err := c.unindexed(ctx, stored, indexed); err != nil {
+		return err
 	}
 	return c.readPacks(ctx, stored)
+}
+
+// unindexed tells of packs that no segment names. Where segments are known to be
+// missing or damaged they are what was in those.
+func (c *checker) unindexed(ctx context.Context, stored map[[32]byte]int64, indexed map[[32]byte]bool) error {
+	var names [][32]byte
+	for name := range stored {
+		if !indexed[name] {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 || c.partial {
+		return nil
+	}
+	forgotten, err := c.repo.Forgotten(ctx, stored, names)
+	if err != nil {
+		return err
+	}
+	if forgotten > 0 {
+		c.problem("index", fmt.Errorf("part of the index is missing: no segment names %d packs, which snapshots have stored", forgotten))
+	}
+	if unfinished := len(names) - forgotten; unfinished > 0 {
+		c.note("packs of unfinished work, which no index segment names: %d; \"holdfast repo gc\" removes them", unfinished)
+	}
+	return nil
 }
 
 func (c *checker) readPacks(ctx context.Context, stored map[[32]byte]int64) error {

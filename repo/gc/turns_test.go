@@ -126,6 +126,9 @@ func (p *play) create(ctx context.Context, s storage.Storage, version int, keep 
 	}
 	defer r.Close()
 	session, err := r.Begin(ctx, repo.Create, time.Now)
+	if p.unseen(err) {
+		return nil // it saw the snapshots and no segment
+	}
 	if err != nil {
 		return err
 	}
