@@ -231,27 +231,35 @@ func (r *Repository) addSegment(ctx context.Context, object string) error {
 	return nil
 }
 
-func (r *Repository) has(id blob.ID) (bool, error) {
-	has, err := r.index.Has(id)
-	if errors.Is(err, index.ErrNoCopy) {
-		if err := r.withoutCopy(); err != nil {
-			return false, err
+// consult asks the index. Where a segment that is read where it lies has been joined to
+// others and removed, or the local copy turns out to be damaged, the index is read anew
+// and asked again.
+func consult[T any](r *Repository, ask func() (T, error)) (T, error) {
+	for n := 0; ; n++ {
+		answer, err := ask()
+		switch {
+		case n == maxListings:
+			return answer, err
+		case errors.Is(err, index.ErrNoCopy):
+			err = r.withoutCopy()
+		case errors.Is(err, fs.ErrNotExist):
+			_, err = r.refreshIndex(context.Background())
+		default:
+			return answer, err
 		}
-		return r.index.Has(id)
+		if err != nil {
+			return answer, err
+		}
 	}
-	return has, err
+}
+
+func (r *Repository) has(id blob.ID) (bool, error) {
+	return consult(r, func() (bool, error) { return r.index.Has(id) })
 }
 
 // Copies returns where the index knows the blob, lowest depth first.
 func (r *Repository) Copies(id blob.ID) ([]index.Entry, error) {
-	copies, err := r.index.Lookup(id)
-	if errors.Is(err, index.ErrNoCopy) {
-		if err := r.withoutCopy(); err != nil {
-			return nil, err
-		}
-		return r.index.Lookup(id)
-	}
-	return copies, err
+	return consult(r, func() ([]index.Entry, error) { return r.index.Lookup(id) })
 }
 
 // IndexedPacks returns the packs that index segments name.
@@ -259,13 +267,7 @@ func (r *Repository) IndexedPacks(ctx context.Context) (map[[32]byte]index.Pack,
 	if err := r.needIndex(ctx); err != nil {
 		return nil, err
 	}
-	known, err := r.index.Packs()
-	if errors.Is(err, index.ErrNoCopy) {
-		if err := r.withoutCopy(); err != nil {
-			return nil, err
-		}
-		known, err = r.index.Packs()
-	}
+	known, err := consult(r, r.index.Packs)
 	packs := make(map[[32]byte]index.Pack, len(known))
 	for _, p := range known {
 		packs[p.Name] = p
