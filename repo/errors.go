@@ -15,6 +15,8 @@ var (
 	ErrExists = errors.New("there is a repository already")
 	// ErrWrongSecret: no key slot opens with the password or token.
 	ErrWrongSecret = errors.New("wrong password or token")
+	// ErrNoSlot: there is no key slot at all, so no secret is wrong.
+	ErrNoSlot = errors.New("there is no key slot of the repository")
 	// ErrNoSnapshot: no snapshot has that name.
 	ErrNoSnapshot = errors.New("no such snapshot")
 	// ErrSessionEnded: somebody ended this session before it could commit; what

@@ -136,7 +136,7 @@ type candidate struct {
 // findSlot tries every slot of the secret's kind, those with the most epochs first:
 // a rotation that was killed leaves two for one secret. A slot that cannot be read
 // does not keep another one from opening; it is named when none does, and where
-// none could be tried the secret may be right.
+// none could be tried the secret may be right. ErrNoSlot if there is none of any kind.
 func findSlot(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (string, *seal.Root, error) {
 	candidates, unread, err := candidates(ctx, store, id, secret)
 	if err != nil {
@@ -161,8 +161,9 @@ func findSlot(ctx context.Context, store storage.Storage, id seal.RepositoryID, 
 }
 
 // candidates returns the slots of the secret's kind, and joins into unread what
-// cannot be read.
+// cannot be read. ErrNoSlot if there is no slot of the repository.
 func candidates(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (all []candidate, unread, err error) {
+	some := false
 	for info, err := range store.List(ctx, "keys") {
 		if err != nil {
 			return nil, nil, fmt.Errorf("list keys: %w", err)
@@ -177,9 +178,16 @@ func candidates(ctx context.Context, store storage.Storage, id seal.RepositoryID
 			unread = errors.Join(unread, damagedSlot(info.Name, err))
 			continue
 		}
-		if slot.Repository == id && (slot.Kind == seal.TokenSlot) == (secret.Token != nil) {
+		if slot.Repository != id {
+			continue
+		}
+		some = true
+		if (slot.Kind == seal.TokenSlot) == (secret.Token != nil) {
 			all = append(all, candidate{strings.TrimPrefix(info.Name, "keys/"), object, slot})
 		}
+	}
+	if !some && unread == nil {
+		return nil, nil, ErrNoSlot
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.Epochs, a.Epochs) })
 	return all, unread, nil

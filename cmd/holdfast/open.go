@@ -93,14 +93,14 @@ func (app *env) unlock(ctx context.Context, config *environment.Config, store *s
 	}
 	r, err := repo.Open(ctx, store, secret, app.repoOptions())
 	switch {
-	case errors.Is(err, repo.ErrWrongSecret):
-		return nil, secret, &withHint{err, fmt.Sprintf("it came from %s; the repository is %s", credential.From, config.Repository)}
 	case errors.Is(err, seal.ErrVersion):
 		return nil, secret, &withHint{err, "the repository " + config.Repository + " was written by a newer holdfast: use that one"}
 	case errors.Is(err, repo.ErrNoRepository):
 		return nil, secret, noRepository(config.Repository)
+	case err != nil:
+		return nil, secret, lockedOut(ctx, store, err, fmt.Sprintf("it came from %s; the repository is %s", credential.From, config.Repository))
 	}
-	return r, secret, err
+	return r, secret, nil
 }
 
 func noRepository(path string) error {

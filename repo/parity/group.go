@@ -55,6 +55,11 @@ type Member struct {
 	Hash [32]byte // BLAKE3 of all of them
 }
 
+// Is reports whether the object is as it was.
+func (m Member) Is(object []byte) bool {
+	return int64(len(object)) == m.Size && blake3.Sum256(object) == m.Hash
+}
+
 // Group describes a group.
 type Group struct {
 	Shape

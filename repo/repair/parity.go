@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"holdfast/internal/storage"
@@ -40,7 +41,7 @@ func Locked(ctx context.Context, store storage.Storage, dryRun bool) ([]Mended, 
 			continue
 		}
 		_, err := g.Examine(ctx, store, g.Object, func(d parity.Damaged) error {
-			if !d.Whole || d.Name != "config" && !strings.HasPrefix(d.Name, "keys/") {
+			if !d.Whole || !isWayIn(d.Name) {
 				return nil
 			}
 			if there, err := stillThere(ctx, store, g.Object); !there || err != nil {
@@ -60,13 +61,14 @@ func Locked(ctx context.Context, store storage.Storage, dryRun bool) ([]Mended, 
 }
 
 func opens(members []parity.Member) bool {
-	for _, m := range members {
-		if m.Name == "config" || strings.HasPrefix(m.Name, "keys/") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(members, func(m parity.Member) bool { return isWayIn(m.Name) })
 }
+
+// isWayIn reports whether an object is one of those that it takes to open the repository.
+func isWayIn(object string) bool { return object == "config" || strings.HasPrefix(object, "keys/") }
+
+// maxWayIn bounds such an object, in bytes.
+const maxWayIn = 16 << 20
 
 // stillThere reports whether a group was not removed meanwhile: whoever removes an
 // object removes its groups before, and what is gone on purpose must not come back.
