@@ -93,6 +93,10 @@ func checkText(w io.Writer, report *check.Report, o CheckOptions) error {
 	case !o.Part.None():
 		how = fmt.Sprintf("their structure, and every byte of %s of them, %s", count(uint64(report.PacksRead)), size(report.BytesRead))
 	}
-	_, err := fmt.Fprintf(w, "No problems in %d snapshots and %s packs: checked %s\n", report.Snapshots, count(uint64(report.Packs)), how)
+	found := fmt.Sprintf("No problems in %d snapshots and %s packs", report.Snapshots, count(uint64(report.Packs)))
+	if n := report.Damaged; n > 0 {
+		found = fmt.Sprintf("No new problems in %d snapshots and %s packs; %s lost something earlier", report.Snapshots, count(uint64(report.Packs)), several(n, "snapshot"))
+	}
+	_, err := fmt.Fprintf(w, "%s: checked %s\n", found, how)
 	return err
 }

@@ -79,6 +79,7 @@ type Report struct {
 	Problems  []*Problem `json:"problems"`
 	Notes     []string   `json:"notes,omitempty"`
 	Snapshots int        `json:"snapshots"`
+	Damaged   int        `json:"damaged"` // snapshots that have lost something, as repairs have recorded
 	Packs     int        `json:"packs"`
 	BytesRead uint64     `json:"bytes_read"`        // of packs
 	PacksRead int        `json:"packs_read"`        // by this run
@@ -259,6 +260,7 @@ func (c *checker) snapshots(ctx context.Context) error {
 	survey := c.repo.NewSurvey(c.unusable)
 	for _, s := range all {
 		if s.Damage != nil {
+			c.report.Damaged++
 			c.note("snapshot %s has lost paths, as a repair has recorded: %d; what is left of it is checked", s.Name, s.Damage.Count())
 		}
 		lost := func(path string, why error) { c.hurt(s.Name, path, why) }
