@@ -91,7 +91,7 @@ func (s *Session) learn(ctx context.Context, kind string) error {
 	if kind != Create {
 		return nil
 	}
-	if err := r.needWholeIndex(ctx); err != nil {
+	if err := r.needWholeIndex(ctx, packs.stored != nil); err != nil {
 		return err
 	}
 	forgotten, err := r.Forgotten(ctx, packs.stored, packs.unnamed)
@@ -99,9 +99,14 @@ func (s *Session) learn(ctx context.Context, kind string) error {
 	return err
 }
 
-func (r *Repository) needWholeIndex(ctx context.Context) error {
+// needWholeIndex is an error where a segment is damaged, or there should be some; names
+// says that they name packs.
+func (r *Repository) needWholeIndex(ctx context.Context, names bool) error {
 	for object, bad := range r.BadSegments() {
 		return &DamagedError{Object: object, Err: fmt.Errorf("%w; \"holdfast repo rebuild-index\" makes the index anew", bad)}
+	}
+	if names {
+		return nil
 	}
 	if gone, err := r.HasNoIndex(ctx); !gone || err != nil {
 		return err

@@ -26,6 +26,9 @@ const (
 	activitiesFor = 90 * 24 * time.Hour
 )
 
+// afterVanished is what to do about snapshots that have vanished.
+const afterVanished = "put the lost objects back from a copy of the repository, or with \"holdfast repo repair\" from parity; or, if they are lost for good, \"holdfast repo gc --accept-loss\""
+
 // collect is the action of "repo gc".
 func collect(ctx context.Context, app *env, o CollectOptions) error {
 	r, err := app.open(ctx)
@@ -61,7 +64,7 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 	stop()
 	switch {
 	case errors.Is(err, gc.ErrVanished):
-		return &withHint{err, "put the lost objects back from a copy of the repository; or, if they are lost for good, \"holdfast repo gc --accept-loss\""}
+		return &withHint{err, afterVanished}
 	case errors.Is(err, storage.ErrFull):
 		return &withHint{err, "\"holdfast repo gc --grace 0\" frees at once what nobody needs anything of, which takes no room; where that is nothing, delete snapshots, or make some MB of room"}
 	case errors.Is(err, gc.ErrBusy):

@@ -58,7 +58,10 @@ func list(ctx context.Context, app *env, o ListOptions) error {
 	if hidden > 0 {
 		app.console.say("Not shown without --safety: %s of what restores have replaced", several(hidden, "safety snapshot"))
 	}
-	return errors.Join(vanished...)
+	if len(vanished) > 0 {
+		return &withHint{errors.Join(vanished...), afterVanished}
+	}
+	return nil
 }
 
 // collect returns the lines, newest first, and how many safety snapshots are left out.

@@ -41,6 +41,12 @@ func TestALostSnapshotStaysMissed(t *testing.T) {
 				if want := fmt.Sprintf("without having been deleted: %d", len(test.lost)); later > 0 && (code != 1 || !strings.Contains(stdout, want)) {
 					t.Errorf("check after %d more: exit code %d, %q; want %q", later, code, stdout, want)
 				}
+				if !strings.Contains(stdout, "\n  next: put them back") || !strings.Contains(stdout, "--accept-loss") {
+					t.Errorf("check does not say what to do: %s", stdout)
+				}
+				if _, stderr, code := s.run("-e", "master", "snapshot", "list"); code != 1 || !strings.Contains(stderr, "--accept-loss") {
+					t.Errorf("list after %d more: exit code %d, %s", later, code, stderr)
+				}
 				_, stderr, code := s.run("repo", "gc", "--grace", "0")
 				if code != 1 || !strings.Contains(stderr, "--accept-loss") {
 					t.Errorf("gc after %d more: exit code %d, %s", later, code, stderr)

@@ -43,7 +43,10 @@ func (p *Problem) Next() string {
 	if errors.Is(p.Err, repo.ErrStray) {
 		return "move it out of the repository, or give it its name back; \"holdfast repo repair\" sets it aside"
 	}
-	folder, _, _ := strings.Cut(p.Object, "/")
+	folder, _, one := strings.Cut(p.Object, "/")
+	if folder == "snapshots" && !one { // some have vanished
+		return "put them back from a copy of the repository, or with \"holdfast repo repair\" from parity; if they are lost for good, \"holdfast repo gc --accept-loss\""
+	}
 	switch folder {
 	case "packs", "blob", "list":
 		return "\"holdfast repo repair --dry-run\" says what can be saved, and what is lost"
