@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -216,11 +217,31 @@ func buildDir(dir string) (*workDir, error) {
 			return nil, err
 		}
 	}
-	path, err := os.MkdirTemp(dir, buildPrefix+"*")
-	if err != nil {
-		return nil, err
+	return newDir(dir)
+}
+
+// newDir makes a directory and locks it, once more if another build took it for left
+// behind in between.
+func newDir(dir string) (*workDir, error) {
+	for {
+		path, err := os.MkdirTemp(dir, buildPrefix+"*")
+		if err != nil {
+			return nil, err
+		}
+		w, err := lockDir(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.EWOULDBLOCK):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if _, err := os.Stat(path); err == nil {
+			return w, nil // and stays, being locked
+		}
+		if err := w.lock.Close(); err != nil {
+			return nil, err
+		}
 	}
-	return lockDir(path)
 }
 
 func lockDir(path string) (*workDir, error) {

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,4 +151,27 @@ func TestABuildLeavesNothingButTheCopy(t *testing.T) {
 	if err := busy.remove(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestBuildsAtOnceDoNotRemoveEachOthers directories, which are not locked yet when they
+// have just been made.
+func TestBuildsAtOnceDoNotRemoveEachOthers(t *testing.T) {
+	dir := t.TempDir()
+	var builds sync.WaitGroup
+	for range 8 {
+		builds.Go(func() {
+			for range 100 {
+				w, err := buildDir(dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := errors.Join(os.WriteFile(filepath.Join(w.path, "part"), nil, 0o600), w.remove()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	builds.Wait()
 }
