@@ -44,7 +44,7 @@ Id           %s
 Snapshots    %d, which hold %s
 Stored       %s in %s
 Blobs        %s of %s, %s of them as differences
-Index        %s; %s of unfinished work
+Index        %s; %s named by none
 `, r.config.Repository, r.ID(), t.Snapshots, size(held), size(t.Stored), several(t.Packs, "pack"),
 			count(t.Blobs), size(t.Bytes), count(t.Deltas), several(t.Segments, "segment"), several(t.Unindexed, "pack"))
 		return err
