@@ -83,7 +83,7 @@ func (r *Repository) readWhole(ctx context.Context, kind seal.Type, object strin
 	}
 	plain, err := r.keys.Open(kind, object, sealed)
 	if err != nil {
-		return nil, &DamagedError{Object: object, Err: err}
+		return nil, &DamagedError{Object: object, Err: r.orDamaged(ctx, err)}
 	}
 	return plain, nil
 }

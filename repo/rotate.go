@@ -99,6 +99,26 @@ func (r *Repository) latestEpoch(ctx context.Context) (latest uint32, err error)
 	return latest, nil
 }
 
+// isDrawn reports whether an epoch has been drawn, as far as its record or a key slot
+// tells. Where that cannot be told, it has.
+func (r *Repository) isDrawn(ctx context.Context, epoch uint32) bool {
+	latest, err := r.latestEpoch(ctx)
+	if err != nil || epoch <= latest {
+		return true
+	}
+	keys, err := r.Keys(ctx)
+	return err != nil || slices.ContainsFunc(keys, func(k Key) bool { return k.Epochs >= epoch })
+}
+
+// orDamaged makes damage of an error that says that an object is sealed under newer
+// keys, where no rotation has drawn them.
+func (r *Repository) orDamaged(ctx context.Context, err error) error {
+	if epoch, ok := errors.AsType[*seal.EpochError](err); ok && !r.isDrawn(ctx, epoch.Epoch) {
+		return fmt.Errorf("%w: it names the epoch %d, which no rotation of keys has drawn", seal.ErrDamaged, epoch.Epoch)
+	}
+	return err
+}
+
 // removeOlder removes the slots that the secret opens and that do not know the epoch.
 func (r *Repository) removeOlder(ctx context.Context, secret Secret, epoch uint32) error {
 	all, _, err := candidates(ctx, r.store, r.root.Repository, secret)

@@ -203,6 +203,7 @@ func (r *Repository) openSegmentBy(ctx context.Context, object string, room int,
 			s, err = byReading(sealed, sealed.Size())
 		}
 	}
+	err = r.orDamaged(ctx, err)
 	var epoch *seal.EpochError
 	if errors.Is(err, index.ErrDamaged) || errors.Is(err, seal.ErrDamaged) || errors.Is(err, seal.ErrVersion) || errors.As(err, &epoch) {
 		return nil, &DamagedError{Object: object, Err: err}

@@ -289,6 +289,7 @@ var damages = []damage{
 	{"cut", func(d []byte) []byte { return d[:len(d)/2] }},
 	{"a byte longer", func(d []byte) []byte { return append(d, 0) }},
 	{"first bit", func(d []byte) []byte { d[0] ^= 1; return d }},
+	{"epoch", func(d []byte) []byte { d[11] ^= 1; return d }},
 	{"salt", func(d []byte) []byte { d[20] ^= 1; return d }},
 	{"middle", func(d []byte) []byte { d[len(d)/2] ^= 1; return d }},
 	{"last bit", func(d []byte) []byte { d[len(d)-1] ^= 0x80; return d }},
