@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"holdfast/internal/soak"
 	"holdfast/internal/storage"
 )
 
@@ -20,7 +19,6 @@ import (
 // it lies between him and the storage, so the code is the one that is used.
 type fault struct {
 	rule    string
-	rare    bool // it takes thousands of plays until somebody loses something
 	hurries bool // collectors do not wait for listings to settle
 	breaks  func(p *play, role string, s storage.Storage) storage.Storage
 }
@@ -78,18 +76,6 @@ var faults = []fault{
 		return bent{Storage: s, list: func(ctx context.Context, prefix string) iter.Seq2[storage.Info, error] {
 			if prefix == "condemned" {
 				return nothing
-			}
-			return s.List(ctx, prefix)
-		}}
-	}},
-	{rule: "W5: a writer asks whether packs exist", rare: true, breaks: func(p *play, role string, s storage.Storage) storage.Storage {
-		if role != writer {
-			return s
-		}
-		began := p.state.Clone()
-		return bent{Storage: s, list: func(ctx context.Context, prefix string) iter.Seq2[storage.Info, error] {
-			if prefix == "packs" {
-				return began.List(ctx, prefix)
 			}
 			return s.List(ctx, prefix)
 		}}
@@ -165,9 +151,6 @@ func TestEveryPlantedFaultIsFound(t *testing.T) {
 	inMemory(t)
 	prepared := before(t)
 	for i := range faults {
-		if faults[i].rare && !soak.On(t) {
-			continue
-		}
 		t.Run(faults[i].rule, func(t *testing.T) {
 			t.Parallel()
 			const most = 30_000

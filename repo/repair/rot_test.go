@@ -147,25 +147,33 @@ func rot(s *storagetest.Memory, r *mathrand.Rand, n int, spare func(object strin
 const fewSeeds = 12
 
 // TestBitRotWithParity: flips all over the repository, its parity among it, are all
-// undone, as long as they are few enough for its strength.
+// undone. Of several that are drawn, more may fall into one stripe than it has parity
+// for, or into both copies of a group's table: that is rare, and what it costs is named.
 func TestBitRotWithParity(t *testing.T) {
 	w := withParity(t, 20)
-	flips, mended := 0, 0
+	tried, flips, mended, beyond := 0, 0, 0, 0
 	for seed := range soak.Cases(t, fewSeeds) {
 		r := mathrand.New(mathrand.NewPCG(uint64(seed), 9))
 		state := w.store.Clone()
 		n := 1 + r.IntN(8)
 		rot(state, r, n, func(string) bool { return false })
-		flips += n
+		tried, flips = tried+1, flips+n
 		report, opened := mend(t, state)
 		mended += len(report.Mended) + len(opened)
-		mustBeAsBefore(t, w.store, state)
-		if lost := mustBeMended(t, w, state); lost > 0 {
-			t.Errorf("seed %d: %d files are lost", seed, lost)
+		switch lost := mustBeMended(t, w, state); {
+		case lost == 0:
+			mustBeAsBefore(t, w.store, state)
+		case n < 3:
+			t.Errorf("seed %d: %d files are lost for %d flips", seed, lost, n)
+		default:
+			beyond++
 		}
 	}
+	if beyond > tried/100 {
+		t.Errorf("%d of %d times files were lost", beyond, tried)
+	}
 	t.Attr("cases", fmt.Sprint(flips))
-	t.Logf("%d flipped bits, %d objects mended", flips, mended)
+	t.Logf("%d flipped bits, %d objects mended; %d of %d times files were lost, and named", flips, mended, beyond, tried)
 }
 
 // TestBitRotWithoutParity: every flip is found and named, nothing is read
