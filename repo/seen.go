@@ -48,10 +48,7 @@ func (r *Repository) remember(highest map[string]uint64) {
 	if err != nil {
 		return
 	}
-	_, err = next.Write(data)
-	if err == nil {
-		err = next.Sync()
-	}
+	_, err = next.Write(data) // not synced: a create does not wait for what may be lost
 	if next.Close() != nil || err != nil || os.Rename(next.Name(), file) != nil {
 		_ = os.Remove(next.Name())
 	}
