@@ -60,11 +60,8 @@ func (r *Repository) VerifyPack(ctx context.Context, name [32]byte) ([]BadBlob, 
 // wrong with the pack itself, which matters only where no blob shows it.
 func (r *Repository) verifyBlobs(ctx context.Context, object string, data []byte, whole error) ([]BadBlob, error) {
 	info, placed, err := pack.ReadDirectory(r.keys, object, int64(len(data)), bytesReader(data))
-	if err != nil && whole != nil && Foreign(err) {
-		return nil, whole // bytes that are not those of the pack's name say nothing of a newer format or key
-	}
 	if err != nil {
-		return nil, err
+		return nil, r.orDamaged(ctx, err)
 	}
 	var bad []BadBlob
 	var buffer []byte
