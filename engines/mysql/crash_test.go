@@ -134,7 +134,7 @@ func TestAProcessKilledInASwap(t *testing.T) {
 			t.Fatalf("%s: the process was not killed: %v\n%s", kill, err, out)
 		}
 		s.isAsBeforeOnceReverted(changed, "killed before "+kill)
-		s.must(s.target("root", "", "shop", testToken).Discard(t.Context()))
+		s.discard()
 	}
 }
 
@@ -145,6 +145,14 @@ func (s shop) isAsBeforeOnceReverted(before, stopped string) {
 	s.must(again.Revert(s.Context()))
 	s.same(before, s.whole("shop"), stopped+", and reverted")
 	s.must(again.Close())
+}
+
+// discard removes what a restore has staged.
+func (s shop) discard() {
+	s.Helper()
+	target := s.target("root", "", "shop", testToken)
+	s.must(target.Discard(s.Context()))
+	s.must(target.Close())
 }
 
 func TestTheServerDiesInASwap(t *testing.T) {
@@ -165,7 +173,7 @@ func TestTheServerDiesInASwap(t *testing.T) {
 		s.server.Start()
 		t.Logf("killed at %s: %v", when, err)
 		s.isAsBeforeOnceReverted(changed, "the server died at "+when)
-		s.must(s.target("root", "", "shop", testToken).Discard(t.Context()))
+		s.discard()
 	}
 }
 

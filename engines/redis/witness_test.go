@@ -46,7 +46,7 @@ func TestWritesAfterTheMarkAreNoticed(t *testing.T) {
 		}
 		c.after()
 		moved, err := s.Moved(t.Context())
-		if err != nil || (moved != "") != c.moved || c.moved && !strings.Contains(moved, "1 change") {
+		if err != nil || (moved != "") != c.moved || c.moved && !strings.HasSuffix(moved, "databases: 1") {
 			t.Errorf("%s, after the mark: %q, %v", c.name, moved, err)
 		}
 		if err := s.Close(); err != nil {
