@@ -38,7 +38,7 @@ func (r *Repository) LostPacks(ctx context.Context) ([]LostPack, error) {
 type comparison struct {
 	lost    []LostPack // not as they must be
 	good    [][32]byte // all others that are named and stored, sorted
-	unnamed [][32]byte
+	unnamed [][32]byte // in no order
 	stored  map[[32]byte]int64
 }
 

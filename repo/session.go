@@ -94,10 +94,14 @@ func (s *Session) learn(ctx context.Context, kind string) error {
 	if err := r.needWholeIndex(ctx, packs.stored != nil); err != nil {
 		return err
 	}
-	forgotten, err := r.Forgotten(ctx, packs.stored, packs.unnamed)
+	forgotten, err := r.Forgotten(ctx, packs.stored, packs.unnamed[:min(len(packs.unnamed), maxAsked)])
 	s.lost = s.lost || forgotten > 0
 	return err
 }
+
+// maxAsked is of how many packs that no segment names a create asks whose they are.
+// Another one that is under way, or was killed, may have thousands; check asks of all.
+const maxAsked = 64
 
 // needWholeIndex is an error where a segment is damaged, or there should be some; names
 // says that they name packs.
