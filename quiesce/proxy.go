@@ -45,7 +45,9 @@ func NewProxy(site *url.URL, errorLog *log.Logger) (http.Handler, error) {
 		return proxy, nil
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		proxy.ServeHTTP(w, toldOf(w, r))
+		r = toldOf(w, r)
+		proxy.ServeHTTP(w, r)
+		visitorOf(r.Context()).to = nil // an idle connection keeps nothing of its last answer
 	}), nil
 }
 
