@@ -26,7 +26,7 @@ func (r *Repository) PackDirectory(ctx context.Context, name [32]byte, size int6
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return info, placed, err
+	return info, placed, r.orDamaged(ctx, err)
 }
 
 // Move stores a copy of a blob once more, as it is and of the same depth. Its seal

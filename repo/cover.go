@@ -301,11 +301,11 @@ func (c *coverer) verified(ctx context.Context, o storage.Info) (io.ReaderAt, er
 		if err == nil {
 			_, err = io.Copy(io.Discard, io.NewSectionReader(sealed, 0, sealed.Size()))
 		}
-		return at, c.spoiled(ctx, o.Name, err)
+		return at, c.spoiled(ctx, o.Name, c.repo.orDamaged(ctx, err))
 	}
 	data, err := storage.ReadAll(ctx, c.repo.store, o.Name, pack.MaxSize)
 	if err == nil {
-		err = c.repo.verifyObject(o.Name, data)
+		err = c.repo.verifyObject(ctx, o.Name, data)
 	}
 	if err == nil && int64(len(data)) != o.Size {
 		err = seal.ErrDamaged
@@ -329,7 +329,7 @@ func (c *coverer) spoiled(ctx context.Context, object string, err error) error {
 }
 
 // verifyObject compares a whole object with its name and seal.
-func (r *Repository) verifyObject(object string, data []byte) error {
+func (r *Repository) verifyObject(ctx context.Context, object string, data []byte) error {
 	kinds := map[string]seal.Type{"index": seal.Segment, "snapshots": seal.Snapshot, "pins": seal.Pin, "trash": seal.Trash,
 		"condemned": seal.Condemned, "damaged": seal.Damage, "parity": seal.Setting, "epochs": seal.Setting, "config": seal.Config}
 	folder, _, _ := strings.Cut(object, "/")
@@ -338,8 +338,8 @@ func (r *Repository) verifyObject(object string, data []byte) error {
 		return pack.VerifyName(object, data)
 	case "keys":
 		_, err := seal.ParseSlot(data)
-		return err
+		return versionOrDamaged(ctx, r.store, err)
 	}
 	_, err := r.keys.Open(kinds[folder], object, data)
-	return err
+	return r.orDamaged(ctx, err)
 }

@@ -112,7 +112,7 @@ func slots(ctx context.Context, store storage.Storage, id seal.RepositoryID) ([]
 		}
 		slot, err := seal.ParseSlot(object)
 		if err != nil {
-			return nil, &DamagedError{Object: info.Name, Err: err}
+			return nil, &DamagedError{Object: info.Name, Err: versionOrDamaged(ctx, store, err)}
 		}
 		if slot.Repository == id {
 			keys = append(keys, Key{strings.TrimPrefix(info.Name, "keys/"), slot})
@@ -175,7 +175,7 @@ func candidates(ctx context.Context, store storage.Storage, id seal.RepositoryID
 		}
 		slot, err := seal.ParseSlot(object)
 		if err != nil {
-			unread = errors.Join(unread, damagedSlot(info.Name, err))
+			unread = errors.Join(unread, damagedSlot(info.Name, versionOrDamaged(ctx, store, err)))
 			continue
 		}
 		if slot.Repository != id {

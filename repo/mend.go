@@ -41,7 +41,7 @@ func (r *Repository) HasWhole(ctx context.Context, members []parity.Member) (boo
 // is false where that is not what the repository needs: the group was removed
 // meanwhile, because its member was, or the bytes are none of this repository's.
 func (r *Repository) Mend(ctx context.Context, group string, d parity.Damaged) (bool, error) {
-	if err := r.verifyObject(d.Name, d.Data); err != nil {
+	if err := r.verifyObject(ctx, d.Name, d.Data); err != nil {
 		return false, nil
 	}
 	_, err := r.store.Stat(ctx, group)

@@ -22,8 +22,8 @@ type pretending struct {
 // PretendMended lets this Repository see what parity would put in place of a damaged
 // object. It is false where Mend would be. Nobody else may use the Repository
 // meanwhile.
-func (r *Repository) PretendMended(d parity.Damaged) bool {
-	if r.verifyObject(d.Name, d.Data) != nil {
+func (r *Repository) PretendMended(ctx context.Context, d parity.Damaged) bool {
+	if r.verifyObject(ctx, d.Name, d.Data) != nil {
 		return false
 	}
 	p, ok := r.store.Storage.(*pretending)

@@ -146,11 +146,23 @@ func TestManyDaysOfDeltasStayReadable(t *testing.T) {
 	}
 }
 
+// announce does what a program does that is to write objects of a later version.
+func announce(t *testing.T, p place, version byte) {
+	t.Helper()
+	dir := filepath.Join(p.dir, "repo/versions")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, fmt.Sprintf("%03d", version)), nil, 0o400)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestOnlySlotUnreadable: it is named, and the password, which nobody could try,
 // is not called wrong.
 func TestOnlySlotUnreadable(t *testing.T) {
 	for what, value := range map[string]byte{"damaged": 0, "of a newer format": 9} {
 		p := newPlace(t)
+		if value > 0 {
+			announce(t, p, value)
+		}
 		slots, err := filepath.Glob(filepath.Join(p.dir, "repo/keys/*"))
 		if err != nil || len(slots) != 1 {
 			t.Fatal(slots, err)

@@ -101,7 +101,7 @@ func Open(ctx context.Context, store storage.Storage, secret Secret, o Options) 
 	}
 	id, err := seal.ConfigHeader(head)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, fmt.Errorf("config: %w", versionOrDamaged(ctx, store, err))
 	}
 	root, err := unlock(ctx, store, id, secret)
 	if err != nil {

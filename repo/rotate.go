@@ -111,12 +111,13 @@ func (r *Repository) isDrawn(ctx context.Context, epoch uint32) bool {
 }
 
 // orDamaged makes damage of an error that says that an object is sealed under newer
-// keys, where no rotation has drawn them.
+// keys, where no rotation has drawn them, or of a later format version, where nobody
+// has announced it.
 func (r *Repository) orDamaged(ctx context.Context, err error) error {
 	if epoch, ok := errors.AsType[*seal.EpochError](err); ok && !r.isDrawn(ctx, epoch.Epoch) {
 		return fmt.Errorf("%w: it names the epoch %d, which no rotation of keys has drawn", seal.ErrDamaged, epoch.Epoch)
 	}
-	return err
+	return versionOrDamaged(ctx, r.store, err)
 }
 
 // removeOlder removes the slots that the secret opens and that do not know the epoch.

@@ -100,7 +100,7 @@ func (r *Repository) UnreadableKeys(ctx context.Context) (map[string]error, erro
 		if err != nil {
 			return nil, err
 		}
-		if _, err := seal.ParseSlot(object); err != nil && !Foreign(err) {
+		if _, err := seal.ParseSlot(object); err != nil && !Foreign(versionOrDamaged(ctx, r.store, err)) {
 			bad[info.Name] = err
 		}
 	}

@@ -117,7 +117,7 @@ func (m *mender) group(ctx context.Context, g parity.Stored) error {
 		damaged[d.Name] = true
 		mended := d.Whole
 		if mended && m.options.DryRun {
-			mended = m.repo.PretendMended(d)
+			mended = m.repo.PretendMended(ctx, d)
 		} else if mended {
 			if mended, err = m.repo.Mend(ctx, g.Object, d); err != nil {
 				return err
