@@ -19,19 +19,22 @@ type Catalog struct {
 	*index.Copy
 	// Packs are those that the index names, by Row.Pack.
 	Packs []index.Pack
-	// Segments are those that counted.
-	Segments map[index.SegmentName]*index.Segment
 	// Bad are segments that cannot be read, by object: what they told is missing.
 	Bad map[string]error
 }
 
 // Catalog reads the index as it is now. The caller closes it.
-func (r *Repository) Catalog(ctx context.Context) (c *Catalog, err error) {
+func (r *Repository) Catalog(ctx context.Context) (*Catalog, error) {
+	return listedAnew(func() (*Catalog, error) { return r.catalog(ctx) })
+}
+
+func (r *Repository) catalog(ctx context.Context) (c *Catalog, err error) {
 	c = &Catalog{Bad: map[string]error{}}
-	if c.Segments, err = r.allSegments(ctx, 0, c.Bad); err != nil {
+	segments, err := r.allSegments(ctx, c.Bad)
+	if err != nil {
 		return nil, err
 	}
-	if c.Copy, err = r.merge(ctx, c.Segments); err != nil {
+	if c.Copy, err = r.merge(ctx, segments); err != nil {
 		return nil, err
 	}
 	if c.Packs, err = c.Copy.Packs(); err != nil {

@@ -86,7 +86,7 @@ func (w *Writer) Whole(ctx context.Context, e *index.Entry, listing bool) error 
 // superseded, are named too.
 func (r *Repository) CurrentSegments(ctx context.Context) (current map[index.SegmentName]*index.Segment, superseded []index.SegmentName, err error) {
 	bad := map[string]error{}
-	if current, err = r.allSegments(ctx, 0, bad); err != nil {
+	if current, err = r.allSegments(ctx, bad); err != nil {
 		return nil, nil, err
 	}
 	for object, err := range bad {

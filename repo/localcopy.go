@@ -43,7 +43,7 @@ func (r *Repository) restrictCopy(ctx context.Context, names map[index.SegmentNa
 	tables := map[index.SegmentName]*index.Segment{}
 	alive, held := map[[32]byte]bool{}, map[[32]byte]bool{}
 	for n := range names {
-		s, err := r.openSegmentBy(ctx, index.ObjectName(n), 0, index.OpenSegment)
+		s, err := r.openSegment(ctx, index.ObjectName(n), 0)
 		if err != nil {
 			l.copy = nil // Replace closes it; whoever opens the segment next tells of it
 			return
@@ -88,14 +88,15 @@ func (r *Repository) copyPays() bool {
 // it cannot be made, the overlay serves.
 func (r *Repository) rebuildCopy(ctx context.Context, names map[index.SegmentName]bool) {
 	l := &r.local
-	all := maps.Clone(l.overlay)
+	all, room := maps.Clone(l.overlay), l.room
 	for n := range names {
 		if all[n] == nil {
-			s, err := r.openSegment(ctx, index.ObjectName(n))
+			s, err := r.openSegment(ctx, index.ObjectName(n), room)
 			if err != nil {
 				return
 			}
 			all[n] = s
+			room -= s.Held()
 		}
 	}
 	if index.Build(ctx, r.cacheDir(), all) != nil {

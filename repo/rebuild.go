@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 	"time"
@@ -134,7 +133,7 @@ func (r *Repository) addPacksOf(ctx context.Context, segments map[index.SegmentN
 		if r.isLoaded(n) {
 			continue
 		}
-		s, err := r.openSegment(ctx, object)
+		s, err := r.openSegment(ctx, object, 0)
 		_, damaged := errors.AsType[*DamagedError](err)
 		switch {
 		case damaged, errors.Is(err, fs.ErrNotExist):
@@ -156,11 +155,6 @@ func (r *Repository) PretendIndex(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	segments, err := r.currentSegments(ctx)
-	if err != nil {
-		return err
-	}
-	all := slices.Collect(maps.Values(segments))
 	indexed, err := r.IndexedPacks(ctx)
 	if err != nil {
 		return err
@@ -190,15 +184,20 @@ func (r *Repository) PretendIndex(ctx context.Context) error {
 	r.local.mu.Lock()
 	defer r.local.mu.Unlock()
 	r.local.pretended = true
-	return r.index.Replace(nil, append(all, unindexed)...)
+	r.index.Add(unindexed)
+	return nil
 }
 
 // EntriesOf returns what the index says of some packs.
 func (r *Repository) EntriesOf(ctx context.Context, packs map[[32]byte]bool) (map[[32]byte][]index.Entry, error) {
-	found := map[[32]byte][]index.Entry{}
 	if len(packs) == 0 {
-		return found, nil
+		return nil, nil
 	}
+	return listedAnew(func() (map[[32]byte][]index.Entry, error) { return r.entriesOf(ctx, packs) })
+}
+
+func (r *Repository) entriesOf(ctx context.Context, packs map[[32]byte]bool) (map[[32]byte][]index.Entry, error) {
+	found := map[[32]byte][]index.Entry{}
 	segments, err := r.currentSegments(ctx)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"maps"
@@ -96,10 +95,21 @@ func (r *Repository) loadLocked(ctx context.Context) (changed bool, err error) {
 	return changed, r.index.Replace(l.copy, slices.Collect(maps.Values(l.overlay))...)
 }
 
-// maxListings is how often the index is listed again because a segment that was
+// maxListings is how often the index is listed because a segment that was
 // listed was gone when it was to be read: what took its place came later, and may
 // have been missed. It is bounded, because a listing may be stale.
 const maxListings = 5
+
+// listedAnew reads all segments, and once more where one that was listed has been
+// joined to others before it was read to its end.
+func listedAnew[T any](read func() (T, error)) (T, error) {
+	for n := 1; ; n++ {
+		result, err := read()
+		if n == maxListings || !errors.Is(err, fs.ErrNotExist) {
+			return result, err
+		}
+	}
+}
 
 // listOverlay lists the segments and opens those that are not in the copy.
 func (r *Repository) listOverlay(ctx context.Context) (names map[index.SegmentName]bool, fresh map[index.SegmentName]*index.Segment, err error) {
@@ -168,10 +178,15 @@ func (r *Repository) openOverlay(ctx context.Context, names map[index.SegmentNam
 	return index.Current(overlay), gone, nil
 }
 
-// openSegment opens a segment to be read through once. It returns a
+// openSegment opens a segment to be read through once, in memory if it takes no more
+// than room bytes there; else nothing of its entries is kept. It returns a
 // *DamagedError if the object is not the segment it must be.
-func (r *Repository) openSegment(ctx context.Context, object string) (*index.Segment, error) {
-	return r.openSegmentBy(ctx, object, r.local.room, index.OpenSegment)
+func (r *Repository) openSegment(ctx context.Context, object string, room int) (*index.Segment, error) {
+	return r.openSegmentBy(ctx, object, room, func(sealed *seal.Reader) (*index.Segment, error) {
+		s, err := index.OpenSegment(sealed, sealed.Size())
+		sealed.KeepNone()
+		return s, err
+	})
 }
 
 // openSegmentFor opens a segment to look blobs up in, beside those of overlay.
@@ -180,12 +195,14 @@ func (r *Repository) openSegmentFor(ctx context.Context, overlay map[index.Segme
 	for _, s := range overlay {
 		room -= s.Held()
 	}
-	return r.openSegmentBy(ctx, object, room, index.OpenFiltered)
+	return r.openSegmentBy(ctx, object, room, func(sealed *seal.Reader) (*index.Segment, error) {
+		return index.OpenFiltered(sealed, sealed.Size())
+	})
 }
 
 // openSegmentBy opens a segment in memory if it has room there, else where it
 // lies by the given function.
-func (r *Repository) openSegmentBy(ctx context.Context, object string, room int, byReading func(io.ReaderAt, int64) (*index.Segment, error)) (*index.Segment, error) {
+func (r *Repository) openSegmentBy(ctx context.Context, object string, room int, byReading func(*seal.Reader) (*index.Segment, error)) (*index.Segment, error) {
 	info, err := r.store.Stat(ctx, object)
 	if err != nil {
 		return nil, err
@@ -200,7 +217,7 @@ func (r *Repository) openSegmentBy(ctx context.Context, object string, room int,
 	} else {
 		var sealed *seal.Reader
 		if sealed, err = r.keys.OpenReader(seal.Segment, object, info.Size, storage.At(context.WithoutCancel(ctx), r.store, object)); err == nil {
-			s, err = byReading(sealed, sealed.Size())
+			s, err = byReading(sealed)
 		}
 	}
 	err = r.orDamaged(ctx, err)
@@ -290,34 +307,35 @@ func (r *Repository) BadSegments() iter.Seq2[string, error] {
 	return maps.All(maps.Clone(r.local.bad))
 }
 
-// currentSegments opens all segments that count; those that cannot be read are
-// told by BadSegments.
+// currentSegments opens all segments that count, to be read through once; those that
+// cannot be read are told by BadSegments.
 func (r *Repository) currentSegments(ctx context.Context) (map[index.SegmentName]*index.Segment, error) {
-	return r.allSegments(ctx, r.local.room, map[string]error{})
+	return r.allSegments(ctx, map[string]error{})
 }
 
-// allSegments opens all segments that count, to be read through once, each in memory
-// if it has room there, and files those that cannot be read under bad.
-func (r *Repository) allSegments(ctx context.Context, room int, bad map[string]error) (current map[index.SegmentName]*index.Segment, err error) {
+// allSegments opens all segments that count, to be read through once, as many in
+// memory as there is room for, and files those that cannot be read under bad. Another
+// may be gone when it is read: fs.ErrNotExist.
+func (r *Repository) allSegments(ctx context.Context, bad map[string]error) (current map[index.SegmentName]*index.Segment, err error) {
 	for range maxListings {
 		clear(bad)
 		var gone bool
-		if current, gone, err = r.listedSegments(ctx, room, bad); !gone || err != nil {
+		if current, gone, err = r.listedSegments(ctx, bad); !gone || err != nil {
 			break
 		}
 	}
 	return current, err
 }
 
-func (r *Repository) listedSegments(ctx context.Context, room int, bad map[string]error) (current map[index.SegmentName]*index.Segment, gone bool, err error) {
+func (r *Repository) listedSegments(ctx context.Context, bad map[string]error) (current map[index.SegmentName]*index.Segment, gone bool, err error) {
 	names, err := r.segmentNames(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	all := map[index.SegmentName]*index.Segment{}
+	all, room := map[index.SegmentName]*index.Segment{}, r.local.room
 	for n := range names {
 		object := index.ObjectName(n)
-		s, err := r.openSegmentBy(ctx, object, room, index.OpenSegment)
+		s, err := r.openSegment(ctx, object, room)
 		var damaged *DamagedError
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -328,6 +346,7 @@ func (r *Repository) listedSegments(ctx context.Context, room int, bad map[strin
 			return nil, false, err
 		default:
 			all[n] = s
+			room -= s.Held()
 		}
 	}
 	return index.Current(all), gone, nil

@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -59,4 +60,48 @@ func TestSegmentsThatAreJoinedWhileTheyAreInUse(t *testing.T) {
 	if packs, err := r.IndexedPacks(t.Context()); err != nil || len(packs) == 0 {
 		t.Errorf("%d packs, %v", len(packs), err)
 	}
+}
+
+// TestManySegmentsTakeLittleMemory: of segments that nobody has joined yet as many are
+// kept as there is room for, and of the others their tables.
+func TestManySegmentsTakeLittleMemory(t *testing.T) {
+	const segments, entries, most = 400, 1000, 8 << 10 // bytes for each; 1,000 entries have 64,000
+	store := repotest.New(t)
+	r := repotest.Open(t, store)
+	for range segments {
+		if err := r.PutRandomSegment(t.Context(), entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r = repotest.Open(t, store)
+	r.KeepSegmentsOnDisk()
+	before := heap()
+	all, err := r.OpenAllSegments(t.Context())
+	if err != nil || len(all) != segments {
+		t.Fatalf("%d segments, %v", len(all), err)
+	}
+	n := 0
+	for _, s := range all {
+		for _, err := range s.All() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+	}
+	if n != segments*entries {
+		t.Errorf("%d entries, want %d", n, segments*entries)
+	}
+	if held := int64(heap() - before); held > segments*most {
+		t.Errorf("%d segments take %d bytes each", segments, held/segments)
+	}
+	runtime.KeepAlive(all)
+}
+
+func heap() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC() // twice: a sync.Pool gives up what it has at the second one
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }

@@ -124,6 +124,10 @@ type Totals struct {
 
 // Totals adds up the index and the packs.
 func (r *Repository) Totals(ctx context.Context) (Totals, error) {
+	return listedAnew(func() (Totals, error) { return r.totals(ctx) })
+}
+
+func (r *Repository) totals(ctx context.Context) (Totals, error) {
 	var t Totals
 	segments, err := r.currentSegments(ctx)
 	if err != nil {

@@ -13,11 +13,12 @@ const batchFrames = 16
 // read. It keeps the frame it opened last, so that small reads near each other
 // fetch it once, and may be used from several goroutines.
 type Reader struct {
-	name    string
-	at      io.ReaderAt
-	start   int64 // of the first frame
-	framing *framing
-	last    atomic.Pointer[openFrame]
+	name     string
+	at       io.ReaderAt
+	start    int64 // of the first frame
+	framing  *framing
+	last     atomic.Pointer[openFrame]
+	keepNone bool
 }
 
 type openFrame struct {
@@ -48,6 +49,13 @@ func (k *Keys) OpenReader(t Type, name string, size int64, at io.ReaderAt) (*Rea
 // Size returns the length of the plaintext, as the object's size has it. Reading
 // to the end proves it.
 func (r *Reader) Size() int64 { return r.framing.size }
+
+// KeepNone makes the Reader keep no frame from now on, for whoever has many and
+// reads long pieces. It must not be called while the Reader is read.
+func (r *Reader) KeepNone() {
+	r.keepNone = true
+	r.last.Store(nil)
+}
 
 // ReadAt implements io.ReaderAt. It gives only bytes whose tag was right.
 func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
@@ -93,7 +101,7 @@ func (r *Reader) readBatch(p []byte, off int64) (int, error) {
 		}
 		read += copy(p[read:], plaintext[skip:])
 		skip = 0
-		if frames == 1 {
+		if frames == 1 && !r.keepNone {
 			r.last.Store(&openFrame{number: i, plaintext: plaintext})
 		}
 		sealed = sealed[n:]
