@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,15 @@ type pruned struct {
 	Kept      int      `json:"kept"`
 	Deleted   int      `json:"deleted"` // in a dry run: would be
 	Frees     uint64   `json:"frees"`   // bytes, once what is deleted has been purged and collected
+	Policies  []policy `json:"policies"`
 	Snapshots []judged `json:"snapshots"`
+}
+
+// policy is what the snapshots of an environment are judged by.
+type policy struct {
+	Project     string `json:"project"`
+	Environment string `json:"environment"`
+	Keeps       string `json:"keeps"` // for people
 }
 
 // judged is one snapshot, and what becomes of it.
@@ -44,14 +53,16 @@ func prune(ctx context.Context, app *env, o PruneOptions) error {
 	if _, _, err := r.config.Retention(""); err != nil { // also where there is nothing to judge
 		return err
 	}
-	all, others, vanished, err := app.judge(ctx, r, o.All)
+	found, err := app.judge(ctx, r, o.All)
 	if err != nil {
 		return err
 	}
-	frees, err := app.saving(ctx, r, all, others)
+	all := found.snapshots
+	frees, err := app.saving(ctx, r, all, found.others)
 	if err != nil {
 		return err
 	}
+	app.sayPolicies(found.policies)
 	app.warnOfNewest(all)
 	if going := namesOf(all); len(going) > 0 && !o.DryRun {
 		if !o.Yes {
@@ -64,49 +75,66 @@ func prune(ctx context.Context, app *env, o PruneOptions) error {
 			return err
 		}
 	}
-	result := pruned{DryRun: o.DryRun, Deleted: len(namesOf(all)), Frees: frees, Snapshots: all}
+	result := pruned{DryRun: o.DryRun, Deleted: len(namesOf(all)), Frees: frees, Policies: found.policies, Snapshots: all}
 	result.Kept = len(all) - result.Deleted
 	err = app.result(result, func(w io.Writer) error { return app.pruneTable(w, result, o.All) })
-	return errors.Join(append(vanished, err)...)
+	return errors.Join(append(found.vanished, err)...)
 }
 
-// judge says of every snapshot of the acting environment, or of all, what its
-// policy makes of it, newest first; others are those that it does not concern.
-func (app *env) judge(ctx context.Context, r *opened, everywhere bool) (verdicts []judged, others []*repo.Snapshot, vanished []error, err error) {
+// judgement is what the policies make of snapshots.
+type judgement struct {
+	snapshots []judged // newest first
+	policies  []policy // by which they are judged
+	others    []*repo.Snapshot
+	vanished  []error
+}
+
+// line is an environment, whose snapshots are judged together.
+type line struct{ project, environment string }
+
+// judge judges every snapshot of the acting environment, or of all.
+func (app *env) judge(ctx context.Context, r *opened, everywhere bool) (j judgement, err error) {
 	all, vanished, err := app.snapshots(ctx, r)
 	if err != nil {
-		return nil, nil, nil, err
+		return j, err
 	}
+	j.vanished = vanished
 	var project, name string
 	if !everywhere {
 		if project, name, err = r.scope(all); err != nil {
-			return nil, nil, nil, err
+			return j, err
 		}
 	}
-	type line struct{ project, environment string }
 	lines := map[line][]repo.Listed{}
 	for _, s := range all {
 		if s.Deleted.IsZero() && (everywhere || s.Project == project && s.Environment == name) {
 			lines[line{s.Project, s.Environment}] = append(lines[line{s.Project, s.Environment}], s)
 		} else {
-			others = append(others, s.Snapshot)
+			j.others = append(j.others, s.Snapshot)
 		}
 	}
-	for _, snapshots := range lines {
-		some, err := app.judgeOne(r, snapshots)
-		if err != nil {
-			return nil, nil, nil, err
+	for l, snapshots := range lines {
+		if err := app.judgeOne(r, l, snapshots, &j); err != nil {
+			return j, err
 		}
-		verdicts = append(verdicts, some...)
 	}
-	slices.SortFunc(verdicts, func(a, b judged) int { return b.Created.Compare(a.Created) })
-	return verdicts, others, vanished, nil
+	slices.SortFunc(j.snapshots, func(a, b judged) int { return b.Created.Compare(a.Created) })
+	slices.SortFunc(j.policies, func(a, b policy) int {
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Environment, b.Environment))
+	})
+	return j, nil
+}
+
+// sayPolicies says by what snapshots are judged, whether that was configured or not.
+func (app *env) sayPolicies(policies []policy) {
+	for _, p := range policies {
+		app.console.say("Of %s/%s are kept: %s", p.Project, p.Environment, p.Keeps)
+	}
 }
 
 // warnOfNewest warns where the newest snapshot of an environment, safety snapshots
 // left out, is to go. all come newest first.
 func (app *env) warnOfNewest(all []judged) {
-	type line struct{ project, environment string }
 	seen := map[line]bool{}
 	for _, v := range all {
 		l := line{v.Project, v.Environment}
@@ -136,24 +164,24 @@ func (app *env) saving(ctx context.Context, r *opened, all []judged, staying []*
 	return gc.Saving(ctx, r.Repository, staying, going)
 }
 
-// judgeOne judges the snapshots of one environment.
-func (app *env) judgeOne(r *opened, snapshots []repo.Listed) ([]judged, error) {
-	policy, zone, err := r.config.Retention(snapshots[0].Environment)
+// judgeOne adds what is made of the snapshots of one environment.
+func (app *env) judgeOne(r *opened, of line, snapshots []repo.Listed, j *judgement) error {
+	rules, zone, err := r.config.Retention(of.environment)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	j.policies = append(j.policies, policy{of.project, of.environment, rules.String()})
 	candidates := make([]retention.Candidate, len(snapshots))
 	for i, s := range snapshots {
 		candidates[i] = retention.Candidate{Name: s.Name.String(), Created: s.Created, Pinned: s.Pinned,
 			Safety: !s.Restore.IsZero(), Incomplete: len(s.Losses()) > 0}
 	}
-	verdicts := make([]judged, len(snapshots))
-	for i, v := range policy.Judge(candidates, app.now(), zone) {
+	for i, v := range rules.Judge(candidates, app.now(), zone) {
 		s := snapshots[i]
-		verdicts[i] = judged{Created: s.Created, Name: s.Name, Project: s.Project, Environment: s.Environment,
-			Keep: v.Keep, Why: v.Why, snapshot: s.Snapshot}
+		j.snapshots = append(j.snapshots, judged{Created: s.Created, Name: s.Name, Project: s.Project, Environment: s.Environment,
+			Keep: v.Keep, Why: v.Why, snapshot: s.Snapshot})
 	}
-	return verdicts, nil
+	return nil
 }
 
 // namesOf returns those that go.
@@ -187,10 +215,11 @@ func pruneQuestion(all []judged, going int) string {
 // pruneThem deletes what goes. It judges anew, because while it was asking
 // somebody may have pinned one of them, or deleted one that stood for another.
 func (app *env) pruneThem(ctx context.Context, r *opened, everywhere bool, agreed map[repo.Name]bool) ([]judged, error) {
-	all, _, _, err := app.judge(ctx, r, everywhere)
+	again, err := app.judge(ctx, r, everywhere)
 	if err != nil {
 		return nil, err
 	}
+	all := again.snapshots
 	var names []repo.Name
 	for i := range all {
 		v := &all[i]

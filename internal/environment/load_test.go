@@ -253,6 +253,8 @@ environments:
         - {until: 1w, every: all}
         - {until: "3 months", every: 1d}
         - {until: forever, every: 1mo}
+  at-once:
+    retention: {min: 0}
 `), Lookup: variables()})
 
 	policy := retention.Default()
@@ -273,5 +275,9 @@ environments:
 	}
 	if !reflect.DeepEqual(got, want) || zone.String() != "America/New_York" {
 		t.Errorf("%+v in %v, want %+v", got, zone, want)
+	}
+	policy.Min = retention.Span{}
+	if got, _, err := c.Retention("at-once"); err != nil || !reflect.DeepEqual(got, policy) {
+		t.Errorf("of at-once: %+v, %v, want %+v", got, err, policy)
 	}
 }

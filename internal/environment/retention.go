@@ -96,6 +96,9 @@ func (d *document) tiers(f field) []retention.Tier {
 func (d *document) span(f field, word string, meaning retention.Span) (retention.Span, bool) {
 	expected := fmt.Sprintf(`%s, or a number and a unit, such as 36h, 7d, "6 weeks", 6mo or 1y`, word)
 	n := d.resolve(f)
+	if n != nil && n.Value == "0" && word == "none" && meaning == (retention.Span{}) {
+		return meaning, true // no time, in whatever unit
+	}
 	if n != nil && n.ShortTag() == "!!int" { // "7": the message must not only say that it is a number
 		d.problem(f, "has no unit; expected %s", expected)
 		return meaning, false

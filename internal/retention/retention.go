@@ -23,6 +23,7 @@ package retention
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -61,6 +62,35 @@ func Default() Policy {
 		Min:  Days(7),
 		Max:  Months(6),
 	}
+}
+
+// String says what is kept, for people: "all younger than 7 days, the newest, …".
+func (p Policy) String() string {
+	var parts []string
+	if p.Min != (Span{}) {
+		parts = append(parts, fmt.Sprintf("all younger than %s", p.Min))
+	}
+	switch p.Last {
+	case 0:
+	case 1:
+		parts = append(parts, "the newest")
+	default:
+		parts = append(parts, fmt.Sprintf("the last %d", p.Last))
+	}
+	for _, t := range p.Tiers {
+		every := "all"
+		if t.Every != (Span{}) {
+			every = "one per " + t.Every.length()
+		}
+		parts = append(parts, fmt.Sprintf("%s to %s", every, t.Until))
+	}
+	if p.Max != Forever {
+		parts = append(parts, fmt.Sprintf("nothing older than %s", p.Max))
+	}
+	if len(parts) == 0 {
+		return "what is pinned"
+	}
+	return strings.Join(parts, ", ") + ", and what is pinned"
 }
 
 // Candidate is what the policy looks at of a snapshot.

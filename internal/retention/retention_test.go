@@ -150,6 +150,19 @@ func TestJudgingTwiceIsJudgingOnce(t *testing.T) {
 	}
 }
 
+func TestAPolicySaysWhatItKeeps(t *testing.T) {
+	for want, p := range map[string]Policy{
+		"all younger than 7 days, the newest, all to 1 week, one per week to 6 weeks, one per 2 weeks to 12 weeks, " +
+			"one per month to 22 weeks, nothing older than 6 months, and what is pinned": Default(),
+		"the last 3, one per day to any age, and what is pinned": {Last: 3, Max: Forever, Tiers: []Tier{{Until: Forever, Every: Days(1)}}},
+		"what is pinned": {Max: Forever},
+	} {
+		if got := p.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestSpans(t *testing.T) {
 	for text, want := range map[string]Span{"36h": Hours(36), "7d": Days(7), "1 day": Days(1), "6 weeks": Weeks(6), "6mo": Months(6), "1 year": Years(1)} {
 		if got, err := ParseSpan(text); err != nil || got != want {
