@@ -23,7 +23,7 @@ import (
 func main() {
 	app := newEnv(os.Stdin, os.Stdout, os.Stderr)
 	app.schemes = serviceSchemes()
-	app.pace = paceCollector
+	app.pace = pace
 	ctx, stop := interruptible(context.Background(), app.console)
 	stopProfile, err := profile(os.Getenv(profileVariable))
 	if err != nil {
