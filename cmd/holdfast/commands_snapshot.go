@@ -1,6 +1,10 @@
 package main
 
-import "github.com/urfave/cli/v2"
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
 
 // The commands about snapshots: names, flags and what --help says of them.
 
@@ -57,9 +61,17 @@ holdfast --quiet snapshot create || mail -s "no snapshot" me@example.org </dev/n
 			text("description", "what the snapshot is for", "TEXT"),
 			&cli.BoolFlag{Name: "dry-run", Usage: "check everything; say what would be saved, how consistent, and what is missing"},
 			&cli.BoolFlag{Name: "yes", Usage: "accepted and not needed: create never asks"},
+			neverWaits(),
 		},
 		Action: perform(app, do.Create, createOptions),
 	}
+}
+
+// neverWaits is known from other systems, whose commands wait for their turn and for
+// somebody else's end. Here no operation waits for another one.
+func neverWaits() cli.Flag {
+	return &cli.BoolFlag{Name: "no-wait", Aliases: []string{"W"},
+		Usage: fmt.Sprintf("accepted and not needed: where another operation is running this ends at once, with code %d", exitBusy)}
 }
 
 func snapshotListCommand(app *env, do actions) *cli.Command {
@@ -201,6 +213,7 @@ holdfast snapshot restore 2ca4d9 --path uploads/2026/logo.png --to /tmp/old`,
 			&cli.BoolFlag{Name: "live", Usage: "do not hold requests: visitors may see a mixture while data is swapped"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "check everything and say what would be replaced"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
+			neverWaits(),
 			&cli.BoolFlag{Name: "no-safety-snapshot", Usage: "do not keep what is replaced: the restore cannot be undone"},
 		},
 		Action: perform(app, do.Restore, restoreOptions),
