@@ -17,13 +17,13 @@
 // nothing is held and the first began less than a second ago there is no second:
 // the point is the first, at the time when it began.
 //
-// Under a hold even stats take too long where there are many files. So on local
-// filesystems Prepare has the kernel tell (inotify) what is touched from the
+// Where there are many files even stats take long, and under a hold too long. So on
+// local filesystems Prepare has the kernel tell (inotify) what is touched from the
 // moment each directory is read, and Mark looks at that alone: what it costs
 // depends on what the site did, not on how many files there are. Writes through
 // mappings make no events; files that somebody has mapped are found in /proc as
-// far as it lets us look, and Send, after the release, compares all stats with
-// what was stored: what had changed before the hold and was not noticed is
+// far as it lets us look, and Send, after the release of a hold, compares all stats
+// with what was stored: what had changed before the hold and was not noticed is
 // named, and the mount is then not at one instant. Where the kernel loses track
 // Mark walks. A mount that is a whole btrfs subvolume is snapshotted by Mark instead,
 // read-only, and walked there after the release (subvolume_linux.go).

@@ -51,6 +51,9 @@ func TestAMountIsWalkedOnceIfThatWasAMomentAgo(t *testing.T) {
 			if !point.At.Equal(began.Add(c.at)) {
 				t.Errorf("marked %v after it began, want %v", point.At.Sub(began), c.at)
 			}
+			if again := c.content == "after"; source.byEvents != again {
+				t.Errorf("only what was touched was looked at again: %v, want %v", source.byEvents, again)
+			}
 			result, err := source.Send(t.Context(), sink)
 			check(t, err)
 			content, err := sink.File(t.Context(), result.Entries, "uploads/file")

@@ -28,7 +28,7 @@ func (s *source) remainder(ctx context.Context, sink engines.Sink) (*engines.Res
 		}
 	}
 	result, err := s.again(ctx, sink, wholeTree)
-	if err == nil && s.blind != nil {
+	if err == nil && s.blind != nil && !s.unheld {
 		result.Notes = append(result.Notes, fmt.Sprintf("%s: every file was looked at under the hold: %v", s.name, s.blind))
 	}
 	return result, err

@@ -28,7 +28,7 @@ type source struct {
 
 	began    time.Time // of Prepare
 	started  clock
-	watch    *watch          // of what happens after Prepare has looked; nil if nothing is held
+	watch    *watch          // of what happens after Prepare has looked; nil if that cannot be told
 	blind    error           // why that cannot be told
 	precopy  *engines.Result // what Prepare stored
 	byEvents bool            // Mark looked only at what was touched
@@ -53,9 +53,7 @@ func (s *source) Prepare(ctx context.Context, sink engines.Sink) error {
 	}
 	defer unix.Close(root)
 	s.started = s.clock(root)
-	if !s.unheld {
-		s.watch, s.blind = s.follow(root)
-	}
+	s.watch, s.blind = s.follow(root)
 	var before *tree.Entry
 	if e, ok := sink.Parent(s.name); ok && e.Type == tree.Directory {
 		before = &e
@@ -102,8 +100,8 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (engines.Point, er
 	return engines.Point{At: now.UTC()}, nil
 }
 
-// Send looks for what Mark has missed, if it did not look at everything. All else
-// was stored when it was read.
+// Send looks for what Mark has missed, if it did not look at everything and the
+// mount is to be at one instant. All else was stored when it was read.
 func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, error) {
 	if s.frozen != nil && s.frozen.name != "" {
 		if err := s.readFrozen(ctx, sink); err != nil {
@@ -113,7 +111,7 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	if s.result == nil {
 		return engines.Result{}, fmt.Errorf("%s: %w", s.path, errNotMarked)
 	}
-	if s.byEvents {
+	if s.byEvents && !s.unheld {
 		if err := s.audit(ctx, sink); err != nil {
 			return engines.Result{}, err
 		}

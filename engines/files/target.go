@@ -293,6 +293,7 @@ func (t *target) Retired(context.Context) (engines.Source, error) {
 		open:   func() (int, error) { return openDirectory(shop.own, dirRetired) },
 		rules:  func() (*rules, error) { return newRules(t.service, t.path, t.patterns) },
 		clock:  startClock,
+		follow: startWatch,
 	}, nil
 }
 
