@@ -24,8 +24,8 @@ type env struct {
 	lookup environment.Lookup
 	// schemes are those of the engines, for the configuration's check.
 	schemes []string
-	// pace sets how much garbage is left lying, in bytes; nil in tests.
-	pace func(uint64)
+	// pace sets up the runtime, for a gate or for anything else; nil in tests.
+	pace func(gate bool)
 	now  func() time.Time
 	zone *time.Location // of times in tables
 

@@ -50,11 +50,8 @@ func run(ctx context.Context, app *env, do actions, args []string) exitCode {
 	case len(call.path) == 0:
 		return app.fail(ctx, pointToHelp(usageError("no command was given"), ""))
 	}
-	if floor := uint64(garbageFloor); app.pace != nil {
-		if call.name() == "gate" {
-			floor = gateFloor
-		}
-		app.pace(floor)
+	if app.pace != nil {
+		app.pace(call.name() == "gate")
 	}
 	return app.fail(ctx, pointToHelp(program.RunContext(ctx, call.args), call.name()))
 }

@@ -15,12 +15,14 @@ const (
 	garbagePercent = 25       // of what lives, where that is more
 )
 
-// pace sets up the runtime for a command that may let so much become garbage.
-func pace(floor uint64) {
-	if floor == garbageFloor {
-		oneMoreProcessor()
+// pace sets up the runtime for a gate, or for a command that copies.
+func pace(gate bool) {
+	if gate {
+		paceCollector(gateFloor)
+		return
 	}
-	paceCollector(floor)
+	oneMoreProcessor()
+	paceCollector(garbageFloor)
 }
 
 // oneMoreProcessor lets one goroutine more run than there are processors, unless the
