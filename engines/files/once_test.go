@@ -66,6 +66,38 @@ func TestAMountIsWalkedOnceIfThatWasAMomentAgo(t *testing.T) {
 	}
 }
 
+// TestADirectoryThatComesWhileTheTouchedIsLookedAt: the kernel was asked before it
+// came, so nobody knows it; all of it is stored.
+func TestADirectoryThatComesWhileTheTouchedIsLookedAt(t *testing.T) {
+	root := scratchDir(t)
+	write(t, root, map[string]string{"d/file": "1"})
+	now := time.Now()
+	source := unheldSource(t, root, &now)
+	sink := enginetest.NewMemory()
+	check(t, source.Prepare(t.Context(), sink))
+	write(t, root, map[string]string{"d/file": "2"})
+	now = now.Add(atOnce)
+	open, opened := source.open, 0
+	source.open = func() (int, error) {
+		if opened++; opened == 2 { // to walk; the first time what is mapped was looked for
+			write(t, root, map[string]string{"d/new/deep/file": "new"})
+		}
+		return open()
+	}
+	_, err := source.Mark(t.Context(), sink)
+	check(t, err)
+	result, err := source.Send(t.Context(), sink)
+	check(t, err)
+	for path, want := range map[string]string{"uploads/d/file": "2", "uploads/d/new/deep/file": "new"} {
+		if got, err := sink.File(t.Context(), result.Entries, path); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v; want %q", path, got, err, want)
+		}
+	}
+	if !source.byEvents || opened != 2 {
+		t.Errorf("by events: %v, opened %d times", source.byEvents, opened)
+	}
+}
+
 // TestTheOnlyWalkTakesTheCareOfTheLast: what changes while it is read is read
 // again, what never settles is lost by name.
 func TestTheOnlyWalkTakesTheCareOfTheLast(t *testing.T) {

@@ -296,6 +296,9 @@ func (w *walker) look(l *listing, it *item) bool {
 		it.entry, it.ready = *it.before, true
 		return true
 	}
+	if it.touch == nil {
+		it.touch = wholeTree // it came since the kernel was asked, so nothing of it is known
+	}
 	if w.rules.stays(l.at, it.name) {
 		return false
 	}
