@@ -3,6 +3,7 @@ package repo
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"holdfast/internal/seal"
 )
@@ -48,6 +49,9 @@ func (e *DamagedError) Error() string {
 }
 
 func (e *DamagedError) Unwrap() error { return e.Err }
+
+// Is makes it an fs.ErrInvalid, unless the object is foreign.
+func (e *DamagedError) Is(target error) bool { return target == fs.ErrInvalid && !Foreign(e.Err) }
 
 // MissingError says that the repository refers to an object that is not there.
 type MissingError struct{ Object string }

@@ -39,7 +39,8 @@ type Objects interface {
 	// Create makes an object; the error wraps fs.ErrExist where the name is taken.
 	// After any other error the object may or may not be there.
 	Create(ctx context.Context, name string, data []byte) error
-	// Read returns an object; the error wraps fs.ErrNotExist where there is none.
+	// Read returns an object; the error wraps fs.ErrNotExist where there is none, and
+	// fs.ErrInvalid where it is damaged.
 	Read(ctx context.Context, name string) ([]byte, error)
 	// List yields the names that begin with prefix + "/". What is created or
 	// removed meanwhile may or may not be seen.

@@ -136,13 +136,17 @@ func (l *Lease) try(ctx context.Context) error {
 	return l.advance(ctx, false)
 }
 
-// look returns the place's newest object, number 0 if it has none.
-func (l *Lease) look(ctx context.Context) (uint64, Beat, error) {
+// look returns the place's newest object, number 0 if it has none. Of a damaged one
+// nothing is known but that it is there: it is a heartbeat of long ago, whose holder,
+// should he live, will be heard of again.
+func (l *Lease) look(ctx context.Context) (number uint64, b Beat, err error) {
 	number, data, err := l.series.newest(ctx)
-	if err != nil || number == 0 {
-		return 0, Beat{}, err
+	if err == nil && number > 0 {
+		b, err = l.decode(number, data)
 	}
-	b, err := l.decode(number, data)
+	if errors.Is(err, fs.ErrInvalid) || errors.Is(err, ErrInvalid) {
+		return number, Beat{}, nil
+	}
 	return number, b, err
 }
 
@@ -156,7 +160,7 @@ func (l *Lease) read(ctx context.Context, number uint64) (Beat, error) {
 
 func (l *Lease) decode(number uint64, data []byte) (b Beat, err error) {
 	if err := decode(data, &b); err != nil {
-		return Beat{}, fmt.Errorf("read %s: %w; if no operation is running on this environment, remove the object", l.series.name(number), err)
+		return Beat{}, fmt.Errorf("read %s: %w", l.series.name(number), err)
 	}
 	return b, nil
 }

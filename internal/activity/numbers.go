@@ -55,7 +55,8 @@ func (s numbered) list(ctx context.Context) ([]uint64, error) {
 	return numbers, nil
 }
 
-// newest returns the highest number with its object; 0 where there is none.
+// newest returns the highest number with its object; 0 where there is none. Where the
+// object cannot be read it returns the number with the error.
 func (s numbered) newest(ctx context.Context) (uint64, []byte, error) {
 	var gone error
 	for range 10 {
@@ -69,7 +70,7 @@ func (s numbered) newest(ctx context.Context) (uint64, []byte, error) {
 			return n, data, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return 0, nil, err
+			return n, nil, err
 		}
 		gone = err // superseded and removed since it was listed: look again
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {
