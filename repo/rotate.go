@@ -99,6 +99,25 @@ func (r *Repository) latestEpoch(ctx context.Context) (latest uint32, err error)
 	return latest, nil
 }
 
+// needNewestKeys is an *seal.EpochError where the keys were rotated since the slot in use
+// was written: what would be stored with it, old slots could open. A slot that is
+// damaged tells nothing.
+func (r *Repository) needNewestKeys(ctx context.Context) error {
+	newest := Key{SlotInfo: seal.SlotInfo{Epochs: r.keys.Newest()}}
+	keys, err := r.Keys(ctx)
+	if err != nil && !isDamage(err) {
+		return err
+	}
+	if !newest.Stale(keys) {
+		return nil
+	}
+	latest, err := r.latestEpoch(ctx)
+	if err == nil && latest > newest.Epochs {
+		err = &seal.EpochError{Epoch: latest, Newest: newest.Epochs}
+	}
+	return err
+}
+
 // isDrawn reports whether an epoch has been drawn, as far as its record or a key slot
 // tells. Where that cannot be told, it has.
 func (r *Repository) isDrawn(ctx context.Context, epoch uint32) bool {

@@ -46,9 +46,15 @@ func sessionObject(n Name) string { return "sessions/" + n.String() }
 
 // Begin opens a session of a kind ("create", "restore", …), learns what is
 // condemned, and brings the index up to date, in this order (docs/gc.md, W1 to W4).
+// Who is to write needs the newest keys, or it is a *seal.EpochError.
 // A create needs all of the index: what a damaged segment told must not be taken
 // over unread.
 func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Time) (*Session, error) {
+	if kind != Restore {
+		if err := r.needNewestKeys(ctx); err != nil {
+			return nil, fmt.Errorf("the repository: %w", err)
+		}
+	}
 	name, err := NewName(r.random)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ type EpochError struct {
 }
 
 func (e *EpochError) Error() string {
-	return fmt.Sprintf("sealed under keys of epoch %d, and the password or token in use knows those up to %d: "+
+	return fmt.Sprintf("its keys are of epoch %d, and the password or token in use knows those up to %d: "+
 		"use one that was added after \"holdfast repo key rotate\"", e.Epoch, e.Newest)
 }
 
