@@ -59,7 +59,7 @@ func (r *Repository) Vanished(ctx context.Context, all []Listed) (vanished []err
 	}
 	seen := r.seen()
 	if vanished = present.vanished(seen); len(vanished) > 0 {
-		if err := r.addPurged(ctx, present); err != nil {
+		if err := r.addOthers(ctx, present); err != nil {
 			return nil, err
 		}
 		vanished = present.vanished(seen)
@@ -99,19 +99,33 @@ func (c counters) has(name string) bool {
 	return false
 }
 
+// addOthers adds the snapshots that have been committed since others were listed, and
+// those that are rightly gone.
+func (r *Repository) addOthers(ctx context.Context, to counters) error {
+	all, err := r.Snapshots(ctx)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for _, s := range all { // whoever could not be read is missing
+		to.add(s.Project, s.Environment, s.Counter, s.Counter)
+	}
+	return r.addPurged(ctx, to)
+}
+
 // addPurged adds the snapshots that are rightly gone, or going.
 func (r *Repository) addPurged(ctx context.Context, to counters) error {
+	// One whose mark cannot be read counts as not purged, here and in Snapshots. Marks
+	// go once the list has the number, so they are read before it is.
+	marks, _, err := r.readableMarks(ctx)
+	if err != nil {
+		return err
+	}
 	list, err := r.Condemned(ctx)
 	if err != nil {
 		return err
 	}
 	for _, p := range list.Purged {
 		to.add(p.Project, p.Environment, p.First, p.Last)
-	}
-	// One whose mark cannot be read counts as not purged, here and in Snapshots.
-	marks, _, err := r.readableMarks(ctx)
-	if err != nil {
-		return err
 	}
 	for key := range marks {
 		if !marks.purged(key.name) || key.folder != "trash" {
@@ -136,14 +150,15 @@ func (r *Repository) Unaccounted(ctx context.Context, all []Listed) (gone []Purg
 	for _, s := range all {
 		present.add(s.Project, s.Environment, s.Counter, s.Counter)
 	}
-	if err := r.addPurged(ctx, present); err != nil {
+	seen := r.seen() // before they are listed again: it may tell of one that has just been committed
+	if err := r.addOthers(ctx, present); err != nil {
 		return nil, err
 	}
 	last := map[lineKey]uint64{}
 	for key := range present {
 		last[key] = present.highest(key)
 	}
-	for name, n := range r.seen() {
+	for name, n := range seen {
 		project, environment, _ := strings.Cut(name, "/") // no name has one
 		key := lineKey{project, environment}
 		last[key] = max(last[key], n)
