@@ -191,7 +191,12 @@ func (r *Repository) RemoveSegments(ctx context.Context, names []index.SegmentNa
 
 // HasPack reports whether a pack is stored.
 func (r *Repository) HasPack(ctx context.Context, name [32]byte) (bool, error) {
-	_, err := r.store.Stat(ctx, pack.ObjectName(name))
+	return r.HasObject(ctx, pack.ObjectName(name))
+}
+
+// HasObject reports whether an object is stored.
+func (r *Repository) HasObject(ctx context.Context, object string) (bool, error) {
+	_, err := r.store.Stat(ctx, object)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

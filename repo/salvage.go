@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 
 	"holdfast/index"
 	"holdfast/internal/seal"
@@ -105,6 +106,41 @@ func (r *Repository) UnreadableKeys(ctx context.Context) (map[string]error, erro
 		}
 	}
 	return bad, nil
+}
+
+// UnreadableSettings returns the records that nothing but an operation of their own
+// reads, and that cannot be read, with why.
+func (r *Repository) UnreadableSettings(ctx context.Context) (map[string]error, error) {
+	all := map[string]error{}
+	for folder, kind := range map[string]seal.Type{paritySettings: seal.Setting, epochsFolder: seal.Setting, "condemned": seal.Condemned} {
+		bad, err := r.Unreadable(ctx, kind, folder)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, bad)
+	}
+	return all, nil
+}
+
+// StrayKeys returns the key slots that say they are of another repository, and open
+// nothing here.
+func (r *Repository) StrayKeys(ctx context.Context) (stray []string, err error) {
+	for info, err := range r.store.List(ctx, "keys") {
+		if err != nil {
+			return nil, err
+		}
+		object, err := storage.ReadAll(ctx, r.store, info.Name, 2*maxSlot)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if slot, err := seal.ParseSlot(object); err == nil && slot.Repository != r.root.Repository {
+			stray = append(stray, info.Name)
+		}
+	}
+	return stray, nil
 }
 
 // Unreadable returns the sealed records of a folder that cannot be read, with why.

@@ -126,7 +126,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 func run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
 	c := &checker{repo: r, options: o, report: &Report{Problems: []*Problem{}}, badPacks: map[[32]byte]*Problem{},
 		badCopies: map[copyKey]*Problem{}, blame: map[string]*Problem{}}
-	for _, step := range []func(context.Context) error{c.keys, c.segments, c.packs, c.snapshots, c.parity} {
+	for _, step := range []func(context.Context) error{c.keys, c.settings, c.segments, c.packs, c.snapshots, c.parity} {
 		if err := step(ctx); err != nil {
 			return c.report, err
 		}
@@ -197,13 +197,6 @@ func (c *checker) note(format string, args ...any) {
 	c.report.Notes = append(c.report.Notes, fmt.Sprintf(format, args...))
 }
 
-func (c *checker) keys(ctx context.Context) error {
-	if _, err := c.repo.Keys(ctx); err != nil {
-		return c.found("keys", err)
-	}
-	return nil
-}
-
 // found files an error about an object as a problem; one about the checking
 // itself (interrupted, storage gone) is returned.
 func (c *checker) found(object string, err error) error {
@@ -269,29 +262,6 @@ func (c *checker) snapshots(ctx context.Context) error {
 		lost := func(path string, why error) { c.hurt(s.Name, path, why) }
 		if _, err := survey.Walk(ctx, s.Root, "", lost); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// parity looks at the groups' descriptions and, with ReadData, at every parity
-// block. That their members are there is other steps' business.
-func (c *checker) parity(ctx context.Context) error {
-	for g, err := range c.repo.ParityGroups(ctx) {
-		if err != nil {
-			return err
-		}
-		switch {
-		case g.Group == nil:
-			c.problem(g.Object, g.Err)
-		case c.options.ReadData:
-			bad, err := c.repo.BadParity(ctx, g)
-			if err != nil {
-				return err
-			}
-			if bad > 0 {
-				c.problem(g.Object, fmt.Errorf("%d of its blocks are damaged", bad))
-			}
 		}
 	}
 	return nil

@@ -97,19 +97,24 @@ type mender struct {
 	report  *Report
 	session *repo.Session // nil in a dry run
 	packs   packs
-	worn    []string // groups of parity to be dropped
+	worn    []string           // groups of parity to be dropped
+	known   map[repo.Name]bool // snapshots that were there before the index was read
 }
 
 // Run repairs r. The error is about the repairing itself; what is lost stands in
 // the report.
 func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, err error) {
-	m := &mender{repo: r, options: o, report: &Report{DryRun: o.DryRun, Mended: []Mended{}, Worn: []string{}, SetAside: []Aside{}, Salvaged: []Salvaged{},
+	m := &mender{repo: r, options: o, known: map[repo.Name]bool{}, report: &Report{DryRun: o.DryRun, Mended: []Mended{}, Worn: []string{}, SetAside: []Aside{}, Salvaged: []Salvaged{},
 		Lost: []Lost{}, Whole: []repo.Name{}, Unread: []Aside{}}}
 	if err := m.parity(ctx); err != nil {
 		return m.report, err
 	}
 	if err := m.records(ctx); err != nil {
 		return m.report, err
+	}
+	all, _ := r.Snapshots(ctx) // what cannot be read is told in its turn
+	for _, s := range all {
+		m.known[s.Name] = true
 	}
 	if o.DryRun {
 		if err := r.Refresh(ctx); err != nil {

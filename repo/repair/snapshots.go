@@ -25,6 +25,9 @@ func (m *mender) snapshots(ctx context.Context) error {
 	}
 	survey := m.repo.NewSurvey(m.unusable)
 	for _, s := range all {
+		if !m.known[s.Name] {
+			continue // it came meanwhile, and the index that was read does not know what it has
+		}
 		if err := m.snapshot(ctx, survey, s); err != nil {
 			return fmt.Errorf("snapshot %s: %w", s.Name, err)
 		}

@@ -1,0 +1,81 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"holdfast/repo/parity"
+)
+
+// What is neither data nor snapshot: key slots, settings, parity.
+
+func (c *checker) keys(ctx context.Context) error {
+	if _, err := c.repo.Keys(ctx); err != nil {
+		return c.found("keys", err)
+	}
+	stray, err := c.repo.StrayKeys(ctx)
+	for _, object := range stray {
+		c.note("%s says that it is of another repository, and opens nothing here: its beginning was damaged, or a killed \"holdfast init\" has left it", object)
+	}
+	return err
+}
+
+// settings looks at the records that no other step reads.
+func (c *checker) settings(ctx context.Context) error {
+	bad, err := c.repo.UnreadableSettings(ctx)
+	for object, err := range bad {
+		c.problem(object, err)
+	}
+	return err
+}
+
+// parity looks at the groups' descriptions and, with ReadData, at every parity
+// block.
+func (c *checker) parity(ctx context.Context) error {
+	for g, err := range c.repo.ParityGroups(ctx) {
+		if err != nil {
+			return err
+		}
+		if g.Group != nil {
+			if err := c.members(ctx, g); err != nil {
+				return err
+			}
+		}
+		switch {
+		case g.Group == nil:
+			c.problem(g.Object, g.Err)
+		case c.options.ReadData:
+			bad, err := c.repo.BadParity(ctx, g)
+			if err != nil {
+				return err
+			}
+			if bad > 0 {
+				c.problem(g.Object, fmt.Errorf("%d of its blocks are damaged", bad))
+			}
+		}
+	}
+	return nil
+}
+
+// members names the snapshots that a group of parity has and that are gone: nobody
+// else may know of them. What is removed on purpose leaves its group first; that other
+// members are there is other steps' business.
+func (c *checker) members(ctx context.Context, g parity.Stored) error {
+	for _, m := range g.Group.Members {
+		if !strings.HasPrefix(m.Name, "snapshots/") {
+			continue
+		}
+		if there, err := c.repo.HasObject(ctx, m.Name); err != nil {
+			return err
+		} else if there {
+			continue
+		}
+		if there, err := c.repo.HasObject(ctx, g.Object); err != nil || !there {
+			return err
+		}
+		c.problem(m.Name, errors.New("is missing, and parity has it"))
+	}
+	return nil
+}
