@@ -71,7 +71,7 @@ holdfast --quiet snapshot create || mail -s "no snapshot" me@example.org </dev/n
 // somebody else's end. Here no operation waits for another one.
 func neverWaits() cli.Flag {
 	return &cli.BoolFlag{Name: "no-wait", Aliases: []string{"W"},
-		Usage: fmt.Sprintf("accepted and not needed: where another operation is running this ends at once, with code %d", exitBusy)}
+		Usage: fmt.Sprintf("accepted and not needed: where another operation is running it ends at once, code %d", exitBusy)}
 }
 
 func snapshotListCommand(app *env, do actions) *cli.Command {

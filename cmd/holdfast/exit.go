@@ -159,12 +159,12 @@ func hintOf(err error) string {
 		return "move what it names out of the repository, or give it its name back; or let \"holdfast repo repair\" set it aside"
 	}
 	if errors.Is(err, storage.ErrFull) {
-		return "delete snapshots that are not needed; then, as after a create that failed, \"holdfast repo gc --grace 0\" frees at once what nobody needs"
+		return "delete snapshots that are not needed; then, as after a create that failed, \"holdfast repo gc --grace 0\" frees at once what nobody needs; \"restore --to DIR\" needs no room in the repository"
 	}
 	_, damaged := errors.AsType[*repo.DamagedError](err)
 	_, missing := errors.AsType[*repo.MissingError](err)
 	if (damaged || missing) && !repo.Foreign(err) {
-		return "\"holdfast repo check\" says what it hurts, and \"holdfast repo repair\" mends what can be mended"
+		return "\"holdfast repo check --read-data\" says what it hurts, and \"holdfast repo repair\" mends what can be mended"
 	}
 	return ""
 }

@@ -190,19 +190,24 @@ func (o *opened) scope(all []repo.Listed) (project, name string, err error) {
 
 // snapshots reads all snapshots and warns of what is damaged or has vanished, and of
 // restores that were interrupted.
-func (app *env) snapshots(ctx context.Context, o *opened) (all []repo.Listed, vanished []error, err error) {
+func (app *env) snapshots(ctx context.Context, o *opened) ([]repo.Listed, []error, error) {
 	app.warnOfInterrupted(o)
-	all, err = o.Snapshots(ctx)
-	if err != nil && ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
+	all, unread, vanished, err := readable(ctx, o)
+	if unread != nil {
+		app.console.warn("some snapshots cannot be read: %v", unread)
 	}
-	if err != nil {
-		// With some unreadable, it cannot be told whether others have vanished.
-		app.console.warn("some snapshots cannot be read: %v", err)
-		return all, nil, nil
-	}
-	vanished, err = o.Vanished(ctx, all)
 	return all, vanished, err
+}
+
+// readable returns the snapshots that can be read, with why others cannot, or else
+// those that have vanished: with some unreadable that cannot be told.
+func readable(ctx context.Context, o *opened) (all []repo.Listed, unread error, vanished []error, err error) {
+	if all, unread = o.Snapshots(ctx); unread == nil {
+		vanished, err = o.Vanished(ctx, all)
+	} else if ctx.Err() != nil {
+		return nil, nil, nil, context.Cause(ctx)
+	}
+	return all, unread, vanished, err
 }
 
 // resolve finds the snapshot that somebody means.
@@ -216,9 +221,13 @@ func (app *env) resolve(ctx context.Context, o *opened, name string) (repo.Liste
 
 // resolveAll is resolve for several.
 func (app *env) resolveAll(ctx context.Context, o *opened, names ...string) (found []repo.Listed, err error) {
-	all, vanished, err := app.snapshots(ctx, o)
+	app.warnOfInterrupted(o)
+	all, unread, vanished, err := readable(ctx, o)
 	if err != nil {
 		return nil, err
+	}
+	if unread != nil {
+		vanished = []error{fmt.Errorf("some snapshots cannot be read: %w", unread)}
 	}
 	if len(vanished) > 0 && slices.ContainsFunc(names, isLatest) {
 		return nil, &withHint{errors.Join(vanished...), "so \"latest\" may not be what it was: name the snapshot you mean"}
