@@ -80,3 +80,28 @@ func TestNoDeltaOfALostBase(t *testing.T) {
 		repotest.MustHold(t, mustOpen(t, state), s, third)
 	}
 }
+
+// TestWhatWasCommittedSinceIsNotMissed: what this machine has committed after the
+// snapshots were listed is in seen.json, and not in the listing.
+func TestWhatWasCommittedSinceIsNotMissed(t *testing.T) {
+	m := twoDays(t)
+	cache := t.TempDir()
+	r := mustOpenWith(t, m.store, cache)
+	all, err := r.Snapshots(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := repotest.Put(t, mustOpenWith(t, m.store, cache), repotest.Files{"a": []byte("a")}, m.snapshots[1])
+	if vanished, err := r.Vanished(t.Context(), all); err != nil || len(vanished) > 0 {
+		t.Errorf("committed meanwhile: %v, %v", vanished, err)
+	}
+	if gone, err := r.Unaccounted(t.Context(), all); err != nil || len(gone) > 0 {
+		t.Errorf("committed meanwhile: %v, %v", gone, err)
+	}
+	if err := m.store.Delete(t.Context(), "snapshots/"+third.Name.String()); err != nil {
+		t.Fatal(err)
+	}
+	if vanished, err := r.Vanished(t.Context(), all); err != nil || len(vanished) != 1 {
+		t.Errorf("lost: %v, %v", vanished, err)
+	}
+}

@@ -1,0 +1,79 @@
+package repair_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"holdfast/internal/storage/storagetest"
+	"holdfast/repo"
+	"holdfast/repo/gc"
+	"holdfast/repo/pack"
+	"holdfast/repo/repair"
+)
+
+// TestASnapshotThatComesMeanwhile is taken when the index has been read, and before the
+// snapshots are looked at: it has lost nothing.
+func TestASnapshotThatComesMeanwhile(t *testing.T) {
+	for _, dry := range []bool{true, false} {
+		w := newWorld(t)
+		faulty := storagetest.NewFaulty(w.store)
+		packs := 0
+		faulty.Inject(storagetest.Fault{Ops: storagetest.ReadAt, Names: storagetest.Under("packs"), Nth: 3,
+			Effect: func(_ context.Context, _ *storagetest.Call, do func() error) error {
+				if packs++; packs == 1 {
+					w.take(t, w.store, site{db: text(77, 9000), uploads: map[string]map[string][]byte{"new": {"x": text(78, 9000)}}})
+				}
+				return do()
+			}})
+		report, err := repair.Run(t.Context(), open(t, faulty), repair.Options{DryRun: dry, Now: now,
+			Divisible: func(engine string) bool { return engine == "files" }, Progress: func(int64) {}})
+		if err != nil || len(report.Lost) > 0 || len(w.snapshots) != 4 {
+			t.Errorf("dry run %v: %d snapshots, lost %+v, %v", dry, len(w.snapshots), report.Lost, err)
+		}
+		if lost := mustBeMended(t, w, w.store); lost > 0 {
+			t.Errorf("dry run %v: %d files are lost", dry, lost)
+		}
+	}
+}
+
+// TestACondemnedPackThatIsNeeded: until a list says that a group is swept its packs
+// are there, and serve where the copies that were made of them are lost. One that is
+// missing is lost, too.
+func TestACondemnedPackThatIsNeeded(t *testing.T) {
+	w := newWorld(t)
+	r := open(t, w.store)
+	for _, s := range w.snapshots[:2] {
+		if _, err := r.Mark(t.Context(), s.Name, repo.Delete, now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, err := r.StoredPacks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := func() time.Time { return start.Add(48 * time.Hour) }
+	if _, err := gc.Run(t.Context(), r, gc.Options{Now: later, Grace: 24 * time.Hour, MaxRepack: 1 << 40}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := open(t, w.store).Condemned(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	condemned := list.Packs()
+	for _, which := range []bool{false, true} { // the copies, and then what they were made of
+		removed := 0
+		for _, object := range w.store.Names() {
+			name, err := pack.ParseObjectName(object)
+			if _, isOld := old[name]; err == nil && (which && condemned[name] || !which && !isOld) {
+				removed++
+				_ = w.store.Delete(t.Context(), object)
+			}
+		}
+		report, err := repair.Run(t.Context(), open(t, w.store), repair.Options{Now: later,
+			Divisible: func(engine string) bool { return engine == "files" }, Progress: func(int64) {}})
+		if err != nil || removed == 0 || (len(report.Lost) > 0) != which {
+			t.Errorf("%d packs removed, condemned %v: lost %+v, %v", removed, which, report.Lost, err)
+		}
+	}
+}
