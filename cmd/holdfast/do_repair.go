@@ -49,6 +49,13 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 		return &withHint{fmt.Errorf("%s cannot be read and could not be mended, snapshots or their records", several(n, "object")),
 			"put the named objects back from a copy of the repository; if there is none, \"holdfast repo repair --give-up-snapshots\" takes them out of the way"}
 	}
+	_, vanished, err := app.snapshots(ctx, r)
+	if err != nil {
+		return err
+	}
+	if len(vanished) > 0 {
+		return &withHint{errors.Join(vanished...), afterVanished}
+	}
 	if len(report.Lost) > 0 {
 		return &incompleteError{fmt.Sprintf("%s lost something; what is left can be restored", several(len(report.Lost), "snapshot"))}
 	}
