@@ -103,10 +103,10 @@ func (c counters) has(name string) bool {
 // those that are rightly gone.
 func (r *Repository) addOthers(ctx context.Context, to counters) error {
 	all, err := r.Snapshots(ctx)
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
+	if err != nil {
+		return err
 	}
-	for _, s := range all { // whoever could not be read is missing
+	for _, s := range all {
 		to.add(s.Project, s.Environment, s.Counter, s.Counter)
 	}
 	return r.addPurged(ctx, to)
