@@ -90,22 +90,40 @@ func Foreign(err error) bool {
 // UnreadableKeys returns the key slots that cannot be read, with why.
 func (r *Repository) UnreadableKeys(ctx context.Context) (map[string]error, error) {
 	bad := map[string]error{}
+	err := r.eachSlot(ctx, func(name string, object []byte) {
+		if _, err := seal.ParseSlot(object); err != nil && !Foreign(versionOrDamaged(ctx, r.store, err)) {
+			bad[name] = err
+		}
+	})
+	return bad, err
+}
+
+// StrayKeys returns the key slots that say they are of another repository, and open
+// nothing here.
+func (r *Repository) StrayKeys(ctx context.Context) (stray []string, err error) {
+	err = r.eachSlot(ctx, func(name string, object []byte) {
+		if slot, err := seal.ParseSlot(object); err == nil && slot.Repository != r.root.Repository {
+			stray = append(stray, name)
+		}
+	})
+	return stray, err
+}
+
+func (r *Repository) eachSlot(ctx context.Context, visit func(name string, object []byte)) error {
 	for info, err := range r.store.List(ctx, "keys") {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		object, err := storage.ReadAll(ctx, r.store, info.Name, 2*maxSlot)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue
+			continue // removed meanwhile
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if _, err := seal.ParseSlot(object); err != nil && !Foreign(versionOrDamaged(ctx, r.store, err)) {
-			bad[info.Name] = err
-		}
+		visit(info.Name, object)
 	}
-	return bad, nil
+	return nil
 }
 
 // UnreadableSettings returns the records that nothing but an operation of their own
@@ -120,27 +138,6 @@ func (r *Repository) UnreadableSettings(ctx context.Context) (map[string]error, 
 		maps.Copy(all, bad)
 	}
 	return all, nil
-}
-
-// StrayKeys returns the key slots that say they are of another repository, and open
-// nothing here.
-func (r *Repository) StrayKeys(ctx context.Context) (stray []string, err error) {
-	for info, err := range r.store.List(ctx, "keys") {
-		if err != nil {
-			return nil, err
-		}
-		object, err := storage.ReadAll(ctx, r.store, info.Name, 2*maxSlot)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if slot, err := seal.ParseSlot(object); err == nil && slot.Repository != r.root.Repository {
-			stray = append(stray, info.Name)
-		}
-	}
-	return stray, nil
 }
 
 // Unreadable returns the sealed records of a folder that cannot be read, with why.
