@@ -25,7 +25,7 @@ type Catalog struct {
 
 // Catalog reads the index as it is now. The caller closes it.
 func (r *Repository) Catalog(ctx context.Context) (*Catalog, error) {
-	return listedAnew(func() (*Catalog, error) { return r.catalog(ctx) })
+	return ListedAnew(func() (*Catalog, error) { return r.catalog(ctx) })
 }
 
 func (r *Repository) catalog(ctx context.Context) (c *Catalog, err error) {

@@ -193,7 +193,7 @@ func (r *Repository) EntriesOf(ctx context.Context, packs map[[32]byte]bool) (ma
 	if len(packs) == 0 {
 		return nil, nil
 	}
-	return listedAnew(func() (map[[32]byte][]index.Entry, error) { return r.entriesOf(ctx, packs) })
+	return ListedAnew(func() (map[[32]byte][]index.Entry, error) { return r.entriesOf(ctx, packs) })
 }
 
 func (r *Repository) entriesOf(ctx context.Context, packs map[[32]byte]bool) (map[[32]byte][]index.Entry, error) {

@@ -100,12 +100,12 @@ func (r *Repository) loadLocked(ctx context.Context) (changed bool, err error) {
 // have been missed. It is bounded, because a listing may be stale.
 const maxListings = 5
 
-// listedAnew reads all segments, and once more where one that was listed has been
-// joined to others before it was read to its end.
-func listedAnew[T any](read func() (T, error)) (T, error) {
+// ListedAnew reads all segments, and again where one that was listed has been joined
+// to others before it was read to its end.
+func ListedAnew[T any](read func() (T, error)) (T, error) {
 	for n := 1; ; n++ {
 		result, err := read()
-		if n == maxListings || !errors.Is(err, fs.ErrNotExist) {
+		if n == maxListings || !errors.Is(err, fs.ErrNotExist) || errors.Is(err, index.ErrNoCopy) {
 			return result, err
 		}
 	}

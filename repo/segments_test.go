@@ -1,11 +1,14 @@
 package repo_test
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"testing"
 	"time"
 
+	"holdfast/internal/storage/storagetest"
+	"holdfast/repo"
 	"holdfast/repo/repotest"
 )
 
@@ -59,6 +62,53 @@ func TestSegmentsThatAreJoinedWhileTheyAreInUse(t *testing.T) {
 	}
 	if packs, err := r.IndexedPacks(t.Context()); err != nil || len(packs) == 0 {
 		t.Errorf("%d packs, %v", len(packs), err)
+	}
+}
+
+// TestSegmentsThatAreJoinedWhileTheyAreRead through, between any two reads: they are
+// listed again, and all is found.
+func TestSegmentsThatAreJoinedWhileTheyAreRead(t *testing.T) {
+	base := repotest.New(t)
+	for i := range 3 {
+		repotest.Put(t, repotest.Open(t, base), repotest.Files{"file": fmt.Appendf(nil, "file %d", i)}, nil)
+	}
+	want := totals(t, repotest.Open(t, base)).Blobs
+	for name, read := range map[string]func(*repo.Repository) (uint64, error){
+		"totals": func(r *repo.Repository) (uint64, error) {
+			sum, err := r.Totals(t.Context())
+			return sum.Blobs, err
+		},
+		"catalog": func(r *repo.Repository) (uint64, error) {
+			c, err := r.Catalog(t.Context())
+			if err != nil {
+				return 0, err
+			}
+			return c.Len(), c.Close()
+		},
+	} {
+		for nth := 1; ; nth++ {
+			store := base.Clone()
+			faulty := storagetest.NewFaulty(store)
+			r := repotest.Open(t, faulty)
+			r.KeepSegmentsOnDisk()
+			rule := faulty.Inject(storagetest.Fault{Ops: storagetest.ReadAt, Names: storagetest.Under("index"), Nth: nth,
+				Effect: func(_ context.Context, _ *storagetest.Call, do func() error) error {
+					if _, err := repotest.Open(t, store).RebuildIndex(context.Background(), time.Now, func(int, int) {}); err != nil {
+						t.Error(err)
+					}
+					return do()
+				}})
+			got, err := read(r)
+			if err != nil || got != want {
+				t.Errorf("%s, joined at read %d: %d blobs, want %d: %v", name, nth, got, want, err)
+			}
+			if rule.Hits() == 0 {
+				if nth < 6 {
+					t.Errorf("%s: %d reads only", name, nth-1)
+				}
+				break
+			}
+		}
 	}
 }
 

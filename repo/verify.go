@@ -124,7 +124,7 @@ type Totals struct {
 
 // Totals adds up the index and the packs.
 func (r *Repository) Totals(ctx context.Context) (Totals, error) {
-	return listedAnew(func() (Totals, error) { return r.totals(ctx) })
+	return ListedAnew(func() (Totals, error) { return r.totals(ctx) })
 }
 
 func (r *Repository) totals(ctx context.Context) (Totals, error) {

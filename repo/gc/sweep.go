@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -163,19 +162,10 @@ const (
 	manySegments = 8
 )
 
-// maxLooks is how often segments are listed because another collection removed some
-// while they were read.
-const maxLooks = 5
-
 // reindex supersedes the segments that name packs which are gone, and small ones if
 // there are many. It returns the segments that can be removed.
 func (c *collection) reindex(ctx context.Context, gone func(pack [32]byte) bool) (old []index.SegmentName, err error) {
-	for range maxLooks {
-		if old, err = c.supersede(ctx, gone); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
-	return old, err
+	return repo.ListedAnew(func() ([]index.SegmentName, error) { return c.supersede(ctx, gone) })
 }
 
 func (c *collection) supersede(ctx context.Context, gone func(pack [32]byte) bool) (old []index.SegmentName, err error) {
