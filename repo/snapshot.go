@@ -234,6 +234,13 @@ func (r *Repository) snapshotNames(ctx context.Context) (names []Name, strays []
 	return names, strays, nil
 }
 
+// SnapshotNames lists the names of all snapshots, deleted ones and tombstones included,
+// whether they can be read or not.
+func (r *Repository) SnapshotNames(ctx context.Context) ([]Name, error) {
+	names, _, err := r.snapshotNames(ctx)
+	return names, err
+}
+
 // Listed is a snapshot with its marks.
 type Listed struct {
 	*Snapshot

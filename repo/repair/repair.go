@@ -112,9 +112,12 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 	if err := m.records(ctx); err != nil {
 		return m.report, err
 	}
-	all, _ := r.Snapshots(ctx) // what cannot be read is told in its turn
-	for _, s := range all {
-		m.known[s.Name] = true
+	names, err := r.SnapshotNames(ctx)
+	if err != nil {
+		return m.report, err
+	}
+	for _, n := range names {
+		m.known[n] = true
 	}
 	if o.DryRun {
 		if err := r.Refresh(ctx); err != nil {
