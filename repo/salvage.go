@@ -126,12 +126,12 @@ func (r *Repository) eachSlot(ctx context.Context, visit func(name string, objec
 	return nil
 }
 
-// UnreadableSettings returns the records that nothing but an operation of their own
-// reads, and that cannot be read, with why.
+// UnreadableSettings returns the records of how keys and parity were set that cannot be
+// read, with why.
 func (r *Repository) UnreadableSettings(ctx context.Context) (map[string]error, error) {
 	all := map[string]error{}
-	for folder, kind := range map[string]seal.Type{paritySettings: seal.Setting, epochsFolder: seal.Setting, "condemned": seal.Condemned} {
-		bad, err := r.Unreadable(ctx, kind, folder)
+	for _, folder := range []string{paritySettings, epochsFolder} {
+		bad, err := r.Unreadable(ctx, seal.Setting, folder)
 		if err != nil {
 			return nil, err
 		}

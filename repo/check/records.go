@@ -38,22 +38,22 @@ func (c *checker) parity(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if g.Group != nil {
-			if err := c.members(ctx, g); err != nil {
-				return err
-			}
-		}
-		switch {
-		case g.Group == nil:
+		if g.Group == nil {
 			c.problem(g.Object, g.Err)
-		case c.options.ReadData:
-			bad, err := c.repo.BadParity(ctx, g)
-			if err != nil {
-				return err
-			}
-			if bad > 0 {
-				c.problem(g.Object, fmt.Errorf("%d of its blocks are damaged", bad))
-			}
+			continue
+		}
+		if err := c.members(ctx, g); err != nil {
+			return err
+		}
+		if !c.options.ReadData {
+			continue
+		}
+		bad, err := c.repo.BadParity(ctx, g)
+		if err != nil {
+			return err
+		}
+		if bad > 0 {
+			c.problem(g.Object, fmt.Errorf("%d of its blocks are damaged", bad))
 		}
 	}
 	return nil
