@@ -226,14 +226,15 @@ func (app *env) resolveAll(ctx context.Context, o *opened, names ...string) (fou
 	if err != nil {
 		return nil, err
 	}
+	doubts := vanished
 	if unread != nil {
-		vanished = []error{fmt.Errorf("some snapshots cannot be read: %w", unread)}
+		doubts = []error{fmt.Errorf("some snapshots cannot be read: %w", unread)}
 	}
-	if len(vanished) > 0 && slices.ContainsFunc(names, isLatest) {
-		return nil, &withHint{errors.Join(vanished...), "so \"latest\" may not be what it was: name the snapshot you mean"}
+	if len(doubts) > 0 && slices.ContainsFunc(names, isLatest) {
+		return nil, &withHint{errors.Join(doubts...), "so \"latest\" may not be what it was: name the snapshot you mean"}
 	}
-	for _, v := range vanished {
-		app.console.warn("%v", v)
+	for _, doubt := range doubts {
+		app.console.warn("%v", doubt)
 	}
 	for _, name := range names {
 		s, err := app.among(ctx, o, all, name)

@@ -47,6 +47,9 @@ func TestALostSnapshotStaysMissed(t *testing.T) {
 				if _, stderr, code := s.run("-e", "master", "snapshot", "list"); code != 1 || !strings.Contains(stderr, "--accept-loss") {
 					t.Errorf("list after %d more: exit code %d, %s", later, code, stderr)
 				}
+				if _, stderr, code := s.run("repo", "repair"); code != 1 || !strings.Contains(stderr, "--accept-loss") {
+					t.Errorf("repair after %d more: exit code %d, %s", later, code, stderr)
+				}
 				_, stderr, code := s.run("repo", "gc", "--grace", "0")
 				if code != 1 || !strings.Contains(stderr, "--accept-loss") {
 					t.Errorf("gc after %d more: exit code %d, %s", later, code, stderr)
