@@ -27,7 +27,8 @@
 //	Mark      MariaDB: BACKUP STAGE BLOCK_COMMIT; MySQL: LOCK INSTANCE FOR BACKUP and
 //	          FLUSH TABLES WITH READ LOCK; a consistent snapshot on all connections;
 //	          sequences, and small tables of engines without snapshots, are read
-//	Send      the tables, in parallel, large ones in parts, within those snapshots
+//	Send      the tables, in parallel, large ones in parts, within those snapshots;
+//	          rows are taken from the wire before the driver makes values of them
 //
 // Without the privileges for that, or while somebody else's ALTER TABLE or backup is
 // in the way, one connection is used, which is consistent by itself. FLUSH TABLES WITH

@@ -2,7 +2,7 @@ package mysql
 
 import (
 	"bytes"
-	sqldriver "database/sql/driver"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -20,9 +20,9 @@ type column struct {
 	period  string // "ROW START" or "ROW END", where history is kept
 }
 
-// encoder appends a value, which is not NULL, as an SQL literal that gives
-// exactly this value again when it is inserted into the column.
-type encoder func(dst []byte, value sqldriver.Value) ([]byte, error)
+// encoder appends a value, which is not NULL and comes as the server's text of it, as an
+// SQL literal that gives exactly this value again when it is inserted into the column.
+type encoder func(dst, text []byte) ([]byte, error)
 
 // selected is the expression that reads the column.
 func (c column) selected(from server) string {
@@ -55,11 +55,15 @@ func (c column) encoder() encoder {
 		return appendBits
 	case "enum":
 		if c.numericEnum() {
-			return appendNumber
+			return appendInteger
 		}
 		return appendMember(c.text())
-	case "tinyint", "smallint", "mediumint", "int", "bigint", "year", "double", "decimal":
-		return appendNumber
+	case "tinyint", "smallint", "mediumint", "int", "bigint", "year":
+		return appendInteger
+	case "double":
+		return appendDouble
+	case "decimal":
+		return appendDigits
 	}
 	return c.text()
 }
@@ -70,72 +74,60 @@ func (c column) encoder() encoder {
 func (c column) text() encoder {
 	switch c.charset {
 	case "utf8mb4", "utf8mb3", "utf8":
-		return func(dst []byte, value sqldriver.Value) ([]byte, error) {
-			text, err := raw(value)
-			return appendString(dst, text), err
-		}
+		return func(dst, text []byte) ([]byte, error) { return appendString(dst, text), nil }
 	case "latin1":
-		return func(dst []byte, value sqldriver.Value) ([]byte, error) {
-			text, err := raw(value)
-			return appendString(dst, fromLatin1(text)), err
-		}
+		return func(dst, text []byte) ([]byte, error) { return appendString(dst, fromLatin1(text)), nil }
 	case "":
 		return appendBinary
 	}
 	wide := c.charset == "ucs2" || strings.HasPrefix(c.charset, "utf16") || c.charset == "utf32" ||
 		c.charset == "swe7" || c.charset == "sjis" || c.charset == "cp932"
-	return func(dst []byte, value sqldriver.Value) ([]byte, error) {
-		text, err := raw(value)
-		if err != nil || len(text) == 0 || !wide && ascii(text) {
-			return appendString(dst, text), err
+	return func(dst, text []byte) ([]byte, error) {
+		if len(text) == 0 || !wide && ascii(text) {
+			return appendString(dst, text), nil
 		}
 		dst = append(append(append(dst, '_'), c.charset...), " 0x"...)
 		return hex.AppendEncode(dst, text), nil
 	}
 }
 
-// raw returns the bytes of a value that the driver has not converted.
-func raw(value sqldriver.Value) ([]byte, error) {
-	if text, ok := value.([]byte); ok {
-		return text, nil
-	}
-	return nil, fmt.Errorf("the driver gave a %T instead of bytes", value)
-}
+// appendDigits appends a number as the server writes it.
+func appendDigits(dst, text []byte) ([]byte, error) { return append(dst, text...), nil }
 
-// appendNumber appends what the driver made a number of, and decimals, which come
-// as their digits.
-func appendNumber(dst []byte, value sqldriver.Value) ([]byte, error) {
-	switch v := value.(type) {
-	case []byte:
-		return append(dst, v...), nil
-	case int64:
-		return strconv.AppendInt(dst, v, 10), nil
-	case uint64:
-		return strconv.AppendUint(dst, v, 10), nil
-	case float64:
-		return appendDouble(dst, v, 64), nil
+// appendInteger appends an integer without the zeros that ZEROFILL and YEAR put in front.
+func appendInteger(dst, text []byte) ([]byte, error) {
+	for len(text) > 1 && text[0] == '0' {
+		text = text[1:]
 	}
-	return nil, fmt.Errorf("the driver gave a %T as a number", value)
+	return append(dst, text...), nil
 }
 
 // appendFloat appends a FLOAT, read as DOUBLE, in as few digits as give it back.
 // The server reads digits as DOUBLE first: where rounding twice ends elsewhere, or
 // the digits lie above the largest FLOAT, all of them are written.
-func appendFloat(dst []byte, value sqldriver.Value) ([]byte, error) {
-	v, ok := value.(float64)
-	if !ok {
-		return nil, fmt.Errorf("the driver gave a %T as a FLOAT", value)
+func appendFloat(dst, text []byte) ([]byte, error) {
+	v, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return nil, fmt.Errorf("the server gave %q as a FLOAT", text)
 	}
 	short := strconv.AppendFloat(dst, v, 'g', -1, 32)
 	if back, err := strconv.ParseFloat(string(short[len(dst):]), 64); err == nil && float64(float32(back)) == v && math.Abs(back) <= math.MaxFloat32 {
-		return appendDouble(dst, v, 32), nil
+		return appendShortest(dst, v, 32), nil
 	}
-	return appendDouble(dst, v, 64), nil
+	return appendShortest(dst, v, 64), nil
 }
 
-// appendDouble appends a number in as few digits as give it back in that many bits.
+func appendDouble(dst, text []byte) ([]byte, error) {
+	v, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return nil, fmt.Errorf("the server gave %q as a DOUBLE", text)
+	}
+	return appendShortest(dst, v, 64), nil
+}
+
+// appendShortest appends a number in as few digits as give it back in that many bits.
 // -0 would be an integer, which has no sign.
-func appendDouble(dst []byte, v float64, bits int) []byte {
+func appendShortest(dst []byte, v float64, bits int) []byte {
 	dst = strconv.AppendFloat(dst, v, 'g', -1, bits)
 	if v == 0 && math.Signbit(v) {
 		dst = append(dst, "e0"...)
@@ -143,35 +135,41 @@ func appendDouble(dst []byte, v float64, bits int) []byte {
 	return dst
 }
 
-func appendBits(dst []byte, value sqldriver.Value) ([]byte, error) {
-	bits, err := raw(value)
-	return hex.AppendEncode(append(dst, "0x"...), bits), err
+func appendBits(dst, text []byte) ([]byte, error) {
+	return hex.AppendEncode(append(dst, "0x"...), text), nil
 }
 
 // appendMember appends a member of an ENUM that has no member ”: that is the
 // number 0, no member at all.
-func appendMember(text encoder) encoder {
-	return func(dst []byte, value sqldriver.Value) ([]byte, error) {
-		if member, ok := value.([]byte); ok && len(member) == 0 {
+func appendMember(encode encoder) encoder {
+	return func(dst, text []byte) ([]byte, error) {
+		if len(text) == 0 {
 			return append(dst, '0'), nil
 		}
-		return text(dst, value)
+		return encode(dst, text)
 	}
 }
 
 // appendBinary appends bytes, or the text of types like DATETIME and UUID.
-func appendBinary(dst []byte, value sqldriver.Value) ([]byte, error) {
-	text, err := raw(value)
-	if err != nil {
-		return nil, err
-	}
+func appendBinary(dst, text []byte) ([]byte, error) {
 	if !ascii(text) || bytes.IndexByte(text, 0) >= 0 {
 		dst = append(dst, "_binary"...)
 	}
 	return appendString(dst, text), nil
 }
 
+// Eight bytes at a time (https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord).
+const (
+	each  = 0x0101010101010101
+	highs = 0x80 * each
+)
+
 func ascii(text []byte) bool {
+	for ; len(text) >= 8; text = text[8:] {
+		if binary.LittleEndian.Uint64(text)&highs != 0 {
+			return false
+		}
+	}
 	for _, c := range text {
 		if c >= 0x80 {
 			return false
@@ -187,13 +185,26 @@ var escapes = [256]byte{0: '0', '\n': 'n', '\r': 'r', 0x1a: 'Z', '\\': '\\', '\'
 func appendString(dst, text []byte) []byte {
 	dst = append(dst, '\'')
 	from := 0
-	for i, c := range text {
-		if e := escapes[c]; e != 0 {
-			dst = append(append(dst, text[from:i]...), '\\', e)
-			from = i + 1
+	for i := 0; i < len(text); {
+		if i+8 <= len(text) && plain(binary.LittleEndian.Uint64(text[i:])) {
+			i += 8
+			continue
+		}
+		for end := min(i+8, len(text)); i < end; i++ {
+			if e := escapes[text[i]]; e != 0 {
+				dst = append(append(dst, text[from:i]...), '\\', e)
+				from = i + 1
+			}
 		}
 	}
 	return append(append(dst, text[from:]...), '\'')
+}
+
+// plain reports whether none of eight bytes is a control character, a quote or a backslash.
+// It may say that one is, behind such a byte, when none is.
+func plain(word uint64) bool {
+	quote, backslash := word^'\''*each, word^'\\'*each
+	return ((word-0x20*each)&^word|(quote-each)&^quote|(backslash-each)&^backslash)&highs == 0
 }
 
 // fromLatin1 converts what MariaDB calls latin1: Windows-1252 with its five gaps

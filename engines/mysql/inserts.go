@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	sqldriver "database/sql/driver"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -34,12 +33,12 @@ type row struct {
 // batches makes batches of what one connection reads.
 type batches struct {
 	encoders []encoder
-	enum     []bool // columns where 0 is what strict mode refuses
-	values   []sqldriver.Value
+	enum     []bool   // columns where 0 is what strict mode refuses
+	values   [][]byte // nil for NULL
 }
 
 func newBatches(t table) *batches {
-	b := &batches{values: make([]sqldriver.Value, len(t.columns))}
+	b := &batches{values: make([][]byte, len(t.columns))}
 	for _, c := range t.columns {
 		b.encoders = append(b.encoders, c.encoder())
 		b.enum = append(b.enum, c.kind == "enum")
@@ -48,10 +47,10 @@ func newBatches(t table) *batches {
 }
 
 // fill fills to with the next rows. io.EOF comes with the last, or behind them.
-func (b *batches) fill(to *batch, rows sqldriver.Rows) error {
+func (b *batches) fill(to *batch, rows rows) error {
 	to.text, to.rows = to.text[:0], to.rows[:0]
 	for len(to.text) < dump.PieceSize {
-		if err := rows.Next(b.values); err != nil {
+		if err := rows.next(b.values); err != nil {
 			return err
 		}
 		if err := b.appendRow(to); err != nil {

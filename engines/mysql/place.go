@@ -77,6 +77,7 @@ func placeOf(s engines.Service) (place, error) {
 	config.MaxAllowedPacket = 0 // what the server allows
 	config.InterpolateParams = true
 	config.Logger = &driver.NopLogger{}
+	config.DialFunc = dialWire
 	reading := dump.DefaultReading
 	for key, values := range u.Query() {
 		switch value := values[len(values)-1]; {
@@ -116,6 +117,7 @@ type session struct {
 	current string // database
 	id      uint64 // the server's number of it
 	server  server
+	wire    *wire // nil where it is encrypted
 }
 
 const sessionSettings = `SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = '',
@@ -132,11 +134,15 @@ const (
 // seconds, how long it waits for locks on tables, and so how long others wait
 // behind it.
 func (p place) connect(ctx context.Context, db *sql.DB, database string, wait time.Duration) (*session, error) {
-	conn, err := db.Conn(ctx)
+	s := &session{place: p, current: database}
+	conn, err := db.Conn(context.WithValue(ctx, wireKey{}, &s.wire))
 	if err != nil {
 		return nil, p.explain(ctx, "connect", err)
 	}
-	s := &session{Conn: conn, place: p, current: database}
+	s.Conn = conn
+	if p.config.TLSConfig != "" && p.config.TLSConfig != "false" {
+		s.wire = nil
+	}
 	if err := s.prepare(ctx, database, wait); err != nil {
 		conn.Close()
 		return nil, err

@@ -85,7 +85,7 @@ func (s *session) readSpan(ctx context.Context, t table, p span, lane *dump.Lane
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	err := s.Raw(func(conn any) error {
-		rows, err := conn.(sqldriver.QueryerContext).QueryContext(ctx, t.query(p), nil)
+		rows, err := s.rows(ctx, conn.(sqldriver.QueryerContext), t.query(p))
 		if err != nil {
 			return s.place.explain(ctx, "read", err)
 		}
@@ -103,7 +103,7 @@ func (s *session) readSpan(ctx context.Context, t table, p span, lane *dump.Lane
 }
 
 // handOver makes batches of rows.
-func handOver(ctx context.Context, t table, rows sqldriver.Rows, lane *dump.Lane[batch]) error {
+func handOver(ctx context.Context, t table, rows rows, lane *dump.Lane[batch]) error {
 	into := newBatches(t)
 	for {
 		some := lane.Fresh()

@@ -2,11 +2,11 @@ package mysql
 
 import (
 	"bytes"
-	sqldriver "database/sql/driver"
 	"errors"
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -256,7 +256,7 @@ func TestStatementsEndWhereTheRowsSaySo(t *testing.T) {
 
 func TestFloatsAreShortAndExact(t *testing.T) {
 	for _, f := range []float32{0.1, 16777216, math.MaxFloat32, math.SmallestNonzeroFloat32, -1.5e-7, 3.4028233e38, 8388609} {
-		text, err := appendFloat(nil, sqldriver.Value(float64(f)))
+		text, err := appendFloat(nil, strconv.AppendFloat(nil, float64(f), 'g', -1, 64))
 		if err != nil {
 			t.Fatal(err)
 		}

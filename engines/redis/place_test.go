@@ -1,21 +1,11 @@
 package redis
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"holdfast/engines"
 	"holdfast/internal/testserver"
@@ -59,7 +49,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	key, certificate := selfSigned(t)
+	key, certificate := testserver.SelfSigned(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // a free port
 	if err != nil {
 		t.Fatal(err)
@@ -82,31 +72,4 @@ func TestTLS(t *testing.T) {
 	if err := source.Prepare(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "TLS") {
 		t.Errorf("a certificate that nobody vouches for: %v", err)
 	}
-}
-
-// selfSigned writes a key and a certificate of its own, which every user may read.
-func selfSigned(t *testing.T) (key, certificate string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	signed, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	key, certificate = filepath.Join(dir, "key"), filepath.Join(dir, "certificate")
-	err = errors.Join(os.Chmod(filepath.Dir(dir), 0o755), // the server runs as another user
-		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o644),
-		os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}), 0o644))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, certificate
 }
