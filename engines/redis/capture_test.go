@@ -206,6 +206,18 @@ func restore(t *testing.T, s engines.Service, content engines.Content, entries [
 	return staged
 }
 
+func TestFunctionsThatAreLeftOutAreCounted(t *testing.T) {
+	server := testserver.Redis(t)
+	a := dial(t, server, "", 0)
+	for i, want := range []string{"1 library of functions left out", "2 libraries of functions left out"} {
+		name := fmt.Sprintf("lib%d", i)
+		a.must("FUNCTION", "LOAD", fmt.Sprintf(library, name, name))
+		if _, result, _ := capture(t, serviceAt(server.URL("", "0")), nil); !strings.Contains(strings.Join(result.Notes, "\n"), want) {
+			t.Errorf("%q, without %q", result.Notes, want)
+		}
+	}
+}
+
 func TestKeysThatAreAskedForGiveTheSameDump(t *testing.T) {
 	server := testserver.Redis(t, "--enable-debug-command", "yes")
 	a := dial(t, server, "", 0)

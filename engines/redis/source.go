@@ -212,9 +212,16 @@ func (s *source) notes() []string {
 		notes = append(notes, "the user may not synchronise, so keys were asked for one after the other: ACL SETUSER … +psync +replconf gives one instant")
 	}
 	if s.database != allDatabases && s.layout.dropped > 0 {
-		notes = append(notes, fmt.Sprintf("%d libraries of functions belong to the whole server and are not in the snapshot: a service without a number of a database has them", s.layout.dropped))
+		notes = append(notes, librariesOfFunctions(s.layout.dropped)+" left out, because functions belong to the whole server: a service without a number of a database has them")
 	}
 	return notes
+}
+
+func librariesOfFunctions(n int) string {
+	if n == 1 {
+		return "1 library of functions"
+	}
+	return fmt.Sprintf("%d libraries of functions", n)
 }
 
 // moduleName decodes the name in a module's id, nine characters of six bits.

@@ -303,7 +303,7 @@ func (s *staging) finish(ctx context.Context) error {
 	}
 	if s.libraries > 0 && !knowsFunctions {
 		s.losses = append(s.losses, engines.Loss{Path: s.service + extension,
-			Reason: fmt.Sprintf("%d libraries of functions: %s has no functions", s.libraries, s.server.product())})
+			Reason: fmt.Sprintf("%s: %s has no functions", librariesOfFunctions(s.libraries), s.server.product())})
 	}
 	var commands [][]any
 	first := true
