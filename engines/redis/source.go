@@ -86,7 +86,7 @@ func (p place) exists(ctx context.Context, c *conn) error {
 // privileges finds the rung.
 func (s *source) privileges(ctx context.Context) error {
 	// Only since 7.0, and not for everybody; otherwise Mark will find out.
-	if allowed, known, err := s.allows(ctx, "PSYNC", "?", "-1"); err != nil {
+	if allowed, known, err := s.allows(ctx, s.control, "PSYNC", "?", "-1"); err != nil {
 		return err
 	} else if known && !allowed {
 		return s.descend(ctx, nil)
@@ -108,16 +108,6 @@ func (s *source) privileges(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// allows asks whether the user may execute a command; known is false where the
-// server does not tell.
-func (s *source) allows(ctx context.Context, command ...any) (allowed, known bool, err error) {
-	answer, err := s.control.do(ctx, append([]any{"ACL", "DRYRUN", s.userName()}, command...)...)
-	if code(err) != "" {
-		return false, false, nil
-	}
-	return answer == "OK", err == nil, err
 }
 
 // descend takes the rung of those who may not synchronise, and refuses who may not

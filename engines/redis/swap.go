@@ -97,12 +97,28 @@ func (t *target) surplus(ctx context.Context, mine []restored) ([]restored, erro
 	return mine, nil
 }
 
-// Revert implements engines.Target.
-func (t *target) Revert(ctx context.Context) error {
-	if err := t.lock(ctx); err != nil {
-		return err
+// begun locks and returns the databases of this restore. A user who may not lock
+// could not begin one: where there are none and it may look, nothing is to be undone.
+func (t *target) begun(ctx context.Context) ([]restored, error) {
+	locked := t.lock(ctx)
+	if locked != nil && (code(locked) != "NOPERM" || t.control == nil) {
+		return nil, locked
+	}
+	if locked != nil {
+		if err := t.in(ctx, 0, []any{"HGETALL", markKey}); err != nil {
+			return nil, locked
+		}
 	}
 	mine, err := t.mine(ctx)
+	if err == nil && len(mine) > 0 {
+		err = locked
+	}
+	return mine, err
+}
+
+// Revert implements engines.Target.
+func (t *target) Revert(ctx context.Context) error {
+	mine, err := t.begun(ctx)
 	if err != nil || len(mine) == 0 || mine[0].phase != phaseSwapped {
 		return err
 	}
@@ -122,10 +138,7 @@ func (t *target) Revert(ctx context.Context) error {
 
 // Discard implements engines.Target.
 func (t *target) Discard(ctx context.Context) error {
-	if err := t.lock(ctx); err != nil {
-		return err
-	}
-	mine, err := t.mine(ctx)
+	mine, err := t.begun(ctx)
 	if err != nil {
 		return err
 	}

@@ -41,10 +41,10 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err := t.open(ctx); err != nil {
 		return engines.Plan{}, err
 	}
-	if err := t.exists(ctx, t.control); err != nil {
+	if err := t.privileges(ctx); err != nil {
 		return engines.Plan{}, err
 	}
-	if err := t.privileges(ctx); err != nil {
+	if err := t.exists(ctx, t.control); err != nil {
 		return engines.Plan{}, err
 	}
 	if err := t.room(ctx, int64(e.Size)); err != nil {
@@ -132,37 +132,6 @@ func (t *target) open(ctx context.Context) (err error) {
 	}
 	t.control = c
 	return nil
-}
-
-// needed are the commands of a restore, as ACL DRYRUN takes them.
-var needed = [][]any{
-	{"RESTORE", markKey, "0", "x"}, {"HSET", markKey, "a", "b"}, {"HGETALL", markKey}, {"HGET", markKey, "a"}, {"DUMP", markKey}, {"DEL", markKey},
-	{"SWAPDB", "0", "1"}, {"FLUSHDB", "ASYNC"}, {"SELECT", "0"}, {"MULTI"}, {"EXEC"}, {"WATCH", markKey}, {"UNWATCH"}, {"DBSIZE"},
-	{"CLIENT", "LIST"}, {"CLIENT", "SETNAME", "x"}, {"CLIENT", "ID"}, {"INFO"},
-}
-
-// privileges refuses a user who cannot restore, as far as the server tells.
-func (t *target) privileges(ctx context.Context) error {
-	user := t.userName()
-	var missing []string
-	for _, command := range needed {
-		answer, err := t.control.do(ctx, append([]any{"ACL", "DRYRUN", user}, command...)...)
-		if code(err) != "" {
-			return nil // before 7.0, or not for us: it will be found out while nothing is replaced
-		}
-		if err != nil {
-			return err
-		}
-		if answer != "OK" {
-			missing = append(missing, strings.ToLower(fmt.Sprint(command[0])))
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	missing = slices.Compact(missing)
-	return fmt.Errorf("user %s of the Redis server at %s may not use what a restore needs: ACL SETUSER %s ~* +%s",
-		user, t.address, user, strings.Join(missing, " +"))
 }
 
 // lockPrefix begins the name of the connection that works on the target. While there is
