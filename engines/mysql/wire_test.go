@@ -41,7 +41,7 @@ func packets(list ...string) []byte {
 	return sent
 }
 
-// row is a row's packet.
+// rowOf is a row's packet.
 func rowOf(fields ...string) string {
 	var packet []byte
 	for _, f := range fields {

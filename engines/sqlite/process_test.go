@@ -292,6 +292,12 @@ func (c *child) acknowledged() []int {
 	return acks
 }
 
+// last is the number of the transfer that a site acknowledged last, of those that were read.
+func (c *child) last() int {
+	acks := c.acknowledged()
+	return acks[len(acks)-1]
+}
+
 // killed reports whether err is the end of a process by SIGKILL, its own or that
 // of what it was running under.
 func killed(err error) bool {
