@@ -71,8 +71,14 @@ var ErrOvertaken = errors.New("another collection was faster")
 
 func condemnedObject(n uint64) string { return fmt.Sprintf("condemned/%08d", n) }
 
-// Condemned reads the newest list; one of number 0 if there is none.
+// Condemned reads the newest list; one of number 0 if there is none. Where something
+// stands in a list's place nobody can tell which is the newest.
 func (r *Repository) Condemned(ctx context.Context) (*Condemned, error) {
+	if obstacles, err := Obstacles(ctx, r.store.Storage, "condemned"); err != nil {
+		return nil, err
+	} else if len(obstacles) > 0 {
+		return nil, obstacles[0]
+	}
 	for {
 		numbers, err := r.condemnedNumbers(ctx)
 		if err != nil || len(numbers) == 0 {

@@ -163,6 +163,13 @@ func findSlot(ctx context.Context, store storage.Storage, id seal.RepositoryID, 
 // candidates returns the slots of the secret's kind, and joins into unread what
 // cannot be read. ErrNoSlot if there is no slot of the repository.
 func candidates(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (all []candidate, unread, err error) {
+	obstacles, err := Obstacles(ctx, store, "keys")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, o := range obstacles {
+		unread = errors.Join(unread, o)
+	}
 	some := false
 	for info, err := range store.List(ctx, "keys") {
 		if err != nil {

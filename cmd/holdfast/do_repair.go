@@ -23,8 +23,8 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 	}
 	r, err := app.open(ctx)
 	if err != nil {
-		if o.DryRun && len(opened) > 0 {
-			return &withHint{err, fmt.Sprintf("without --dry-run, parity mends %s first", opened[0].Object)}
+		if o.DryRun && len(opened.Mended) > 0 {
+			return &withHint{err, fmt.Sprintf("without --dry-run, parity mends %s first", opened.Mended[0].Object)}
 		}
 		return err
 	}
@@ -38,7 +38,8 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 	if err != nil {
 		return err
 	}
-	report.Mended = append(opened, report.Mended...)
+	report.Mended = append(opened.Mended, report.Mended...)
+	report.SetAside = append(opened.SetAside, report.SetAside...)
 	if err := app.result(report, func(w io.Writer) error {
 		_, err := io.WriteString(w, printableLines(app.repairText(report)))
 		return err
@@ -63,23 +64,23 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 }
 
 // mendLocked mends by parity what it takes to open the repository.
-func (app *env) mendLocked(ctx context.Context, dryRun bool) ([]repair.Mended, error) {
+func (app *env) mendLocked(ctx context.Context, dryRun bool) (opened repair.Opening, err error) {
 	config, err := app.configuration()
 	if err != nil {
-		return nil, err
+		return opened, err
 	}
 	if err := isDirectory(config.Repository); err != nil {
-		return nil, err
+		return opened, err
 	}
 	store, err := storage.OpenLocal(config.Repository)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, noRepository(config.Repository)
+		return opened, noRepository(config.Repository)
 	}
 	if err != nil {
-		return nil, err
+		return opened, err
 	}
-	mended, err := repair.Locked(ctx, store, dryRun)
-	return mended, errors.Join(err, store.Close())
+	opened, err = repair.Locked(ctx, store, dryRun)
+	return opened, errors.Join(err, store.Close())
 }
 
 // repairText tells a report in lines.

@@ -155,6 +155,9 @@ func hintOf(err error) string {
 	if h, ok := errors.AsType[hinter](err); ok {
 		return h.Hint()
 	}
+	if errors.Is(err, storage.ErrObstacle) {
+		return repo.NextOfObstacle
+	}
 	if errors.Is(err, repo.ErrStray) {
 		return "move what it names out of the repository, or give it its name back; or let \"holdfast repo repair\" set it aside"
 	}

@@ -77,7 +77,9 @@ func (app *env) open(ctx context.Context) (*opened, error) {
 }
 
 func (app *env) unlock(ctx context.Context, config *environment.Config, store *storage.Local) (*repo.Repository, repo.Secret, error) {
-	if _, err := store.Stat(ctx, "config"); errors.Is(err, fs.ErrNotExist) {
+	if _, err := store.Stat(ctx, "config"); errors.Is(err, storage.ErrObstacle) {
+		return nil, repo.Secret{}, err
+	} else if errors.Is(err, fs.ErrNotExist) {
 		if err := refuseBereft(ctx, store, config.Repository); err != nil {
 			return nil, repo.Secret{}, err
 		}

@@ -30,7 +30,7 @@ import (
 //  4. Of what lies in the directory only regular files whose names ValidName allows
 //     are objects. Everything else (symbolic links, lost+found, .DS_Store) is
 //     neither listed, read nor deleted; an object in whose place it stands is
-//     missing, and cannot be put.
+//     missing, and cannot be put. Others names it, and MoveOther takes it away.
 //  5. A name cannot lead out of the directory: ValidName knows no dots, and os.Root
 //     refuses links that lead outside.
 //
@@ -255,7 +255,7 @@ func openObject(d *os.Root, name string) (*os.File, error) {
 func statObject(d *os.Root, name string) (fs.FileInfo, error) {
 	info, err := d.Lstat(name)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: something that is no file stands in its place (%s)", fs.ErrNotExist, info.Mode())
+		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, obstacle(info.Mode()))
 	}
 	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, fs.ErrNotExist

@@ -193,7 +193,8 @@ func TestForeignFiles(t *testing.T) {
 		if _, err := l.Stat(t.Context(), name); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("stat %s: %v", name, err)
 		}
-		if err := l.Put(t.Context(), name, []byte("mine")); !errors.Is(err, storage.ErrExist) {
+		// Who takes a name that is taken for a race that he has lost must not do so here.
+		if err := l.Put(t.Context(), name, []byte("mine")); !errors.Is(err, storage.ErrObstacle) || errors.Is(err, storage.ErrExist) {
 			t.Errorf("put %s: %v", name, err)
 		}
 		if err := l.Delete(t.Context(), name); err != nil {
@@ -209,11 +210,55 @@ func TestForeignFiles(t *testing.T) {
 	if err := l.Delete(t.Context(), "packs/out/secret"); err == nil {
 		t.Error("deleted through a symbolic link that leads outside")
 	}
+	if got, want := others(t, l, ""), []string{"packs", "packs/3f", "packs/3f/3f03", "packs/3f/3f04", "packs/3f/3f05", "packs/3f/3f06", "packs/again", "packs/out"}; !slices.Equal(got, want) {
+		t.Errorf("told of as no objects: %q, want %q", got, want)
+	}
+	if got := others(t, l, "packs/out"); !slices.Equal(got, []string{"packs/out"}) {
+		t.Errorf("told of as no object: %q, want what was asked for, and nothing behind it", got)
+	}
 	if after := onDisk(t, dir); !slices.Equal(before, after) {
 		t.Errorf("before %q\nafter  %q", before, after)
 	}
 	if got := onDisk(t, outside); !slices.Equal(got, []string{"secret"}) {
 		t.Errorf("outside: %q", got)
+	}
+}
+
+func others(t *testing.T, l *storage.Local, prefix string) (names []string) {
+	t.Helper()
+	for other, err := range l.Others(t.Context(), prefix) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, other.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// What stands in an object's place can be moved away, twice too; objects cannot.
+func TestMoveOther(t *testing.T) {
+	dir := t.TempDir()
+	l := create(t, dir)
+	put(t, l, "condemned/2", "an object")
+	for range 2 {
+		if err := syscall.Mkfifo(filepath.Join(dir, "condemned/1"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.MoveOther(t.Context(), "condemned/1", "aside/condemned/1"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := l.MoveOther(t.Context(), "condemned/1", "aside/condemned/1"); err != nil {
+		t.Errorf("one that is gone: %v", err)
+	}
+	if err := l.MoveOther(t.Context(), "condemned/2", "aside/condemned/2"); !errors.Is(err, storage.ErrExist) {
+		t.Errorf("an object: %v", err)
+	}
+	put(t, l, "condemned/1", "the way is free")
+	want := []string{"aside/", "aside/condemned/", "aside/condemned/1", "aside/condemned/1-2", "condemned/", "condemned/1", "condemned/2"}
+	if got := onDisk(t, dir); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -118,7 +118,7 @@ func (l *Local) compare(d *os.Root, base string, want io.Reader) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%w: something that is no file stands in its place (%s)", ErrExist, info.Mode())
+		return obstacle(info.Mode())
 	}
 	f, err := openObject(d, base)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -185,6 +185,9 @@ func (l *Local) openDirectory(dir string) (*os.Root, error) {
 		return nil, errAgain
 	}
 	if err != nil {
+		if info, other := parent.value.Lstat(path.Base(dir)); other == nil && !info.IsDir() {
+			err = fmt.Errorf("%s: %w", dir, obstacle(info.Mode()))
+		}
 		return nil, err
 	}
 	if err := l.syncDirectory(parent.value); err != nil {

@@ -28,9 +28,9 @@ type Info struct {
 // hosts at once.
 //
 // Errors wrap fs.ErrNotExist where an object is missing, ErrExist where a name
-// is taken, ErrFull where there is no room, fs.ErrInvalid where a name breaks
-// the rule above, the context's cause where it ended; and they name the
-// operation and the object.
+// is taken, ErrObstacle where what takes it is no object, ErrFull where there is no
+// room, fs.ErrInvalid where a name breaks the rule above, the context's cause where it
+// ended; and they name the operation and the object.
 type Storage interface {
 	// Put creates the object or fails; when it returns nil, the object is durable
 	// and visible to every other user of the storage. A name that is taken is

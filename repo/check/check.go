@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"holdfast/index"
+	"holdfast/internal/storage"
 	"holdfast/repo"
 )
 
@@ -39,6 +40,9 @@ type Problem struct {
 func (p *Problem) Next() string {
 	if repo.Foreign(p.Err) {
 		return "use a newer password, token or holdfast, as it says; this is no damage"
+	}
+	if errors.Is(p.Err, storage.ErrObstacle) {
+		return repo.NextOfObstacle
 	}
 	if errors.Is(p.Err, repo.ErrStray) {
 		return "move it out of the repository, or give it its name back; \"holdfast repo repair\" sets it aside"
@@ -125,8 +129,8 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 
 func run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
 	c := &checker{repo: r, options: o, report: &Report{Problems: []*Problem{}}, badPacks: map[[32]byte]*Problem{},
-		badCopies: map[copyKey]*Problem{}, blame: map[string]*Problem{}}
-	for _, step := range []func(context.Context) error{c.keys, c.settings, c.segments, c.packs, c.snapshots, c.parity} {
+		badCopies: map[copyKey]*Problem{}, blame: map[string]*Problem{}, inTheWay: map[string]*Problem{}}
+	for _, step := range []func(context.Context) error{c.obstacles, c.keys, c.settings, c.segments, c.packs, c.snapshots, c.parity} {
 		if err := step(ctx); err != nil {
 			return c.report, err
 		}
@@ -183,6 +187,7 @@ type checker struct {
 	badPacks  map[[32]byte]*Problem
 	badCopies map[copyKey]*Problem
 	blame     map[string]*Problem // by object, what the survey found
+	inTheWay  map[string]*Problem // by object, what stands in its place
 	noIndex   *Problem            // nil where there is one, or nothing to find
 	partial   bool                // the index is known to lack something
 }
@@ -203,6 +208,7 @@ func (c *checker) found(object string, err error) error {
 	var damaged *repo.DamagedError
 	var missing *repo.MissingError
 	switch {
+	case errors.Is(err, storage.ErrObstacle): // it was named first of all
 	case errors.As(err, &damaged):
 		c.problem(damaged.Object, damaged.Err)
 	case errors.As(err, &missing):

@@ -26,7 +26,7 @@ func (c *checker) packs(ctx context.Context) error {
 		size, ok := stored[p.Name]
 		switch {
 		case !ok:
-			c.badPacks[p.Name] = c.problem(pack.ObjectName(p.Name), errors.New("is missing"))
+			c.badPacks[p.Name] = c.missing(pack.ObjectName(p.Name))
 		case size != int64(p.Size):
 			c.badPacks[p.Name] = c.problem(pack.ObjectName(p.Name), fmt.Errorf("has %d bytes, the index says %d", size, p.Size))
 		}
@@ -60,6 +60,14 @@ func (c *checker) unindexed(ctx context.Context, stored map[[32]byte]int64, inde
 		c.note("packs of unfinished work, which no index segment names: %d; \"holdfast repo gc\" removes them", unfinished)
 	}
 	return nil
+}
+
+// missing files that an object is not there, unless it was told what stands in its place.
+func (c *checker) missing(object string) *Problem {
+	if p := c.inTheWay[object]; p != nil {
+		return p
+	}
+	return c.problem(object, errors.New("is missing"))
 }
 
 func (c *checker) readPacks(ctx context.Context, stored map[[32]byte]int64) error {

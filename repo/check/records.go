@@ -9,7 +9,15 @@ import (
 	"holdfast/repo/parity"
 )
 
-// What is neither data nor snapshot: key slots, settings, parity.
+// What is neither data nor snapshot: what is no object, key slots, settings, parity.
+
+func (c *checker) obstacles(ctx context.Context) error {
+	all, err := c.repo.Obstacles(ctx)
+	for _, o := range all {
+		c.inTheWay[o.Object] = c.problem(o.Object, o.Err)
+	}
+	return err
+}
 
 func (c *checker) keys(ctx context.Context) error {
 	if _, err := c.repo.Keys(ctx); err != nil {
@@ -69,7 +77,7 @@ func (c *checker) members(ctx context.Context, g parity.Stored) error {
 		}
 		if there, err := c.repo.HasObject(ctx, m.Name); err != nil {
 			return err
-		} else if there {
+		} else if there || c.inTheWay[m.Name] != nil {
 			continue
 		}
 		if there, err := c.repo.HasObject(ctx, g.Object); err != nil || !there {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"holdfast/internal/storage"
+	"holdfast/repo"
 	"holdfast/repo/pack"
 	"holdfast/repo/parity"
 )
@@ -24,9 +25,34 @@ func mendedOf(d parity.Damaged) Mended {
 	return Mended{Object: d.Name, Gone: d.Missing, Blocks: d.Blocks}
 }
 
-// Locked mends what it takes to open a repository, its config and its key slots,
-// and needs no key for that. In a dry run it only says what it would mend.
-func Locked(ctx context.Context, store storage.Storage, dryRun bool) ([]Mended, error) {
+// Opening is what was done, or in a dry run would be, about what it takes to open a
+// repository: its config and its key slots.
+type Opening struct {
+	Mended   []Mended
+	SetAside []Aside // what stood in their place
+}
+
+// Locked mends what it takes to open a repository, and needs no key for that. In a
+// dry run it only says what it would mend.
+func Locked(ctx context.Context, store storage.Storage, dryRun bool) (o Opening, err error) {
+	obstacles, err := repo.Obstacles(ctx, store, "")
+	if err != nil {
+		return o, err
+	}
+	for _, obstacle := range obstacles {
+		if !isWayIn(obstacle.Object) {
+			continue
+		}
+		if err := repo.ClearWay(ctx, store, obstacle, dryRun); err != nil {
+			return o, err
+		}
+		o.SetAside = append(o.SetAside, Aside{obstacle.Object, obstacle.Err.Error()})
+	}
+	o.Mended, err = mendLocked(ctx, store, dryRun)
+	return o, err
+}
+
+func mendLocked(ctx context.Context, store storage.Storage, dryRun bool) ([]Mended, error) {
 	if !dryRun {
 		if err := parity.Resume(ctx, store); err != nil {
 			return nil, err

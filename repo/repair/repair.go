@@ -1,6 +1,7 @@
 // Package repair mends a repository as far as it can be mended, and says what is
 // lost:
 //
+//	what stands in an object's place  -> set aside
 //	whatever parity covers            -> computed again, byte for byte
 //	records that cannot be read       -> set aside
 //	packs that are damaged or gone    -> what of them can be read, into new packs
@@ -99,6 +100,7 @@ type mender struct {
 	packs   packs
 	worn    []string           // groups of parity to be dropped
 	known   map[repo.Name]bool // snapshots that were there before the index was read
+	cleared []string           // objects in whose place something stood
 }
 
 // Run repairs r. The error is about the repairing itself; what is lost stands in
@@ -106,11 +108,10 @@ type mender struct {
 func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, err error) {
 	m := &mender{repo: r, options: o, known: map[repo.Name]bool{}, report: &Report{DryRun: o.DryRun, Mended: []Mended{}, Worn: []string{}, SetAside: []Aside{}, Salvaged: []Salvaged{},
 		Lost: []Lost{}, Whole: []repo.Name{}, Unread: []Aside{}}}
-	if err := m.parity(ctx); err != nil {
-		return m.report, err
-	}
-	if err := m.records(ctx); err != nil {
-		return m.report, err
+	for _, step := range []func(context.Context) error{m.clearWay, m.parity, m.records} {
+		if err := step(ctx); err != nil {
+			return m.report, err
+		}
 	}
 	names, err := r.SnapshotNames(ctx)
 	if err != nil {

@@ -42,7 +42,7 @@ func mend(t *testing.T, s *storagetest.Memory) (*repair.Report, []repair.Mended)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mustRepair(t, s, options()), opened
+	return mustRepair(t, s, options()), opened.Mended
 }
 
 // mustBeAsBefore compares all that parity covers, byte for byte.

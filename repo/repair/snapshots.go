@@ -241,6 +241,31 @@ func (l *leaver) count(ctx context.Context, e tree.Entry) (bool, error) {
 	return whole || e.Type == tree.Directory, err
 }
 
+// clearWay sets aside what stands in the place of objects, so that they can be put
+// there again.
+func (m *mender) clearWay(ctx context.Context) error {
+	all, err := m.repo.Obstacles(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if isWayIn(o.Object) && m.options.DryRun {
+			continue // Locked has told of it
+		}
+		if strings.HasPrefix(o.Object, "condemned/") {
+			if err := m.noCollection(ctx); err != nil {
+				return err
+			}
+		}
+		if err := m.repo.ClearWay(ctx, o, m.options.DryRun); err != nil {
+			return err
+		}
+		m.aside(o.Object, o.Err)
+		m.cleared = append(m.cleared, o.Object)
+	}
+	return nil
+}
+
 // records sets aside the marks and damage records that cannot be read, and puts
 // in their place what loses nothing: pinned, and not deleted.
 func (m *mender) records(ctx context.Context) error {
@@ -270,6 +295,15 @@ func (m *mender) records(ctx context.Context) error {
 		if folder.kind == seal.Condemned && len(bad) > 0 {
 			if err := m.noCollection(ctx); err != nil {
 				return err
+			}
+		}
+		for _, object := range m.cleared { // what stood there may have been put over a record
+			there, err := m.repo.HasObject(ctx, object)
+			if err != nil {
+				return err
+			}
+			if !there && strings.HasPrefix(object, folder.name+"/") {
+				marks[object] = folder.action
 			}
 		}
 		for _, object := range sorted(bad) {
@@ -325,7 +359,9 @@ func (m *mender) mark(ctx context.Context, object string, action repo.Action) er
 	if err != nil || action == "" {
 		return nil // it was no mark
 	}
-	_, err = m.repo.Mark(ctx, name, action, m.options.Now())
+	if _, err = m.repo.Mark(ctx, name, action, m.options.Now()); errors.Is(err, repo.ErrPurged) {
+		return nil // or its snapshot is gone
+	}
 	return err
 }
 
