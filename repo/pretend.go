@@ -19,6 +19,11 @@ type pretending struct {
 	objects map[string][]byte
 }
 
+// Pretend returns a storage that has these objects in place of its own.
+func Pretend(store storage.Storage, objects map[string][]byte) storage.Storage {
+	return &pretending{store, objects}
+}
+
 // PretendMended lets this Repository see what parity would put in place of a damaged
 // object. It is false where Mend would be. Nobody else may use the Repository
 // meanwhile.
@@ -28,7 +33,7 @@ func (r *Repository) PretendMended(ctx context.Context, d parity.Damaged) bool {
 	}
 	p, ok := r.store.Storage.(*pretending)
 	if !ok {
-		p = &pretending{r.store.Storage, map[string][]byte{}}
+		p = &pretending{Storage: r.store.Storage, objects: map[string][]byte{}}
 		r.store.Storage = p
 	}
 	p.objects[d.Name] = d.Data

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 	"sync/atomic"
 
@@ -17,15 +16,12 @@ import (
 
 // repairRepository is the action of "repo repair".
 func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
-	opened, err := app.mendLocked(ctx, o.DryRun)
+	var opening repair.Opening
+	r, err := app.openAs(ctx, func(store *storage.Local) (_ storage.Storage, err error) {
+		opening, err = repair.Locked(ctx, store, o.DryRun)
+		return opening.Store, err
+	})
 	if err != nil {
-		return err
-	}
-	r, err := app.open(ctx)
-	if err != nil {
-		if o.DryRun && len(opened.Mended) > 0 {
-			return &withHint{err, fmt.Sprintf("without --dry-run, parity mends %s first", opened.Mended[0].Object)}
-		}
 		return err
 	}
 	defer r.Close()
@@ -38,8 +34,8 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 	if err != nil {
 		return err
 	}
-	report.Mended = append(opened.Mended, report.Mended...)
-	report.SetAside = append(opened.SetAside, report.SetAside...)
+	report.Mended = append(opening.Mended, report.Mended...)
+	report.SetAside = append(opening.SetAside, report.SetAside...)
 	if err := app.result(report, func(w io.Writer) error {
 		_, err := io.WriteString(w, printableLines(app.repairText(report)))
 		return err
@@ -61,26 +57,6 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 		return &incompleteError{fmt.Sprintf("%s lost something; what is left can be restored", several(len(report.Lost), "snapshot"))}
 	}
 	return nil
-}
-
-// mendLocked mends by parity what it takes to open the repository.
-func (app *env) mendLocked(ctx context.Context, dryRun bool) (opened repair.Opening, err error) {
-	config, err := app.configuration()
-	if err != nil {
-		return opened, err
-	}
-	if err := isDirectory(config.Repository); err != nil {
-		return opened, err
-	}
-	store, err := storage.OpenLocal(config.Repository)
-	if errors.Is(err, fs.ErrNotExist) {
-		return opened, noRepository(config.Repository)
-	}
-	if err != nil {
-		return opened, err
-	}
-	opened, err = repair.Locked(ctx, store, dryRun)
-	return opened, errors.Join(err, store.Close())
 }
 
 // repairText tells a report in lines.

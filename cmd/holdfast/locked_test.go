@@ -45,6 +45,8 @@ func TestWhatDoesNotOpenIsNamed(t *testing.T) {
 			}
 			whole, err := os.ReadFile(found[0])
 			s.must(err)
+			object, err := filepath.Rel(s.path("repo"), found[0])
+			s.must(err)
 			s.must(damage(found[0], test.how))
 
 			want := strings.ReplaceAll(test.want, "SLOT", filepath.Base(found[0]))
@@ -57,6 +59,12 @@ func TestWhatDoesNotOpenIsNamed(t *testing.T) {
 				t.Errorf("the password is right, but %s", stderr)
 			}
 			if test.parity {
+				if foretold := s.ok("repo", "repair", "--dry-run", "--json"); strings.Count(foretold, `"object": "`+filepath.ToSlash(object)+`"`) != 1 {
+					t.Errorf("a dry run does not name %s once: %s", object, foretold)
+				}
+				if text := s.ok("repo", "repair", "--dry-run"); !strings.Contains(text, "would be mended by parity") {
+					t.Errorf("a dry run says %s", text)
+				}
 				s.ok("repo", "repair")
 				s.ok("repo", "check", "--read-data")
 				if now, err := os.ReadFile(found[0]); err != nil || string(now) != string(whole) {

@@ -54,6 +54,11 @@ func (o *opened) Close() {
 
 // open opens the configuration's repository.
 func (app *env) open(ctx context.Context) (*opened, error) {
+	return app.openAs(ctx, func(store *storage.Local) (storage.Storage, error) { return store, nil })
+}
+
+// openAs is open for who sees the repository otherwise than it is stored.
+func (app *env) openAs(ctx context.Context, as func(*storage.Local) (storage.Storage, error)) (*opened, error) {
 	config, err := app.configuration()
 	if err != nil {
 		return nil, err
@@ -69,14 +74,18 @@ func (app *env) open(ctx context.Context) (*opened, error) {
 		return nil, err
 	}
 	o := &opened{config: config, store: store}
-	if o.Repository, o.secret, err = app.unlock(ctx, config, store); err != nil {
+	seen, err := as(store)
+	if err == nil {
+		o.Repository, o.secret, err = app.unlock(ctx, config, seen)
+	}
+	if err != nil {
 		_ = store.Close()
 		return nil, err
 	}
 	return o, nil
 }
 
-func (app *env) unlock(ctx context.Context, config *environment.Config, store *storage.Local) (*repo.Repository, repo.Secret, error) {
+func (app *env) unlock(ctx context.Context, config *environment.Config, store storage.Storage) (*repo.Repository, repo.Secret, error) {
 	if _, err := store.Stat(ctx, "config"); errors.Is(err, storage.ErrObstacle) {
 		return nil, repo.Secret{}, err
 	} else if errors.Is(err, fs.ErrNotExist) {

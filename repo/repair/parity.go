@@ -29,11 +29,12 @@ func mendedOf(d parity.Damaged) Mended {
 // repository: its config and its key slots.
 type Opening struct {
 	Mended   []Mended
-	SetAside []Aside // what stood in their place
+	SetAside []Aside         // what stood in their place
+	Store    storage.Storage // as it is afterwards, in a dry run as it would be
 }
 
 // Locked mends what it takes to open a repository, and needs no key for that. In a
-// dry run it only says what it would mend.
+// dry run it changes nothing.
 func Locked(ctx context.Context, store storage.Storage, dryRun bool) (o Opening, err error) {
 	obstacles, err := repo.Obstacles(ctx, store, "")
 	if err != nil {
@@ -48,17 +49,20 @@ func Locked(ctx context.Context, store storage.Storage, dryRun bool) (o Opening,
 		}
 		o.SetAside = append(o.SetAside, Aside{obstacle.Object, obstacle.Err.Error()})
 	}
-	o.Mended, err = mendLocked(ctx, store, dryRun)
+	put := func(name string, data []byte) error { return parity.Replace(ctx, store, name, data) }
+	o.Store = store
+	if dryRun {
+		would := map[string][]byte{}
+		put = func(name string, data []byte) error { would[name] = data; return nil }
+		o.Store = repo.Pretend(store, would)
+	} else if err := parity.Resume(ctx, store); err != nil {
+		return o, err
+	}
+	o.Mended, err = mendLocked(ctx, store, put)
 	return o, err
 }
 
-func mendLocked(ctx context.Context, store storage.Storage, dryRun bool) ([]Mended, error) {
-	if !dryRun {
-		if err := parity.Resume(ctx, store); err != nil {
-			return nil, err
-		}
-	}
-	var all []Mended
+func mendLocked(ctx context.Context, store storage.Storage, put func(name string, data []byte) error) (all []Mended, err error) {
 	for g, err := range parity.Groups(ctx, store) {
 		if err != nil {
 			return all, err
@@ -74,10 +78,7 @@ func mendLocked(ctx context.Context, store storage.Storage, dryRun bool) ([]Mend
 				return err
 			}
 			all = append(all, mendedOf(d))
-			if dryRun {
-				return nil
-			}
-			return parity.Replace(ctx, store, d.Name, d.Data)
+			return put(d.Name, d.Data)
 		})
 		if err != nil {
 			return all, err
