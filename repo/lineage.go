@@ -51,7 +51,8 @@ func (c counters) highest(key lineKey) uint64 {
 
 // Vanished compares the environments' counters with the snapshots that are
 // there, with what was purged, and with what this machine saw last; then it
-// remembers what it saw. all is what Snapshots returned.
+// remembers what it saw. all is what Snapshots returned, with no error that Hides.
+// Where the list that says which are rightly gone is damaged, those count as vanished.
 func (r *Repository) Vanished(ctx context.Context, all []Listed) (vanished []error, err error) {
 	present := counters{}
 	for _, s := range all {
@@ -59,10 +60,17 @@ func (r *Repository) Vanished(ctx context.Context, all []Listed) (vanished []err
 	}
 	seen := r.seen()
 	if vanished = present.vanished(seen); len(vanished) > 0 {
-		if err := r.addOthers(ctx, present); err != nil {
+		err := r.addOthers(ctx, present)
+		damaged, is := errors.AsType[*DamagedError](err)
+		if err != nil && (!is || !strings.HasPrefix(damaged.Object, "condemned")) {
 			return nil, err
 		}
 		vanished = present.vanished(seen)
+		for i := range vanished {
+			if is {
+				vanished[i] = fmt.Errorf("%w; or some of them were purged: %s would say so, and is damaged", vanished[i], damaged.Object)
+			}
+		}
 	}
 	highest := map[string]uint64{}
 	for key := range present {
@@ -103,7 +111,7 @@ func (c counters) has(name string) bool {
 // those that are rightly gone.
 func (r *Repository) addOthers(ctx context.Context, to counters) error {
 	all, err := r.Snapshots(ctx)
-	if err != nil {
+	if Hides(err) {
 		return err
 	}
 	for _, s := range all {
@@ -112,7 +120,8 @@ func (r *Repository) addOthers(ctx context.Context, to counters) error {
 	return r.addPurged(ctx, to)
 }
 
-// addPurged adds the snapshots that are rightly gone, or going.
+// addPurged adds the snapshots that are rightly gone, or going. Where the list that
+// says so is damaged it adds the others, and returns that.
 func (r *Repository) addPurged(ctx context.Context, to counters) error {
 	// One whose mark cannot be read counts as not purged, here and in Snapshots. Marks
 	// go once the list has the number, so they are read before it is.
@@ -120,18 +129,15 @@ func (r *Repository) addPurged(ctx context.Context, to counters) error {
 	if err != nil {
 		return err
 	}
-	list, err := r.Condemned(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range list.Purged {
-		to.add(p.Project, p.Environment, p.First, p.Last)
+	list, damaged := r.Condemned(ctx)
+	if damaged != nil && !isDamage(damaged) {
+		return damaged
 	}
 	for key := range marks {
 		if !marks.purged(key.name) || key.folder != "trash" {
 			continue
 		}
-		s, err := r.Snapshot(ctx, key.name)
+		s, err := r.committed(ctx, key.name)
 		switch {
 		case errors.Is(err, ErrNoSnapshot):
 		case err != nil:
@@ -139,6 +145,12 @@ func (r *Repository) addPurged(ctx context.Context, to counters) error {
 		default:
 			to.add(s.Project, s.Environment, s.Counter, s.Counter)
 		}
+	}
+	if damaged != nil {
+		return damaged
+	}
+	for _, p := range list.Purged {
+		to.add(p.Project, p.Environment, p.First, p.Last)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -246,6 +247,15 @@ type Listed struct {
 	*Snapshot
 	Pinned  bool      `json:"pinned"`
 	Deleted time.Time `json:"deleted,omitzero"` // when it was put into the trash
+}
+
+// Hides reports whether what Snapshots returned as an error may hide snapshots: it is
+// not about records beside them alone.
+func Hides(err error) bool {
+	return err != nil && slices.ContainsFunc(split(err), func(err error) bool {
+		damaged, ok := errors.AsType[*DamagedError](err)
+		return !ok || strings.HasPrefix(damaged.Object, "snapshots")
+	})
 }
 
 // Snapshots reads all snapshots that were committed and not purged, oldest first.

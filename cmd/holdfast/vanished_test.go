@@ -75,6 +75,38 @@ func TestALostSnapshotStaysMissed(t *testing.T) {
 	}
 }
 
+// TestADamagedRecordHidesNoLoss: what a damaged mark says is not needed to miss a
+// snapshot; that of a damaged list is, so those that were purged are missed with it.
+func TestADamagedRecordHidesNoLoss(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ object, missed, doubt string }{
+		{"pins/*/*", "without having been deleted: 1", ""},
+		{"condemned/*", "without having been deleted: 2", "some of them were purged"},
+	} {
+		t.Run(test.object, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, siteConfig)
+			s.rows("master", "one", 10)
+			s.repository()
+			purged, lost := s.create(), s.create()
+			s.ok("snapshot", "pin", s.create())
+			s.ok("snapshot", "delete", purged, "--yes")
+			s.ok("repo", "gc", "--grace", "0")
+			s.ok("repo", "check")
+			s.must(os.Remove(s.path("repo/snapshots", lost)))
+			found, err := filepath.Glob(s.path("repo", test.object))
+			s.must(err)
+			s.must(damage(largest(found), "flip"))
+			object, err := filepath.Rel(s.path("repo"), largest(found))
+			s.must(err)
+			stdout, _, code := s.run("repo", "check")
+			if code != int(exitFailed) || !strings.HasPrefix(stdout, object+": ") || !strings.Contains(stdout, test.missed) || !strings.Contains(stdout, test.doubt) {
+				t.Errorf("exit code %d, %s; want %s, %q and %q", code, stdout, object, test.missed, test.doubt)
+			}
+		})
+	}
+}
+
 // TestDeletedSnapshotsAreNotMissed, whether or not the newest are among them.
 func TestDeletedSnapshotsAreNotMissed(t *testing.T) {
 	t.Parallel()

@@ -244,7 +244,7 @@ func (c *checker) snapshots(ctx context.Context) error {
 		}
 	}
 	c.report.Snapshots = len(all)
-	if err == nil { // with some unreadable, it cannot be told whether others have vanished
+	if !repo.Hides(err) { // with some unreadable, it cannot be told whether others have vanished
 		vanished, err := c.repo.Vanished(ctx, all)
 		if err != nil {
 			return err
