@@ -129,6 +129,7 @@ holdfast repo gc --grace 0 --wait 10m`,
 			&cli.StringFlag{Name: "base-retention", Value: "14d", DefaultText: "AGE", Usage: "how often what only lives on as the base of a difference is erased; 0: never (14d)"},
 			&cli.BoolFlag{Name: "erase", Usage: "erase that now, and leave nothing of purged snapshots in any pack"},
 			&cli.BoolFlag{Name: "accept-loss", Usage: "go on although snapshots have vanished that nobody deleted"},
+			waitsForNobody("it waits for no other operation, but as --wait says"),
 		},
 		Action: perform(app, do.Collect, collectOptions),
 	}

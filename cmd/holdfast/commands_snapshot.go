@@ -61,17 +61,21 @@ holdfast --quiet snapshot create || mail -s "no snapshot" me@example.org </dev/n
 			text("description", "what the snapshot is for", "TEXT"),
 			&cli.BoolFlag{Name: "dry-run", Usage: "check everything; say what would be saved, how consistent, and what is missing"},
 			&cli.BoolFlag{Name: "yes", Usage: "accepted and not needed: create never asks"},
-			neverWaits(),
+			endsWhereBusy(),
 		},
 		Action: perform(app, do.Create, createOptions),
 	}
 }
 
-// neverWaits is known from other systems, whose commands wait for their turn and for
-// somebody else's end. Here no operation waits for another one.
-func neverWaits() cli.Flag {
-	return &cli.BoolFlag{Name: "no-wait", Aliases: []string{"W"},
-		Usage: fmt.Sprintf("accepted and not needed: where another operation is running it ends at once, code %d", exitBusy)}
+// waitsForNobody is known from other systems, whose commands wait for their turn and
+// for somebody else's end. Here no operation waits for another one; those that hold
+// an environment end where it is held.
+func waitsForNobody(instead string) cli.Flag {
+	return &cli.BoolFlag{Name: "no-wait", Aliases: []string{"W"}, Usage: "accepted and not needed: " + instead}
+}
+
+func endsWhereBusy() cli.Flag {
+	return waitsForNobody(fmt.Sprintf("where another operation is running it ends at once, code %d", exitBusy))
 }
 
 func snapshotListCommand(app *env, do actions) *cli.Command {
@@ -213,7 +217,7 @@ holdfast snapshot restore 2ca4d9 --path uploads/2026/logo.png --to /tmp/old`,
 			&cli.BoolFlag{Name: "live", Usage: "do not hold requests: visitors may see a mixture while data is swapped"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "check everything and say what would be replaced"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
-			neverWaits(),
+			endsWhereBusy(),
 			&cli.BoolFlag{Name: "no-safety-snapshot", Usage: "do not keep what is replaced: the restore cannot be undone"},
 		},
 		Action: perform(app, do.Restore, restoreOptions),
@@ -246,6 +250,7 @@ holdfast snapshot delete 2ca4d90639f706283fee --yes`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
+			waitsForNobody("it waits for no other operation"),
 		},
 		Action: perform(app, do.Delete, func(c *cli.Context) (o DeleteOptions, err error) {
 			o.Yes = c.Bool("yes")
@@ -290,6 +295,7 @@ holdfast snapshot prune --all --yes --quiet`,
 			&cli.BoolFlag{Name: "all", Usage: "all projects and environments in the repository"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would go and why"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
+			waitsForNobody("it waits for no other operation"),
 		},
 		Action: perform(app, do.Prune, func(c *cli.Context) (PruneOptions, error) {
 			return PruneOptions{All: c.Bool("all"), DryRun: c.Bool("dry-run"), Yes: c.Bool("yes")}, nil

@@ -48,6 +48,12 @@ func TestOptions(t *testing.T) {
 	same(t, "snapshot find *.png --all", FindOptions{Pattern: "*.png", All: true})
 	same(t, "snapshot delete 2ca4d9 --yes", DeleteOptions{Snapshot: "2ca4d9", Yes: true})
 	same(t, "snapshot prune", PruneOptions{})
+	for _, flag := range []string{" -W", " --no-wait"} {
+		same(t, "snapshot create"+flag, CreateOptions{})
+		same(t, "snapshot delete 2ca4d9"+flag, DeleteOptions{Snapshot: "2ca4d9"})
+		same(t, "snapshot prune"+flag, PruneOptions{})
+		same(t, "repo gc"+flag, CollectOptions{Grace: 24 * time.Hour, Wait: time.Minute, Bases: 14 * 24 * time.Hour})
+	}
 	same(t, "snapshot prune --all --dry-run --yes", PruneOptions{All: true, DryRun: true, Yes: true})
 	same(t, "snapshot undelete 2ca4d9", UndeleteOptions{Snapshot: "2ca4d9"})
 	same(t, "snapshot pin latest", PinOptions{Snapshot: "latest"})
