@@ -110,9 +110,16 @@ func (app *env) silent(ctx context.Context, r *opened, a repo.Announced) (bool, 
 func (app *env) collectText(report *gc.Report) []string {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	freed, removed, condemned, purged, copied := "Freed", "removed", "Condemned", "Purged", "Copied"
+	freed, removed, condemned, purged, copied, accepted := "Freed", "removed", "Condemned", "Purged", "Copied", "Accepted"
 	if report.DryRun {
-		freed, removed, condemned, purged, copied = "Would free", "remove", "Would condemn", "Would purge", "Would copy"
+		freed, removed, condemned, purged, copied, accepted = "Would free", "remove", "Would condemn", "Would purge", "Would copy", "Would accept"
+	}
+	for _, a := range report.Accepted {
+		which := "a snapshot whose name nothing tells"
+		if !a.Snapshot.IsZero() {
+			which = "snapshot " + a.Snapshot.String()
+		}
+		say("%s the loss of %s, number %d of %s (%s)", accepted, which, a.Number, a.Environment, a.Project)
 	}
 	if r := report.Freed; r.Packs > 0 {
 		say("%s %s: %s %s packs%s", freed, size(r.Bytes), removed, count(uint64(r.Packs)), gainText(r, ", and lies in other packs"))
@@ -124,8 +131,12 @@ func (app *env) collectText(report *gc.Report) []string {
 	if r := report.Condemned; r.Packs > 0 && waits { // else they are gone already
 		say("%s %s packs of %s%s", condemned, count(uint64(r.Packs)), size(r.Bytes), gainText(r, ""))
 	}
-	if report.Copied > 0 && waits {
-		say("%s %s that snapshots need to new packs; it is there twice until the old packs go", copied, size(report.Copied))
+	if report.Copied > 0 {
+		twice := ""
+		if waits {
+			twice = "; it is there twice until the old packs go"
+		}
+		say("%s %s that snapshots need to new packs%s", copied, size(report.Copied), twice)
 	}
 	if report.Full {
 		say("The repository was full, so what needs much room was left: run it again")

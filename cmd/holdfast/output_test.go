@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/repo/gc"
 )
 
 func TestTable(t *testing.T) {
@@ -101,6 +103,18 @@ func TestWordsForNumbers(t *testing.T) {
 	} {
 		if test.got != test.want {
 			t.Errorf("%q, want %q", test.got, test.want)
+		}
+	}
+}
+
+// TestWhatACollectionCopiedIsSaid, also where the packs that it copied from are gone
+// by its end.
+func TestWhatACollectionCopiedIsSaid(t *testing.T) {
+	app, _, _ := testEnv()
+	for _, pending := range [][]gc.Pending{nil, {{}}} {
+		text := strings.Join(app.collectText(&gc.Report{Copied: 3 << 20, Pending: pending}), "\n")
+		if !strings.Contains(text, "Copied 3.0 MiB that snapshots need to new packs") || strings.Contains(text, "there twice") != (pending != nil) {
+			t.Errorf("with %d pending: %s", len(pending), text)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -59,14 +60,26 @@ func TestALostSnapshotStaysMissed(t *testing.T) {
 			}
 
 			// Put back, nothing is missing; lost again, that can be accepted once for all.
-			for _, move := range []func(object, aside string) error{
+			for lost, move := range []func(object, aside string) error{
 				func(object, aside string) error { return os.Rename(aside, object) },
 				func(object, aside string) error { return os.Rename(object, aside) },
 			} {
 				for _, i := range test.lost {
 					s.must(move(s.path("repo/snapshots", names[i]), s.path(names[i])))
 				}
-				s.ok("repo", "gc", "--grace", "0", "--accept-loss")
+				told := s.ok("repo", "gc", "--grace", "0", "--accept-loss")
+				if strings.Count(told, "Accepted the loss of") != lost*len(test.lost) {
+					t.Errorf("accepted is the loss of %d: %s", lost*len(test.lost), told)
+				}
+				for _, i := range test.lost {
+					which := "a snapshot whose name nothing tells" // it was lost before the next one was taken
+					if i+1 < test.taken && !slices.Contains(test.lost, i+1) {
+						which = "snapshot " + names[i]
+					}
+					if line := fmt.Sprintf("Accepted the loss of %s, number %d of master (shop)\n", which, i+1); lost == 1 && !strings.Contains(told, line) {
+						t.Errorf("%q is not said: %s", line, told)
+					}
+				}
 				s.ok("repo", "check", "--read-data")
 				s.create()
 				s.ok("repo", "gc", "--grace", "0")

@@ -55,7 +55,10 @@ func (c *Creation) Create(ctx context.Context, session *repo.Session) (*repo.Sna
 		return nil, err
 	}
 	s := c.draft(started)
-	s.Name, s.Counter = session.Name, max(s.Counter, gone+1)
+	s.Name = session.Name
+	if s.Counter <= gone {
+		s.Counter, s.Predecessor = gone+1, repo.Name{} // the one before is gone
+	}
 	captures, err := c.open()
 	defer closeAll(captures)
 	if err != nil {

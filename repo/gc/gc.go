@@ -82,7 +82,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 		o.Progress = func(string, int64) {}
 	}
 	c := &collection{Options: o, repo: r, report: &Report{DryRun: o.DryRun,
-		Purged: []repo.Name{}, Pending: []Pending{}, Ended: []repo.Name{}}, finished: map[uint64]bool{}}
+		Accepted: []Accepted{}, Purged: []repo.Name{}, Pending: []Pending{}, Ended: []repo.Name{}}, finished: map[uint64]bool{}}
 	if o.DryRun {
 		if err := r.Refresh(ctx); err != nil { // as a reader, who writes nothing
 			return nil, err
@@ -117,6 +117,7 @@ type collection struct {
 	list     *repo.Condemned  // the newest, on which all rests
 	finished map[uint64]bool  // groups that can be dropped
 	accepted []repo.PurgedOne // losses that the next list is to note
+	left     []repo.Listed    // the snapshots beside which they were missed
 	full     error            // there was no room
 	room     uint64           // bytes that are known to be free since then
 	merged   bool             // small packs have been condemned: those that come meanwhile can wait for the next one
@@ -262,6 +263,7 @@ func (c *collection) condemn(ctx context.Context, next *repo.Condemned, chosen *
 		return err
 	}
 	c.merged = true
+	c.report.Accepted = append(c.report.Accepted, acceptedOf(c.accepted, c.left)...)
 	for i := range chosen.packs {
 		c.report.Condemned.add(chosen.packs[i].size, chosen.packs[i].gain())
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -220,7 +221,12 @@ func TestAVanishedSnapshotStopsIt(t *testing.T) {
 	}
 	o := w.options(0)
 	o.AcceptLoss = true
-	collect(t, w.store, o)
+	want := []gc.Accepted{{Snapshot: w.snapshots[1].Name, Project: "p", Environment: "e", Number: 2}}
+	for _, o.DryRun = range []bool{true, false} {
+		if report := collect(t, w.store, o); !slices.Equal(report.Accepted, want) {
+			t.Errorf("dry run %v: accepted %v, want %v", o.DryRun, report.Accepted, want)
+		}
+	}
 	for _, day := range []int{0, 2} {
 		repotest.MustHold(t, repotest.Open(t, w.store), w.snapshots[day], w.contents[day])
 	}

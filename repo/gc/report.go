@@ -1,6 +1,9 @@
 package gc
 
 import (
+	"cmp"
+	"slices"
+	"strings"
 	"time"
 
 	"holdfast/repo"
@@ -37,6 +40,7 @@ func (r *Removal) add(bytes, gain uint64) {
 // needed of it; Pending; Freed, by a later one (by the same one without a grace period).
 type Report struct {
 	DryRun    bool        `json:"dry_run"`
+	Accepted  []Accepted  `json:"accepted"`  // snapshots that have vanished, and are not missed any more
 	Purged    []repo.Name `json:"purged"`    // snapshots that cannot be undeleted any more
 	Freed     Removal     `json:"freed"`     // packs that this run removed
 	Copied    uint64      `json:"copied"`    // bytes that it wrote anew, out of packs that go
@@ -45,6 +49,36 @@ type Report struct {
 	Ended     []repo.Name `json:"ended"`     // silent sessions
 	Stored    Amount      `json:"stored"`    // packs that are there at its end, the pending ones among them
 	Full      bool        `json:"full"`      // there was no room: what little could be done was done
+}
+
+// Accepted is a snapshot that was lost, and counts as purged from now on.
+type Accepted struct {
+	Snapshot    repo.Name `json:"snapshot,omitzero"` // nothing where the one after it is gone, too
+	Project     string    `json:"project"`
+	Environment string    `json:"environment"`
+	Number      uint64    `json:"number"` // within the environment
+}
+
+// acceptedOf names lost snapshots, by those that were taken next.
+func acceptedOf(lost []repo.PurgedOne, left []repo.Listed) []Accepted {
+	type numbered struct {
+		project, environment string
+		number               uint64
+	}
+	names := map[numbered]repo.Name{}
+	for _, s := range left {
+		names[numbered{s.Project, s.Environment, s.Counter - 1}] = s.Predecessor
+	}
+	var all []Accepted
+	for _, l := range lost {
+		for n := l.First; n <= l.Last; n++ {
+			all = append(all, Accepted{names[numbered{l.Project, l.Environment, n}], l.Project, l.Environment, n})
+		}
+	}
+	slices.SortFunc(all, func(a, b Accepted) int {
+		return cmp.Or(strings.Compare(a.Project, b.Project), strings.Compare(a.Environment, b.Environment), cmp.Compare(a.Number, b.Number))
+	})
+	return all
 }
 
 // Pending is a group that waits.
@@ -70,4 +104,5 @@ func (c *collection) foresee(s *survey, chosen *selection) {
 		c.report.Condemned.add(chosen.packs[i].size, chosen.packs[i].gain())
 	}
 	c.report.Copied = chosen.rest()
+	c.report.Accepted = append(c.report.Accepted, acceptedOf(c.accepted, c.left)...)
 }

@@ -105,7 +105,7 @@ func (c *collection) purge(ctx context.Context) error {
 // seen yet, beside one that came later.
 func (c *collection) snapshots(ctx context.Context) (all []repo.Listed, err error) {
 	var vanished []error
-	c.accepted = nil
+	c.accepted, c.left = nil, nil
 	for range 2 {
 		if all, err = c.repo.Snapshots(ctx); err != nil {
 			return nil, fmt.Errorf("nothing was collected, because not all snapshots can be read: %w", err)
@@ -121,6 +121,7 @@ func (c *collection) snapshots(ctx context.Context) (all []repo.Listed, err erro
 	case err != nil || len(vanished) == 0:
 		return all, err
 	case c.AcceptLoss:
+		c.left = all
 		c.accepted, err = c.repo.Unaccounted(ctx, all)
 		return all, err
 	}
