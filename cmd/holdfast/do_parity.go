@@ -29,8 +29,12 @@ func (app *env) setParity(ctx context.Context, percent int) error {
 		return err
 	}
 	covered, err := app.updateParity(ctx, r)
-	if err != nil {
-		return err
+	switch {
+	case err != nil && percent == 0:
+		return &withHint{fmt.Errorf("parity is off, and not all of it is removed: %w", err), "\"holdfast repo parity off\" removes the rest"}
+	case err != nil:
+		return &withHint{fmt.Errorf("parity is on, and does not cover all yet: %w", err),
+			"the next snapshot or \"holdfast repo gc\" covers the rest, where there is room; \"holdfast repo parity off\" removes it all"}
 	}
 	if err := app.tellParity(covered); err != nil {
 		return err

@@ -25,6 +25,12 @@ func stats(ctx context.Context, app *env, _ StatsOptions) error {
 	if err != nil {
 		return err
 	}
+	parity, err := r.ParityStatus(ctx)
+	if _, damaged := errors.AsType[*repo.DamagedError](err); damaged {
+		app.console.warn("how much parity there is to be cannot be read: %v", err)
+	} else if err != nil {
+		return err
+	}
 	var held uint64
 	for _, s := range all {
 		if s.Deleted.IsZero() {
@@ -37,7 +43,8 @@ func stats(ctx context.Context, app *env, _ StatsOptions) error {
 		ID         string `json:"id"`
 		Held       uint64 `json:"held"` // bytes of all snapshots, as if each were whole
 		repo.Totals
-	}{r.config.Repository, r.ID(), held, t}
+		Parity repo.Covered `json:"parity"`
+	}{r.config.Repository, r.ID(), held, t, parity}
 	return app.result(doc, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, `Repository   %s
 Id           %s
@@ -45,10 +52,18 @@ Snapshots    %d, which hold %s
 Stored       %s in %s
 Blobs        %s of %s, %s of them as differences
 Index        %s; %s named by none
+Parity       %s
 `, r.config.Repository, r.ID(), t.Snapshots, size(held), size(t.Stored), several(t.Packs, "pack"),
-			count(t.Blobs), size(t.Bytes), count(t.Deltas), several(t.Segments, "segment"), several(t.Unindexed, "pack"))
+			count(t.Blobs), size(t.Bytes), count(t.Deltas), several(t.Segments, "segment"), several(t.Unindexed, "pack"), parityText(parity))
 		return err
 	})
+}
+
+func parityText(c repo.Covered) string {
+	if c.Percent == 0 && c.Groups == 0 {
+		return "off"
+	}
+	return fmt.Sprintf("%d %%, %s; %s not covered", c.Percent, size(c.Parity), several(c.Uncovered, "object"))
 }
 
 // rebuildIndex is the action of "repo rebuild-index".

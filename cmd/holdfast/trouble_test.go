@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"holdfast/internal/soak"
+	"holdfast/repo/repotest"
 )
 
 func TestTwoCreatesAtOnce(t *testing.T) {
@@ -224,6 +225,48 @@ func TestAFullDiskIsCollected(t *testing.T) {
 	}
 	s.create()
 	s.ok("-e", "master", "snapshot", "restore", names[15], "--target", "staging", "--yes", "--no-safety-snapshot")
+}
+
+// TestParityThatRunsOutOfRoom is on, as everything says, and completed by what comes next.
+func TestParityThatRunsOutOfRoom(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s := newSite(t, siteConfig)
+	s.must(os.Mkdir(s.path("disk"), 0o755))
+	s.must(syscall.Mount("tmpfs", s.path("disk"), "tmpfs", 0, "size=24m"))
+	defer func() { s.must(syscall.Unmount(s.path("disk"), syscall.MNT_DETACH)) }()
+	s.env = append(s.env, "HOLDFAST_REPO="+s.path("disk/repo"))
+	s.rows("master", "one", 100)
+	s.must(makeRepository(s.path("disk/repo")))
+	s.write("master/uploads/large", repotest.Random(1, 2<<20))
+	s.create()
+	s.fillDisk(64 << 10)
+	for range 2 {
+		_, stderr, code := s.run("repo", "parity", "on", "--percent", "100")
+		if code != int(exitFailed) || !strings.Contains(stderr, "parity is on, and does not cover all yet") || !strings.Contains(stderr, "hint: the next snapshot or \"holdfast repo gc\"") {
+			t.Errorf("exit code %d, %s", code, stderr)
+		}
+	}
+	stats := regexp.MustCompile(`(?m)^Parity +100 %, .*; \d+ objects? not covered$`)
+	if text := s.ok("repo", "stats"); !stats.MatchString(text) || strings.Contains(text, "; 0 objects") {
+		t.Errorf("stats: %s", text)
+	}
+	if _, stderr, code := s.run("repo", "check"); code != 0 || !strings.Contains(stderr, "parity is on; objects that it does not cover yet: ") {
+		t.Errorf("check: exit code %d, %s", code, stderr)
+	}
+	s.must(os.Remove(s.path("disk/filler")))
+	s.ok("repo", "gc")
+	if text := s.ok("repo", "stats"); !stats.MatchString(text) || !strings.Contains(text, "; 0 objects not covered") {
+		t.Errorf("stats after a collection: %s", text)
+	}
+	if _, stderr, _ := s.run("repo", "check"); strings.Contains(stderr, "parity") {
+		t.Errorf("check after a collection: %s", stderr)
+	}
+	s.ok("repo", "parity", "off")
+	if text := s.ok("repo", "stats"); !strings.Contains(text, "Parity       off\n") {
+		t.Errorf("stats after it was switched off: %s", text)
+	}
 }
 
 func TestNoRoomForStagingIsFoundBeforeItStarts(t *testing.T) {

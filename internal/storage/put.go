@@ -185,7 +185,7 @@ func (l *Local) openDirectory(dir string) (*os.Root, error) {
 		return nil, errAgain
 	}
 	if err != nil {
-		if info, other := parent.value.Lstat(path.Base(dir)); other == nil && !info.IsDir() {
+		if info, other := parent.value.Lstat(path.Base(dir)); other == nil && !info.IsDir() && !info.Mode().IsRegular() {
 			err = fmt.Errorf("%s: %w", dir, obstacle(info.Mode()))
 		}
 		return nil, err

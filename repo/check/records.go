@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"holdfast/repo"
 	"holdfast/repo/parity"
 )
 
@@ -63,6 +64,22 @@ func (c *checker) parity(ctx context.Context) error {
 		if bad > 0 {
 			c.problem(g.Object, fmt.Errorf("%d of its blocks are damaged", bad))
 		}
+	}
+	return c.coverage(ctx)
+}
+
+// coverage remarks upon parity that is not as it is set.
+func (c *checker) coverage(ctx context.Context) error {
+	s, err := c.repo.ParityStatus(ctx)
+	_, damaged := errors.AsType[*repo.DamagedError](err)
+	switch {
+	case damaged: // it was named
+	case err != nil:
+		return err
+	case s.Percent > 0 && s.Uncovered > 0:
+		c.note("parity is on; objects that it does not cover yet: %d; the next snapshot or \"holdfast repo gc\" covers them", s.Uncovered)
+	case s.Percent == 0 && s.Groups > 0:
+		c.note("parity is off; groups that are left of it: %d; \"holdfast repo parity off\" removes them", s.Groups)
 	}
 	return nil
 }
