@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"holdfast/repo"
@@ -58,6 +59,9 @@ func (c *checker) parity(ctx context.Context) error {
 			continue
 		}
 		bad, err := c.repo.BadParity(ctx, g)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile
+		}
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/internal/storage"
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/check"
@@ -101,4 +102,57 @@ func loseCondemned(t *testing.T, w *world) {
 		t.Errorf("condemned packs do not serve: lost %+v", report.Lost)
 	}
 	lose(func(name [32]byte) bool { return condemned[name] })
+}
+
+// TestParityThatGoesMeanwhile: a collection removes the groups of what it removes, and
+// covers anew what was beside that, while a repair or a check looks at them.
+func TestParityThatGoesMeanwhile(t *testing.T) {
+	w := withParity(t, 20)
+	for _, test := range []struct {
+		name string
+		do   func(storage.Storage) (any, error)
+	}{
+		{"repair", func(s storage.Storage) (any, error) { return repair.Run(t.Context(), open(t, s), options()) }},
+		{"foretold", func(s storage.Storage) (any, error) {
+			o := options()
+			o.DryRun = true
+			return repair.Run(t.Context(), open(t, s), o)
+		}},
+		{"what opens it", func(s storage.Storage) (any, error) { return repair.Locked(t.Context(), s, false) }},
+		{"check", func(s storage.Storage) (any, error) {
+			return check.Run(t.Context(), open(t, s), check.Options{ReadData: true})
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			state := w.store.Clone()
+			faulty := storagetest.NewFaulty(state)
+			gone := map[string]bool{}
+			faulty.Inject(storagetest.Fault{Ops: storagetest.Stat, Names: storagetest.Under("parity/groups"),
+				Effect: func(_ context.Context, call *storagetest.Call, do func() error) error {
+					if gone[call.Name] {
+						return do()
+					}
+					gone[call.Name] = true
+					if err := state.Delete(t.Context(), call.Name); err != nil {
+						return err
+					}
+					err := do()
+					if _, covering := open(t, state).UpdateParity(t.Context(), nil); covering != nil {
+						t.Error(covering)
+					}
+					return err
+				}})
+			report, err := test.do(faulty)
+			if err != nil || len(gone) == 0 {
+				t.Fatalf("%d groups went; %v", len(gone), err)
+			}
+			if r, ok := report.(*repair.Report); ok && !r.Nothing() {
+				t.Errorf("there was nothing to do: %+v", r)
+			}
+			if r, ok := report.(*check.Report); ok && len(r.Problems) > 0 {
+				t.Errorf("nothing was wrong: %v", r.Problems)
+			}
+			mustBeAsBefore(t, w.store, state)
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,33 +59,37 @@ func Locked(ctx context.Context, store storage.Storage, dryRun bool) (o Opening,
 	} else if err := parity.Resume(ctx, store); err != nil {
 		return o, err
 	}
-	o.Mended, err = mendLocked(ctx, store, put)
+	_, err = repo.ListedAnew(func() (struct{}, error) { return struct{}{}, o.mend(ctx, store, put) })
 	return o, err
 }
 
-func mendLocked(ctx context.Context, store storage.Storage, put func(name string, data []byte) error) (all []Mended, err error) {
+// mend goes through all groups once; fs.ErrNotExist says that one was removed meanwhile.
+func (o *Opening) mend(ctx context.Context, store storage.Storage, put func(name string, data []byte) error) error {
+	var gone error
 	for g, err := range parity.Groups(ctx, store) {
 		if err != nil {
-			return all, err
+			return err
 		}
 		if g.Group == nil || !opens(g.Members) {
 			continue
 		}
 		_, err := g.Examine(ctx, store, g.Object, func(d parity.Damaged) error {
-			if !d.Whole || !isWayIn(d.Name) {
+			if !d.Whole || !isWayIn(d.Name) || slices.ContainsFunc(o.Mended, func(m Mended) bool { return m.Object == d.Name }) {
 				return nil
 			}
 			if there, err := stillThere(ctx, store, g.Object); !there || err != nil {
 				return err
 			}
-			all = append(all, mendedOf(d))
+			o.Mended = append(o.Mended, mendedOf(d))
 			return put(d.Name, d.Data)
 		})
-		if err != nil {
-			return all, err
+		if errors.Is(err, fs.ErrNotExist) {
+			gone = err
+		} else if err != nil {
+			return err
 		}
 	}
-	return all, nil
+	return gone
 }
 
 func opens(members []parity.Member) bool {
@@ -116,20 +121,38 @@ func (m *mender) parity(ctx context.Context) error {
 		}
 	}
 	m.packs.proven, m.packs.partly = map[[32]byte]bool{}, map[[32]byte]parity.Stored{}
+	seen := map[string]bool{}
+	_, err := repo.ListedAnew(func() (struct{}, error) { return struct{}{}, m.groups(ctx, seen) })
+	return err
+}
+
+// groups mends by all groups that were not seen yet. fs.ErrNotExist says that one was
+// removed meanwhile; what it covered may be in another one by now.
+func (m *mender) groups(ctx context.Context, seen map[string]bool) error {
+	var gone error
 	for g, err := range m.repo.ParityGroups(ctx) {
 		if err != nil {
 			return err
 		}
-		if g.Group == nil {
-			m.worn = append(m.worn, g.Object)
-			m.report.Worn = append(m.report.Worn, g.Object)
+		if seen[g.Object] {
 			continue
 		}
-		if err := m.group(ctx, g); err != nil {
+		if g.Group == nil {
+			m.isWorn(g.Object)
+		} else if err := m.group(ctx, g); errors.Is(err, fs.ErrNotExist) {
+			gone = fmt.Errorf("%s: %w", g.Object, err)
+			continue
+		} else if err != nil {
 			return fmt.Errorf("%s: %w", g.Object, err)
 		}
+		seen[g.Object] = true
 	}
-	return nil
+	return gone
+}
+
+func (m *mender) isWorn(object string) {
+	m.worn = append(m.worn, object)
+	m.report.Worn = append(m.report.Worn, object)
 }
 
 func (m *mender) group(ctx context.Context, g parity.Stored) error {
@@ -144,7 +167,10 @@ func (m *mender) group(ctx context.Context, g parity.Stored) error {
 		damaged[d.Name] = true
 		mended := d.Whole
 		if mended && m.options.DryRun {
-			mended = m.repo.PretendMended(ctx, d)
+			if mended, err = m.repo.HasObject(ctx, g.Object); err != nil {
+				return err
+			}
+			mended = mended && m.repo.PretendMended(ctx, d)
 		} else if mended {
 			if mended, err = m.repo.Mend(ctx, g.Object, d); err != nil {
 				return err
@@ -163,6 +189,11 @@ func (m *mender) group(ctx context.Context, g parity.Stored) error {
 	if err != nil {
 		return err
 	}
+	if found.Parity > 0 || left > 0 { // it may just not be there any more
+		if there, err := m.repo.HasObject(ctx, g.Object); err != nil || !there {
+			return cmp.Or(err, fs.ErrNotExist)
+		}
+	}
 	m.wasRead(found.Read)
 	for _, member := range g.Members {
 		if name, err := pack.ParseObjectName(member.Name); err == nil && !damaged[member.Name] {
@@ -170,8 +201,7 @@ func (m *mender) group(ctx context.Context, g parity.Stored) error {
 		}
 	}
 	if left == 0 && found.Parity > 0 {
-		m.worn = append(m.worn, g.Object)
-		m.report.Worn = append(m.report.Worn, g.Object)
+		m.isWorn(g.Object)
 	}
 	return nil
 }
@@ -211,5 +241,8 @@ func (m *mender) partly(ctx context.Context, name [32]byte) (data []byte, err er
 		}
 		return nil
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it was removed meanwhile
+	}
 	return data, err
 }
