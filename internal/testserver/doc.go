@@ -16,6 +16,14 @@
 //     is done once per version and kept in a directory of this user beneath
 //     os.TempDir; every server works on a copy.
 //
+// Another version than the installed one is named by the path of its program, and
+// all tests run on it; its clients are found beside it, as packages lay them out:
+//
+//	HOLDFAST_TEST_MARIADB=/somewhere/usr/sbin/mariadbd
+//	HOLDFAST_TEST_MYSQL=/somewhere/bin/mysqld
+//	HOLDFAST_TEST_POSTGRES=/somewhere/17/bin/postgres
+//	HOLDFAST_TEST_REDIS=/somewhere/bin/valkey-server
+//
 // The package is for tests only: it takes a testing.TB and fails it instead of
 // returning errors.
 package testserver

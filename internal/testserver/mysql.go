@@ -2,6 +2,7 @@ package testserver
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"database/sql"
 	"fmt"
 	"io"
@@ -9,8 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -35,10 +37,9 @@ type MySQLServer struct {
 type product struct {
 	program string   // mysqld's path
 	options []string // that the server is always started with
-	// initialise makes an empty data directory that options fit; name tells it from
-	// those of other versions and options.
+	layout  []string // those of its options that its data directory must have been made with
+	// initialise makes an empty data directory with the options of layout.
 	initialise func(tb testing.TB, p *process, data string)
-	name       string
 }
 
 // startMySQL starts a server on a copy of an empty data directory.
@@ -74,7 +75,7 @@ func (s *MySQLServer) start() {
 		"--innodb-buffer-pool-size=64M", "--innodb-fast-shutdown=1", "--key-buffer-size=1M", "--character-set-server=utf8mb4",
 		// Nothing has to survive the machine; the process's death it all does.
 		"--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=2",
-	}, s.product.options...)
+	}, slices.Concat(s.product.options, s.product.layout)...)
 	s.process.start(s.db.Ping, s.product.program, append(args, s.options...)...)
 }
 
@@ -84,8 +85,12 @@ func (s *MySQLServer) start() {
 func (s *MySQLServer) template() string {
 	tb := s.process.tb
 	tb.Helper()
-	key := regexp.MustCompile(`[^0-9A-Za-z.-]+`).ReplaceAllString(s.product.name, "-")
-	finished := filepath.Join(templates(tb), key)
+	version, err := exec.Command(s.product.program, "--version").Output()
+	if err != nil {
+		tb.Fatalf("%s --version: %v", s.product.program, err)
+	}
+	key := sha256.Sum256(append(version, strings.Join(s.product.layout, " ")...))
+	finished := filepath.Join(templates(tb), fmt.Sprintf("mysql-%x", key[:8]))
 	if _, err := os.Stat(finished); err == nil {
 		return finished
 	}

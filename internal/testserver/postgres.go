@@ -13,15 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
-
-// PostgresVariable names the directory of a PostgreSQL's programs, to run the
-// tests on another version than the newest one that Debian's packages installed.
-const PostgresVariable = "HOLDFAST_TEST_POSTGRES"
 
 // PostgresServer is a private PostgreSQL. Its superuser postgres needs no
 // password; everybody else does.
@@ -61,10 +58,20 @@ func Postgres(tb testing.TB, settings ...string) *PostgresServer {
 	return s
 }
 
-// postgresPrograms returns the directory with the programs of the server.
+// foremost makes another server's pg_dump the first that the engine finds.
+var foremost sync.Once
+
+// postgresPrograms returns the directory with the programs of the server, of the
+// newest one that is installed.
 func postgresPrograms(tb testing.TB) string {
 	tb.Helper()
-	if dir := os.Getenv(PostgresVariable); dir != "" {
+	if server := os.Getenv(postgresVariable); server != "" {
+		dir := filepath.Dir(server)
+		foremost.Do(func() {
+			if err := os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH")); err != nil {
+				tb.Fatal(err)
+			}
+		})
 		return dir
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")

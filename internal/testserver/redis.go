@@ -119,12 +119,17 @@ func (s *RedisServer) Cli(database int, commands ...string) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// redisTool returns the path of one of Redis's programs. The variable
-// HOLDFAST_REDIS_SERVER names another server for all tests: a newer one, or Valkey.
+// redisTool returns the path of one of Redis's programs. Of another server, which
+// may come without a client, the installed client does.
 func redisTool(tb testing.TB, name string) string {
 	tb.Helper()
-	if other := os.Getenv("HOLDFAST_REDIS_SERVER"); other != "" && name == "redis-server" {
-		return other
+	if other := os.Getenv(redisVariable); other != "" {
+		if name == "redis-server" {
+			return other
+		}
+		if cli := beside(other, strings.Replace(filepath.Base(other), "server", "cli", 1)); cli != "" {
+			return cli
+		}
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
