@@ -134,7 +134,7 @@ func (s *source) request(ctx context.Context, patience time.Duration) (f fork, f
 	if s.sync, err = s.connect(ctx); err != nil {
 		return f, false, err
 	}
-	f, err = s.sync.synchronise(ctx)
+	f, err = s.sync.synchronise(ctx, s.product["valkey_version"])
 	return f, err == nil && f.offset >= i.number("master_repl_offset"), err
 }
 

@@ -33,7 +33,7 @@ func TestAnOlderDumpIsNotTakenForThePoint(t *testing.T) {
 	}
 	slow(a, 4000)
 	replica := dial(t, server, "", 0)
-	if _, err := replica.synchronise(t.Context()); err != nil {
+	if _, err := replica.synchronise(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	slow(a, 0)

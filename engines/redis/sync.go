@@ -19,15 +19,21 @@ type fork struct {
 func (f fork) String() string { return fmt.Sprintf("%s:%d", f.id, f.offset) }
 
 // synchronise makes the connection that of a replica and returns once the server
-// has forked. It is bounded by ctx alone.
+// has forked. It is bounded by ctx alone. valkey is the server's version, "" for Redis:
+// since 9.1 Valkey writes for a replica of an unknown version what 7.2 could read, and
+// fails where the data are newer.
 //
 // The server writes +FULLRESYNC in the moment in which it forks, between two
 // commands of others (startBgsaveForReplication in replication.c).
-func (c *conn) synchronise(ctx context.Context) (f fork, err error) {
-	for _, capability := range [][]any{
+func (c *conn) synchronise(ctx context.Context, valkey string) (f fork, err error) {
+	capabilities := [][]any{
 		{"REPLCONF", "capa", "eof", "capa", "psync2"},
 		{"REPLCONF", "rdb-only", "1"}, // since 6.2.6; without it changes follow, unread
-	} {
+	}
+	if valkey != "" {
+		capabilities = append(capabilities, []any{"REPLCONF", "version", valkey})
+	}
+	for _, capability := range capabilities {
 		if _, err := c.do(ctx, capability...); err != nil && code(err) != "ERR" {
 			return f, err
 		}
