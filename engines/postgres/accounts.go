@@ -98,7 +98,7 @@ func (s *session) roles(ctx context.Context) (string, error) {
 func (s *session) members(ctx context.Context) (string, error) {
 	options := "CASE WHEN bool_or(admin_option) THEN ' WITH ADMIN OPTION' ELSE '' END"
 	if s.version >= 160000 {
-		options = "format(' WITH ADMIN %s, INHERIT %s, SET %s', bool_or(admin_option), bool_or(inherit_option), bool_or(set_option))"
+		options = "format(' WITH ADMIN %s, INHERIT %s, SET %s', bool_or(admin_option)::text, bool_or(inherit_option)::text, bool_or(set_option)::text)"
 	}
 	rows, err := s.rows(ctx, `SELECT g.rolname, m.rolname, `+options+` FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
 		WHERE a.member IN (`+concerned+`) GROUP BY g.rolname, m.rolname ORDER BY m.rolname COLLATE "C", g.rolname COLLATE "C"`)
