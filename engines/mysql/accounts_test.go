@@ -243,7 +243,7 @@ func (s accountShop) stops(memory *enginetest.Memory, entries []tree.Entry) {
 func (s accountShop) refused(entries []tree.Entry) {
 	s.server.Exec("CREATE USER poor@'%'", "GRANT ALL ON shop.* TO poor@'%'", "GRANT ALL ON `shop\\_h_\\_%`.* TO poor@'%'")
 	if s.mysql {
-		s.server.Exec("GRANT SELECT, SET_USER_ID ON *.* TO poor@'%'")
+		s.server.Exec("GRANT SELECT, " + strings.Join(s.version().asAnybody(), ", ") + " ON *.* TO poor@'%'")
 	} else {
 		s.server.Exec("GRANT SELECT ON mysql.proc TO poor@'%'", "GRANT SET USER ON *.* TO poor@'%'")
 	}

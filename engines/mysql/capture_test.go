@@ -54,6 +54,16 @@ func (s shop) value(query string) string {
 	return value.String
 }
 
+// version is the server's.
+func (s shop) version() server {
+	s.Helper()
+	v, err := serverOf(s.value("SELECT VERSION()"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return v
+}
+
 func (s shop) dump(database string) string {
 	s.Helper()
 	text, err := dumpOf(s.Context(), s.server, s.db, database)

@@ -48,6 +48,7 @@ type catalog struct {
 	charset, collation string // the database's defaults
 	tables             []table
 	objects            []object
+	libraries          []string // of MySQL, which are not saved
 }
 
 // names lists all tables, sequences and views; nothing is opened for it.
@@ -76,7 +77,12 @@ func (s *session) catalog(ctx context.Context) (catalog, error) {
 	if c.tables, err = s.tables(ctx); err != nil {
 		return c, err
 	}
-	c.objects, err = s.objects(ctx, c.collation)
+	if c.objects, err = s.objects(ctx, c.collation); err != nil {
+		return c, err
+	}
+	if s.server.mysql && s.server.atLeast(9, 2, 0) {
+		c.libraries, err = s.strings(ctx, "SELECT library_name FROM information_schema.libraries WHERE library_schema = DATABASE() ORDER BY library_name")
+	}
 	return c, err
 }
 
@@ -178,6 +184,7 @@ func (s *session) keepHistory(t *table) {
 		return
 	}
 	t.history = true
+	t.columns[until].forever = s.server.forever()
 	if t.order != "" {
 		t.force, t.order = "", t.order+", "+quote(t.columns[until].name)
 	}

@@ -18,6 +18,8 @@ type column struct {
 	full    string // column_type: "enum('a','b')"
 	charset string // "" for what is not text
 	period  string // "ROW START" or "ROW END", where history is kept
+	// forever is the ROW END of a row that is valid; "" in all other columns.
+	forever string
 }
 
 // encoder appends a value, which is not NULL and comes as the server's text of it, as an
@@ -46,6 +48,9 @@ func (c column) numericEnum() bool {
 // encoder chooses by the column's type. Types that it does not know are text of
 // ASCII characters, or else bytes.
 func (c column) encoder() encoder {
+	if c.forever != "" {
+		return appendUntil(c.forever)
+	}
 	switch c.kind {
 	case "json": // of MySQL; it is UTF-8, and taken as nothing else
 		c.charset = "utf8mb4"
@@ -88,6 +93,18 @@ func (c column) text() encoder {
 		}
 		dst = append(append(append(dst, '_'), c.charset...), " 0x"...)
 		return hex.AppendEncode(dst, text), nil
+	}
+}
+
+// appendUntil appends until when a row was valid. That of one that still is differs
+// between servers, and a row with another's would be history, so it is left to the
+// server that reads it.
+func appendUntil(forever string) encoder {
+	return func(dst, text []byte) ([]byte, error) {
+		if string(text) == forever {
+			return append(dst, "DEFAULT"...), nil
+		}
+		return appendString(dst, text), nil
 	}
 }
 

@@ -55,7 +55,7 @@ func (l *loading) schema(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s/%s: %w", l.service, dump.SchemaFile, err)
 		}
-		if !startsWith(st.text, "SET ", "/*M!", "ALTER DATABASE ", "CREATE TABLE ", "CREATE SEQUENCE ") {
+		if !startsWith(st.text, "SET ", "/*M!", "/*!", "ALTER DATABASE ", "CREATE TABLE ", "CREATE SEQUENCE ") {
 			return fmt.Errorf("%s/%s: statement %q: %w", l.service, dump.SchemaFile, st.text[:min(len(st.text), 40)], errScript)
 		}
 		if skipped(st.text, l.control.server) {
@@ -258,9 +258,14 @@ func (l *loading) foreignKeys(ctx context.Context) error {
 	return nil
 }
 
-// skipped reports whether a statement is MariaDB's own, which to MySQL is a comment
-// and no statement.
-func skipped(text []byte, on server) bool { return on.mysql && startsWith(text, "/*M!") }
+// skipped reports whether a statement is one product's own, which to the other is a
+// comment and no statement.
+func skipped(text []byte, on server) bool {
+	if on.mysql {
+		return startsWith(text, "/*M!")
+	}
+	return startsWith(text, "/*!")
+}
 
 func startsWith(text []byte, words ...string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return bytes.HasPrefix(text, []byte(word)) })

@@ -23,6 +23,9 @@ func TestMySQL(t *testing.T) {
 		"a point lost is told":                          mysqlPointLost,
 		"what the site's own user can do":               mysqlRungs,
 		"parts make the same stream":                    mysqlParts,
+		"what others define":                            mysqlDefiners,
+		"what later versions know":                      mysqlLater,
+		"libraries are a loss":                          mysqlLibraries,
 	} {
 		t.Run(name, func(t *testing.T) {
 			server.Exec("DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "DROP DATABASE IF EXISTS copy")
@@ -45,7 +48,7 @@ func mysqlValues(s shop) {
 			(2, -0e0, -0e0, 'null', NULL, NULL, NULL), (3, 16777217, 1e308, '"\\u00e9"', NULL, b'0', NULL), (4, NULL, NULL, NULL, NULL, NULL, NULL)`,
 		"CREATE TABLE part (id INT PRIMARY KEY, v INT) PARTITION BY HASH (id) PARTITIONS 3", "INSERT INTO part VALUES (1, 1), (2, 2), (3, 3)")
 	memory, result, point := s.capture("shop")
-	if point.Server != "MySQL 8.0.12" {
+	if point.Server != s.version().String() {
 		s.Errorf("server %q", point.Server)
 	}
 	s.restore("copy", memory, result.Entries)

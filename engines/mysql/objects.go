@@ -155,8 +155,11 @@ func (s *session) object(ctx context.Context, l listed, collation string) (objec
 	}
 	if o.Text == nil {
 		privilege := "SELECT ON mysql.proc"
-		if s.server.mysql {
+		switch {
+		case s.server.mysql:
 			privilege = "SELECT ON *.*" // SHOW_ROUTINE is later, and also works
+		case s.server.atLeast(11, 3, 0):
+			privilege = "SHOW CREATE ROUTINE ON " + quote(escapePattern(s.current)) + ".*"
 		}
 		grantee, err := s.grantee(ctx)
 		if err != nil {

@@ -108,6 +108,9 @@ func (s *source) schema() []byte {
 	if !s.control.server.mysql {
 		text = append(text, "/*M!100508 SET innodb_strict_mode = 0 */;\n"...)
 	}
+	if s.control.server.restrictsKeys() {
+		text = append(text, "/*!80400 "+looseKeys+" */;\n"...)
+	}
 	text = fmt.Appendf(text, "ALTER DATABASE CHARACTER SET = %s COLLATE = %s;\n", s.catalog.charset, s.catalog.collation)
 	for _, t := range s.catalog.tables {
 		if t.sequence {
@@ -149,6 +152,9 @@ func (s *source) remarks(result *engines.Result) {
 	}
 	if len(bare) > 0 {
 		result.Notes = append(result.Notes, "without rows, as configured (schema_only): "+strings.Join(bare, ", "))
+	}
+	for _, name := range s.catalog.libraries {
+		result.Losses = append(result.Losses, engines.Loss{Path: s.service + "/" + dump.AfterFile, Reason: "library " + quote(name) + " was not saved: this version of holdfast does not know libraries"})
 	}
 	for _, o := range s.catalog.objects {
 		if o.Broken {

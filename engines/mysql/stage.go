@@ -213,8 +213,8 @@ func (t *target) rehearse(ctx context.Context, p parts, content engines.Content,
 		j.Objects = append(j.Objects, o)
 	}
 	if len(changed) > 0 {
-		staged.Notes = append(staged.Notes, fmt.Sprintf("user %s may not create what others define (SET USER), so these are defined by %s from now on: %s",
-			t.user, t.user, strings.Join(changed, ", ")))
+		staged.Notes = append(staged.Notes, fmt.Sprintf("user %s may not create what others define (%s), so these are defined by %s from now on: %s",
+			t.user, strings.Join(t.control.server.asAnybody(), ", "), t.user, strings.Join(changed, ", ")))
 	}
 	if err := t.control.restoreSettings(ctx); err != nil {
 		return staged, err

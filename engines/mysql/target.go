@@ -128,10 +128,14 @@ func (t *target) open(ctx context.Context) (err error) {
 		return err
 	}
 	t.known = t.control.server.product()
-	if t.control.server.mysql {
-		return t.control.exec(ctx, "SET SESSION foreign_key_checks = 0")
+	if !t.control.server.mysql {
+		return t.control.exec(ctx, "SET SESSION foreign_key_checks = 0, system_versioning_alter_history = 'KEEP'")
 	}
-	return t.control.exec(ctx, "SET SESSION foreign_key_checks = 0, system_versioning_alter_history = 'KEEP'")
+	err = t.control.exec(ctx, "SET SESSION foreign_key_checks = 0")
+	if err == nil && t.control.server.restrictsKeys() {
+		err = t.control.exec(ctx, looseKeys)
+	}
+	return err
 }
 
 // whole is what is needed on a database to fill, empty and swap it.
@@ -207,11 +211,7 @@ func (t *target) replaceable(ctx context.Context) ([]object, error) {
 		if mine(o) {
 			continue
 		}
-		privilege := "SET USER"
-		if t.control.server.mysql {
-			privilege = "SET_USER_ID"
-		}
-		line, err := t.control.grantLine(ctx, privilege, "")
+		line, err := t.control.grantLine(ctx, strings.Join(t.control.server.asAnybody(), ", "), "")
 		if err != nil {
 			return nil, err
 		}
@@ -231,17 +231,13 @@ func isDefinerError(err error) bool {
 	return is
 }
 
-// asAnybody are privileges of which one is enough to create what somebody else
-// defines: of both, of MariaDB, of MySQL to 8.4 and since 8.2.
-var asAnybody = []string{"SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"}
-
 // definers returns whether an object can be created with the definer it has.
 func (t *target) definers(ctx context.Context) (func(object) bool, error) {
 	g, err := t.control.grants(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(asAnybody, func(p string) bool { return g.allow(p, "") }) {
+	if g.allow("SUPER", "") || len(g.missing("", t.control.server.asAnybody()...)) == 0 {
 		return func(object) bool { return true }, nil
 	}
 	var user string
