@@ -228,6 +228,13 @@ type Target interface {
 	Close() error
 }
 
+// Checker is a Target that can say more about whether the restore can work once it
+// reads the snapshot. Check comes after Plan, changes nothing either, and returns
+// warnings like those of a Plan. A Target may lack it.
+type Checker interface {
+	Check(ctx context.Context, entries []tree.Entry, content Content) (warnings []string, err error)
+}
+
 // Plan is what a Target would do.
 type Plan struct {
 	// Replaces describes what is there now: "database shop (12 tables, 3.4 MiB)".

@@ -1,6 +1,10 @@
 package enginetest
 
-import "fmt"
+import (
+	"fmt"
+
+	"holdfast/engines"
+)
 
 func itself(r *rig) {
 	p := r.place(Known)
@@ -17,6 +21,10 @@ func itself(r *rig) {
 	r.must(err)
 	if plan.Creates || plan.Replaces == "" {
 		r.Errorf("the plan does not say what it replaces: %+v", plan)
+	}
+	if checker, more := target.(engines.Checker); more {
+		_, err := checker.Check(r.ctx, s.entries, s)
+		r.must(err)
 	}
 	current := r.dump(p)
 	_, err = target.Stage(r.ctx, s.entries, s)

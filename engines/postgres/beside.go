@@ -109,6 +109,9 @@ func (r *database) alone(ctx context.Context, databases []string, statements ...
 		return err
 	}
 	defer killer.end()
+	if _, err := r.endable(ctx, killer, databases...); err != nil {
+		return err // before a single one is ended
+	}
 	done := make(chan struct{})
 	var group errgroup.Group
 	group.Go(func() error { return endSessions(ctx, killer, databases, done) })
@@ -118,7 +121,10 @@ func (r *database) alone(ctx context.Context, databases []string, statements ...
 		err = ending
 	}
 	if code(err) == codeInUse {
-		return fmt.Errorf("sessions in the database could not be ended (GRANT pg_signal_backend TO %s lets them): %w", quote(r.user), err)
+		if _, kept := r.endable(ctx, killer, databases...); kept != nil {
+			return kept
+		}
+		return fmt.Errorf("sessions in the database did not end, or others came again and again: %w", err)
 	}
 	return err
 }
@@ -130,8 +136,7 @@ func endSessions(ctx context.Context, s *session, databases []string, done <-cha
 	ctx = context.WithoutCancel(ctx)
 	for {
 		_, err := s.rows(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY (`+list(databases)+`)
-			AND usesysid IS NOT NULL AND (pg_has_role(usesysid, 'MEMBER') OR pg_has_role('pg_signal_backend', 'MEMBER')
-				AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = usesysid))`)
+			AND usesysid IS NOT NULL AND `+maySignal)
 		if err != nil {
 			return err
 		}

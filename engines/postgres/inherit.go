@@ -32,16 +32,16 @@ func (r *database) inherit(ctx context.Context) (notes []string, err error) {
 			return notes, err
 		}
 	}
-	row, err := r.server.row(ctx, `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = `+current+` AND application_name <> `+literal(application)+`), here.spcname, there.spcname
+	row, err := r.server.row(ctx, `SELECT here.spcname, there.spcname
 		FROM pg_database c JOIN pg_tablespace here ON here.oid = c.dattablespace, pg_database s JOIN pg_tablespace there ON there.oid = s.dattablespace
 		WHERE c.datname = `+current+` AND s.datname = `+literal(r.staging()))
 	if err != nil {
 		return notes, err
 	}
-	if row[1] != row[2] {
-		notes = append(notes, fmt.Sprintf("the restored database is in tablespace %s, the current one in %s, where user %s may create nothing", row[2], row[1], r.user))
+	if row[0] != row[1] {
+		notes = append(notes, fmt.Sprintf("the restored database is in tablespace %s, the current one in %s, where user %s may create nothing", row[1], row[0], r.user))
 	}
-	return append(notes, fmt.Sprintf("the database is swapped as a whole, which ends the sessions in it: %s now", row[0])), nil
+	return notes, nil
 }
 
 const currentHas = "the current one has"

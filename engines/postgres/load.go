@@ -150,6 +150,9 @@ func (l *loading) execute(ctx context.Context, s *session, file string, statemen
 			text = l.room.extension(e, text)
 		}
 		if err := s.exec(ctx, text); err != nil {
+			if e, ok := extensionOf(text); ok && code(err) == codePrivilege {
+				err = fmt.Errorf("%w: %s", err, l.extensionNeeds(e.Name))
+			}
 			return fmt.Errorf("%s/%s, %s: %w", l.service, file, cmp.Or(st.comment, verb(text)), err)
 		}
 	}

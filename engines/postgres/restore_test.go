@@ -160,10 +160,10 @@ func TestASwapOfDatabasesEndsSessionsAndSaysHowMany(t *testing.T) {
 	conn, err := pgconn.Connect(t.Context(), fmt.Sprintf("postgres://visitor:%s@%s/shop?sslmode=disable", strings.ReplaceAll(testPassword, " ", "%20"), u.Host))
 	s.must(err)
 	defer conn.Close(context.Background())
-	staged := s.restore("shop", memory, result.Entries)
-	if notes := strings.Join(staged.Notes, "\n"); !strings.Contains(notes, "ends the sessions in it: 1 now") {
-		t.Errorf("notes: %s", notes)
+	if said, err := s.check("site", memory, result); err != nil || !strings.Contains(said, "ends the sessions in it: 1 now") {
+		t.Errorf("%q, %v", said, err)
 	}
+	s.restore("shop", memory, result.Entries)
 	if err := conn.Exec(t.Context(), "SELECT 1").Close(); err == nil {
 		t.Error("the session of a visitor is still there")
 	}

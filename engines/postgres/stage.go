@@ -36,7 +36,7 @@ func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engine
 	if err := t.clear(ctx); err != nil {
 		return engines.Staged{}, err
 	}
-	if l.room, err = t.choose(ctx, l.definitions); err != nil {
+	if l.room, _, err = t.choose(ctx, l.definitions); err != nil {
 		return engines.Staged{}, err
 	}
 	return l.build(ctx)
@@ -88,30 +88,31 @@ type scripts struct {
 // unswappable matches statements about what belongs to a database as a whole.
 var unswappable = regexp.MustCompile(`^(?:CREATE|ALTER) (?:OR REPLACE )?(EVENT TRIGGER|PUBLICATION|SUBSCRIPTION|SERVER|FOREIGN|USER MAPPING|CAST|(?:TRUSTED )?(?:PROCEDURAL )?LANGUAGE|ACCESS METHOD|TRANSFORM) `)
 
-// choose returns the room in which the snapshot is built.
-func (t *target) choose(ctx context.Context, d scripts) (room, error) {
+// choose returns the room in which the snapshot is built, and why it is a database
+// of its own, if it is.
+func (t *target) choose(ctx context.Context, d scripts) (chosen room, why string, err error) {
 	r, err := t.rights(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	why := "the database does not exist yet"
+	why = "the database does not exist yet"
 	if t.inside != nil {
 		if why, err = t.unfit(ctx, d); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	if why == "" && r.rename {
-		return &schemas{t}, nil
+		return &schemas{t}, "", nil
 	}
 	if why == "" {
 		why = fmt.Sprintf("user %s may not rename all schemas of database %s", t.user, t.database)
 	}
 	if !r.create {
-		return nil, fmt.Errorf("database %s at PostgreSQL %s: the snapshot can only be restored as a database of its own (%s), and user %s may not create one that takes its place: "+
+		return nil, why, fmt.Errorf("database %s at PostgreSQL %s: the snapshot can only be restored as a database of its own (%s), and user %s may not create one that takes its place: "+
 			"ALTER ROLE %s CREATEDB; ALTER DATABASE %s OWNER TO %s", t.database, t.address, why, t.user, quote(t.user), quote(t.database), quote(t.user))
 	}
 	saved, err := parseDatabase(d.database)
-	return &database{target: t, saved: saved}, err
+	return &database{target: t, saved: saved}, why, err
 }
 
 // unfit says why the snapshot, or what it replaces, cannot be swapped by renaming

@@ -59,7 +59,7 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
 		r.targets = append(r.targets, t)
-		if t.Plan, err = t.target.Plan(ctx, t.entries); err != nil {
+		if t.Plan, err = r.ask(ctx, t); err != nil {
 			refused = append(refused, t.wrap("", err))
 			continue
 		}
@@ -72,6 +72,18 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 		r.Progress.Expect(e.Size)
 	}
 	return plan, errors.Join(refused...)
+}
+
+// ask lets a target look whether the restore can work.
+func (r *Restoration) ask(ctx context.Context, t *replacement) (engines.Plan, error) {
+	plan, err := t.target.Plan(ctx, t.entries)
+	checker, more := t.target.(engines.Checker)
+	if err != nil || !more {
+		return plan, err
+	}
+	warnings, err := checker.Check(ctx, t.entries, r.Repository)
+	plan.Warnings = slices.Concat(plan.Warnings, warnings)
+	return plan, err
 }
 
 // choose keeps the parts that the snapshot has. What the target lacks is an

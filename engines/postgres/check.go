@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+// Check implements engines.Checker: whether the user may build the room that the
+// snapshot's definitions need, and have it take the current database's place.
+func (t *target) Check(ctx context.Context, entries []tree.Entry, content engines.Content) ([]string, error) {
+	l := loading{target: t, content: content}
+	if err := l.open(ctx, entries); err != nil {
+		return nil, fmt.Errorf("service %s: %w", t.service, err)
+	}
+	if err := t.open(ctx); err != nil {
+		return nil, err
+	}
+	chosen, why, err := t.choose(ctx, l.definitions)
+	if _, whole := chosen.(*database); err != nil || !whole {
+		return nil, err
+	}
+	warnings, err := t.checkExtensions(ctx, extensionsIn(l.definitions.schema))
+	if err != nil || t.inside == nil {
+		return warnings, err
+	}
+	count, err := t.endable(ctx, t.server, t.database)
+	if err != nil {
+		return nil, err
+	}
+	return append(warnings, fmt.Sprintf("database %s is replaced as a whole (%s), which ends the sessions in it: %d now", t.database, why, count)), nil
+}
+
+// checkExtensions refuses what the server does not have, and warns of what the user may
+// not create in a database of its own. That is no refusal: who rents servers out may
+// have changed what it takes.
+func (t *target) checkExtensions(ctx context.Context, wanted []extensionName) (warnings []string, err error) {
+	trusted := "false" // before PostgreSQL 13 there was no such thing
+	if t.any().version >= 130000 {
+		trusted = "v.trusted"
+	}
+	for _, e := range wanted {
+		if e.Name == "plpgsql" {
+			continue // it is in every database
+		}
+		row, err := t.any().row(ctx, `SELECT count(*), coalesce(bool_or(NOT v.superuser OR `+trusted+` OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)), false)
+			FROM pg_available_extensions e JOIN pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version WHERE e.name = `+literal(e.Name))
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case row[0] == "0":
+			return nil, fmt.Errorf("PostgreSQL at %s has no extension %s, which the snapshot needs: install its package there", t.address, e.Name)
+		case row[1] != "t":
+			warnings = append(warnings, fmt.Sprintf("the snapshot is restored as a database of its own, in which %s; else the restore fails before anything is replaced", t.extensionNeeds(e.Name)))
+		}
+	}
+	return warnings, nil
+}
+
+// extensionNeeds says what it takes to create an extension that is not trusted. Nothing
+// that is in the current database helps a new one.
+func (p place) extensionNeeds(name string) string {
+	return fmt.Sprintf("only a superuser may create extension %s: ALTER ROLE %s SUPERUSER, for the time of the restore", name, quote(p.user))
+}
+
+// maySignal says of a row of pg_stat_activity whether the user may end that session.
+const maySignal = `(pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
+	AND ((SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = usesysid))`
+
+// passing bounds how long somebody who only looks in is waited for.
+const passing = 2 * time.Second
+
+// endable counts the sessions of others in databases, and refuses where the user may
+// not end one of them and it does not end by itself.
+func (p place) endable(ctx context.Context, s *session, databases ...string) (int, error) {
+	const step = 100 * time.Millisecond
+	for waited := time.Duration(0); ; waited += step {
+		count, err := p.sessions(ctx, s, databases)
+		var kept *keptError
+		if !errors.As(err, &kept) || waited >= passing {
+			return count, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		case <-time.After(step):
+		}
+	}
+}
+
+func (p place) sessions(ctx context.Context, s *session, databases []string) (int, error) {
+	rows, err := s.rows(ctx, `SELECT `+maySignal+`, datname, rolname, coalesce(rolsuper, false), pid FROM pg_stat_activity LEFT JOIN pg_roles r ON r.oid = usesysid
+		WHERE datname = ANY (`+list(databases)+`) AND usesysid IS NOT NULL AND pid <> pg_backend_pid() AND application_name <> `+literal(application)+` ORDER BY 4 DESC, 5`)
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		if row[0] != "t" {
+			return 0, &keptError{place: p, database: row[1], role: row[2], super: row[3] == "t", pid: row[4]}
+		}
+	}
+	return len(rows), nil
+}
+
+// keptError is a session that the user may not end, in a database that is to be
+// replaced as a whole.
+type keptError struct {
+	place
+	database, role, pid string
+	super               bool
+}
+
+// Error says what it takes.
+func (e *keptError) Error() string {
+	cure := "GRANT pg_signal_backend TO " + quote(e.user)
+	if e.super {
+		cure = fmt.Sprintf("it is a superuser's, and only superusers may: SELECT pg_terminate_backend(%s) as one, or restore as one", e.pid)
+	}
+	return fmt.Sprintf("database %s at PostgreSQL %s is replaced as a whole, and user %s may not end the session of %s in it: %s", e.database, e.address, e.user, e.role, cure)
+}

@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"holdfast/engines"
+	"holdfast/engines/enginetest"
+)
+
+// check plans a restore into shop, as user.
+func (s shop) check(user string, memory *enginetest.Memory, result engines.Result) (string, error) {
+	s.Helper()
+	target := s.target(user, "shop")
+	defer target.Close()
+	_, err := target.Plan(s.Context(), result.Entries)
+	s.must(err)
+	warnings, err := target.Check(s.Context(), result.Entries, memory)
+	return strings.Join(warnings, "\n"), err
+}
+
+// visit opens a session of role, whose password is that of the tests, in shop.
+func (s shop) visit(role string) *pgconn.PgConn {
+	s.Helper()
+	u := s.server.URL(role, "shop")
+	u.User, u.RawQuery = url.UserPassword(role, testPassword), "sslmode=disable"
+	conn, err := pgconn.Connect(s.Context(), u.String())
+	s.must(err)
+	s.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+func TestWhatOnlyADatabaseOfItsOwnTakesIsSaidBeforehand(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)")
+	memory, plain := s.capture()
+	s.in("shop", "SELECT lo_from_bytea(70001, 'large')")
+	large, whole := s.capture()
+	s.in("shop", "SELECT lo_unlink(70001)")
+	visitors := s.visit("site")
+
+	if said, err := s.check("site", memory, plain); said != "" || err != nil {
+		t.Errorf("in schemas: %q, %v", said, err)
+	}
+	if said, err := s.check("site", large, whole); err != nil || !strings.Contains(said, "replaced as a whole (the snapshot has large objects), which ends the sessions in it: 1 now") {
+		t.Errorf("as a whole: %q, %v", said, err)
+	}
+	s.must(visitors.Exec(t.Context(), "SELECT 1").Close())
+	s.server.Exec("postgres", "ALTER ROLE site NOCREATEDB")
+	if _, err := s.check("site", large, whole); err == nil || !strings.Contains(err.Error(), `ALTER ROLE "site" CREATEDB`) || !strings.Contains(err.Error(), "large objects") {
+		t.Errorf("without CREATEDB: %v", err)
+	}
+	if s.value("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'shop_%'") != "0" {
+		t.Error("the check left something behind")
+	}
+}
+
+func TestExtensionsThatTheUserMayNotCreateAreSaidBeforehand(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)")
+	s.server.Exec("shop", "CREATE EXTENSION pgcrypto", "CREATE EXTENSION pg_buffercache")
+	memory, result := s.capture()
+	said, err := s.check("site", memory, result)
+	if err != nil || !strings.Contains(said, `only a superuser may create extension pg_buffercache: ALTER ROLE "site" SUPERUSER`) || strings.Contains(said, "create extension pgcrypto") {
+		t.Errorf("%q, %v", said, err)
+	}
+	target := s.target("site", "shop")
+	if _, err := target.Stage(t.Context(), result.Entries, memory); err == nil || !strings.Contains(err.Error(), `ALTER ROLE "site" SUPERUSER`) {
+		t.Errorf("the stage: %v", err)
+	}
+	s.must(target.Discard(t.Context()))
+	s.must(target.Close())
+	s.server.Exec("postgres", `ALTER ROLE "site" SUPERUSER`)
+	if said, err := s.check("site", memory, result); err != nil || strings.Contains(said, "superuser") {
+		t.Errorf("a superuser: %q, %v", said, err)
+	}
+	s.restore("shop", memory, result.Entries)
+
+	content, entries := damaged(t, memory, result.Entries, "schema.sql", func(text string) string {
+		return strings.ReplaceAll(text, "EXTENSION IF NOT EXISTS pg_buffercache", "EXTENSION IF NOT EXISTS not_installed")
+	})
+	if _, err := s.check("site", content, engines.Result{Entries: entries}); err == nil || !strings.Contains(err.Error(), "has no extension not_installed") {
+		t.Errorf("an extension that the server does not have: %v", err)
+	}
+}
+
+// While one session may not be ended, those of the site go on.
+func TestSessionsAreEndedOnlyWhereAllCanBe(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)", "SELECT lo_from_bytea(70001, 'large')")
+	memory, result := s.capture()
+	s.server.Exec("postgres", "CREATE ROLE visitor LOGIN PASSWORD '"+testPassword+"'", "CREATE ROLE root LOGIN SUPERUSER PASSWORD '"+testPassword+"'")
+	own := s.visit("site")
+	for role, c := range map[string]struct{ without, want, not, cure string }{
+		"visitor": {"REVOKE pg_signal_backend FROM site", `GRANT pg_signal_backend TO "site"`, "superuser", `GRANT pg_signal_backend TO "site"`},
+		"root":    {"GRANT pg_signal_backend TO site", "it is a superuser's", "GRANT", ""},
+	} {
+		s.server.Exec("postgres", c.without)
+		target, _ := s.stage("shop", memory, result.Entries)
+		other := s.visit(role)
+		_, err := s.check("site", memory, result)
+		for when, err := range map[string]error{"beforehand": err, "at the swap": target.Swap(t.Context())} {
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), c.not) {
+				t.Errorf("%s, %s: %v", role, when, err)
+			}
+		}
+		if err := own.Exec(t.Context(), "SELECT 1").Close(); err != nil {
+			t.Errorf("%s: the site's session was ended for nothing: %v", role, err)
+		}
+		s.server.Exec("postgres", fmt.Sprintf("SELECT pg_terminate_backend(%d)", other.PID()))
+		s.must(target.Discard(t.Context()))
+		s.must(target.Close())
+		if c.cure != "" {
+			s.server.Exec("postgres", c.cure)
+		}
+		s.visit("visitor")
+		s.restore("shop", memory, result.Entries)
+		own = s.visit("site")
+	}
+}

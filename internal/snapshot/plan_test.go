@@ -1,0 +1,51 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"holdfast/engines"
+	"holdfast/internal/tree"
+)
+
+// reading is a target that looks into the snapshot before it is restored.
+type reading struct {
+	engines.Target
+	say func(content string) ([]string, error)
+}
+
+func (r reading) Check(ctx context.Context, entries []tree.Entry, content engines.Content) ([]string, error) {
+	file := content.Open(ctx, entries[0])
+	defer file.Close()
+	data, err := io.ReadAll(file)
+	if err != nil {
+		return nil, err
+	}
+	return r.say(string(data))
+}
+
+func TestATargetMayReadTheSnapshotForThePlan(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	s := w.create("master")
+	plan := func(say func(string) ([]string, error)) ([]Replacement, error) {
+		r := &Restoration{Creation: w.creation("staging"), Snapshot: s, Place: PlaceOf(w.dir, "shop", "staging")}
+		defer r.Close()
+		plain := r.Parts[0].Engine.Target
+		r.Parts[0].Engine.Target = func(s engines.Service, token string) (engines.Target, error) {
+			target, err := plain(s, token)
+			return reading{target, say}, err
+		}
+		return r.Plan(t.Context(), "00000000000000000000")
+	}
+	said, err := plan(func(content string) ([]string, error) { return []string{content[:13]}, nil })
+	if err != nil || strings.Join(said[0].Warnings, "") != "SQLite format" {
+		t.Errorf("warnings: %+v, %v", said, err)
+	}
+	if _, err := plan(func(string) ([]string, error) { return nil, errors.New("not here") }); err == nil || !strings.Contains(err.Error(), "not here") {
+		t.Errorf("refused, and planned: %v", err)
+	}
+}
