@@ -94,6 +94,35 @@ func (out *output) writeLargeObjects(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
+// largeClosed refuses a user to whom large objects are closed: pg_read_all_data does not
+// open them, up to PostgreSQL 18 at least.
+func (s *source) largeClosed(ctx context.Context) error {
+	if s.schemas() != nil {
+		return nil // they are no part of a schema
+	}
+	mayRead := `(SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR current_setting('lo_compat_privileges')::boolean OR pg_has_role(lomowner, 'USAGE')
+		OR EXISTS (SELECT FROM aclexplode(lomacl) WHERE privilege_type = 'SELECT' AND (grantee = 0 OR pg_has_role(grantee, 'USAGE')))`
+	if s.control.version >= 180000 {
+		mayRead = "has_largeobject_privilege(m.oid, 'SELECT')"
+	}
+	rows, err := s.control.rows(ctx, `SELECT quote_ident(rolname), rolsuper, min(m.oid::bigint), sum(count(*)) OVER () FROM pg_largeobject_metadata m JOIN pg_roles r ON r.oid = lomowner
+		WHERE NOT (`+mayRead+`) GROUP BY 1, 2 ORDER BY 3`)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	role := quote(s.user)
+	var cures []string
+	for _, row := range rows {
+		if row[1] == "t" { // to be a superuser would be too much
+			cures = append(cures, fmt.Sprintf("GRANT SELECT ON LARGE OBJECT %s TO %s, and so on for all that are of %s", row[2], role, row[0]))
+		} else {
+			cures = append(cures, fmt.Sprintf("GRANT %s TO %s", row[0], role))
+		}
+	}
+	return fmt.Errorf("user %s at PostgreSQL %s cannot read %s large objects in database %s (the first is %s), which pg_read_all_data does not open: %s",
+		s.user, s.address, rows[0][3], s.database, rows[0][2], strings.Join(cures, "; "))
+}
+
 // largePrivileges says whose large objects are, and who may use them.
 func (out *output) largePrivileges(ctx context.Context) (string, error) {
 	if out.schemas() != nil {

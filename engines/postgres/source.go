@@ -133,8 +133,11 @@ func (s *source) privileges(ctx context.Context) error {
 		WHERE c.relkind IN ('r', 'S') AND n.oid IN (`+within(s.schemas())+`)
 		AND (NOT has_schema_privilege(n.oid, 'USAGE') OR NOT has_table_privilege(c.oid, 'SELECT') OR row_security_active(c.oid))
 		ORDER BY 2, 1`)
-	if err != nil || len(closed) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(closed) == 0 {
+		return s.largeClosed(ctx)
 	}
 	role := quote(s.user)
 	what, cure := "read", "GRANT pg_read_all_data TO "+role
