@@ -62,7 +62,17 @@ func (r *database) create(ctx context.Context) error {
 	if err := r.do(ctx, r.server, "CREATE DATABASE "+quote(r.staging())+r.saved.locale+tablespace); err != nil {
 		return err
 	}
-	return r.write(ctx, r.staging(), journal{Token: r.token, Phase: phaseStaging})
+	if err := r.write(ctx, r.staging(), journal{Token: r.token, Phase: phaseStaging}); err != nil {
+		return err
+	}
+	owner, err := r.server.value(ctx, "SELECT quote_ident(pg_get_userbyid(datdba)) FROM pg_database WHERE datname = "+literal(r.target.database))
+	if err != nil || owner == "" {
+		return err
+	}
+	// From the start: who owns the database may own what is in schema public. If it cannot
+	// be, finish tells.
+	_, err = r.give(ctx, fmt.Sprintf("ALTER DATABASE %s OWNER TO %s", quote(r.staging()), owner), currentHas, nil)
+	return err
 }
 
 func (r *database) define(ctx context.Context, _ *journal, work func(*session) error) error {

@@ -60,6 +60,44 @@ func TestWhatOnlyADatabaseOfItsOwnTakesIsSaidBeforehand(t *testing.T) {
 	}
 }
 
+// What the errors ask for suffices, and leaves the database its owner's.
+func TestTheGrantsInTheErrorsSuffice(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)", "SELECT lo_from_bytea(70001, 'large')")
+	memory, result := s.capture()
+	before := s.dump("shop")
+	s.server.Exec("postgres", "CREATE ROLE restorer LOGIN PASSWORD '"+testPassword+"'", "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC", "ALTER DATABASE shop OWNER TO postgres")
+	plan := func() error {
+		target := s.target("restorer", "shop")
+		defer target.Close()
+		_, err := target.Plan(t.Context(), result.Entries)
+		return err
+	}
+	if err := plan(); err == nil || !strings.HasSuffix(err.Error(), `ALTER DATABASE "shop" OWNER TO "restorer"`) {
+		t.Errorf("of a superuser's database: %v", err)
+	}
+	s.server.Exec("postgres", "ALTER DATABASE shop OWNER TO site")
+	err := plan()
+	if err == nil || !strings.HasSuffix(err.Error(), `: GRANT CONNECT ON DATABASE postgres TO "restorer"; ALTER ROLE "restorer" CREATEDB; GRANT site TO "restorer"`) {
+		t.Fatal(err)
+	}
+	s.server.Exec("postgres", strings.Split(err.Error()[strings.Index(err.Error(), ": GRANT")+2:], "; ")...)
+	if _, err := s.check("restorer", memory, result); err != nil {
+		t.Fatal(err)
+	}
+	s.visit("site")
+	s.in("shop", "DROP TABLE a", "SELECT lo_unlink(70001)")
+	target := s.target("restorer", "shop")
+	_, err = target.Stage(t.Context(), result.Entries, memory)
+	s.must(err)
+	s.must(target.Swap(t.Context()))
+	s.must(target.Discard(t.Context()))
+	s.same(before, s.dump("shop"), "after the restore")
+	if owner := s.value("postgres", "SELECT datdba::regrole FROM pg_database WHERE datname = 'shop'"); owner != "site" {
+		t.Errorf("the database is %s's", owner)
+	}
+}
+
 func TestExtensionsThatTheUserMayNotCreateAreSaidBeforehand(t *testing.T) {
 	s := newShop(t)
 	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)")

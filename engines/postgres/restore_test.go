@@ -222,6 +222,23 @@ func TestRolesThatAreMissingAreTold(t *testing.T) {
 	}
 }
 
+// Who may read the hashes of passwords is said in the database, and is not the
+// snapshot's: it stays in one that is there, and a new one takes a superuser.
+func TestAPrivilegeInTheCatalogsIsNoComplaint(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)")
+	s.server.Exec("shop", "GRANT SELECT ON pg_catalog.pg_authid TO backup")
+	may := "SELECT has_table_privilege('backup', 'pg_authid', 'SELECT')"
+	memory, result := s.capture()
+	if staged := s.restore("shop", memory, result.Entries); len(staged.Notes) > 0 || s.value("shop", may) != "t" {
+		t.Errorf("in schemas: %q", staged.Notes)
+	}
+	staged := s.restore("fresh", memory, result.Entries)
+	if notes := strings.Join(staged.Notes, "\n"); notes != "in the restored database only a superuser can say again: GRANT SELECT ON TABLE pg_catalog.pg_authid TO backup" {
+		t.Errorf("in a new database: %s", notes)
+	}
+}
+
 func TestThePrivilegesALadderNeeds(t *testing.T) {
 	s := newShop(t)
 	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)")
@@ -303,8 +320,29 @@ func TestTheJoinedStreamLoadsWithPsqlAlone(t *testing.T) {
 	s.server.Client("other", strings.NewReader(s.file(memory, result, "db.sql")))
 	s.server.Client("other", strings.NewReader(s.file(memory, result, "db/privileges.sql")))
 	s.same(s.dump("shop"), s.dump("other"), "loaded by psql")
-	s.server.Exec("other", "TRUNCATE moves")
-	s.server.Client("other", strings.NewReader(s.file(memory, result, "db/tables/public.moves.sql")))
+	moves := "INSERT INTO moves (debit, credit, amount) VALUES (1, 2, 1)"
+	s.in("shop", "INSERT INTO accounts VALUES (1, 'a', 5), (2, 'b', 6)", moves)
+	memory, result = s.capture()
+	before := s.dump("shop")
+	s.server.Exec("shop", "TRUNCATE moves")
+	s.server.Client("shop", strings.NewReader("SET session_replication_role = replica;\n"+s.file(memory, result, "db/tables/public.moves.sql")))
+	s.same(before, s.dump("shop"), "a table loaded by itself")
+}
+
+func TestADatabaseThatIsGoneComesBackWithPsqlAlone(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", knownSchema...)
+	s.server.Exec("postgres", "ALTER DATABASE shop SET work_mem = '5MB'", "COMMENT ON DATABASE shop IS 'ours'")
+	memory, result := s.capture()
+	before := s.dump("shop")
+	s.server.Exec("postgres", "DROP DATABASE shop")
+	s.server.Client("postgres", strings.NewReader(s.file(memory, result, "db/database.sql")))
+	s.server.Client("shop", strings.NewReader(s.file(memory, result, "db.sql")))
+	s.server.Client("shop", strings.NewReader(s.file(memory, result, "db/privileges.sql")))
+	s.same(before, s.dump("shop"), "loaded by psql")
+	if got := s.value("shop", "SELECT concat_ws(' ', current_setting('work_mem'), shobj_description(oid, 'pg_database')) FROM pg_database WHERE datname = 'shop'"); got != "5MB ours" {
+		t.Errorf("of the database itself there is %q", got)
+	}
 }
 
 // damaged is content in which one file is another.

@@ -108,8 +108,12 @@ func (t *target) choose(ctx context.Context, d scripts) (chosen room, why string
 		why = fmt.Sprintf("user %s may not rename all schemas of database %s", t.user, t.database)
 	}
 	if !r.create {
-		return nil, why, fmt.Errorf("database %s at PostgreSQL %s: the snapshot can only be restored as a database of its own (%s), and user %s may not create one that takes its place: "+
-			"ALTER ROLE %s CREATEDB; ALTER DATABASE %s OWNER TO %s", t.database, t.address, why, t.user, quote(t.user), quote(t.database), quote(t.user))
+		cures, err := t.creating(ctx)
+		if err != nil {
+			return nil, why, err
+		}
+		return nil, why, fmt.Errorf("database %s at PostgreSQL %s: the snapshot can only be restored as a database of its own (%s), and user %s may not create one that takes its place: %s",
+			t.database, t.address, why, t.user, cures)
 	}
 	saved, err := parseDatabase(d.database)
 	return &database{target: t, saved: saved}, why, err
@@ -198,17 +202,31 @@ func extensionsIn(statements []statement) []extensionName {
 	return list
 }
 
+// ofCatalogs matches privileges in what every database has by itself, such as that of
+// reading the hashes of passwords.
+var ofCatalogs = regexp.MustCompile(`^(?:GRANT|REVOKE) .* ON (?:[A-Z]+ )+pg_catalog\.`)
+
 // privileges executes what says whose things are and who may use them. Roles that
-// are missing here, or that the user may not give things to, are told.
-func (t *target) privileges(ctx context.Context, s *session, statements []statement) ([]string, error) {
+// are missing here, or that the user may not give things to, are told. What every
+// database has by itself is as it was, unless the database is a new one.
+func (l *loading) privileges(ctx context.Context, s *session, statements []statement) ([]string, error) {
 	missing := map[string]int{}
-	var complaints []string
-	heir, err := s.value(ctx, "SELECT quote_ident(pg_get_userbyid(datdba)) FROM pg_database WHERE datname = "+literal(t.database))
+	var complaints, byHand []string
+	_, replaced := l.room.(*database)
+	heir, err := s.value(ctx, "SELECT quote_ident(pg_get_userbyid(datdba)) FROM pg_database WHERE datname = "+literal(l.database))
 	if err != nil {
 		return nil, err
 	}
 	for _, st := range statements {
+		general := ofCatalogs.MatchString(st.text)
+		if general && !replaced {
+			continue
+		}
 		err := s.attempt(ctx, st.text)
+		if general && code(err) == codePrivilege {
+			byHand = append(byHand, st.text)
+			continue
+		}
 		if m := owner.FindStringSubmatch(st.text); m != nil && code(err) == codeNoObject && heir != "" {
 			// Else it would be the restoring user's, and perhaps closed to the site.
 			_ = s.attempt(ctx, m[1]+heir) // as far as that can be done
@@ -229,12 +247,18 @@ func (t *target) privileges(ctx context.Context, s *session, statements []statem
 	}
 	var notes []string
 	if len(complaints) > 0 {
-		total := 0
+		total, noun := 0, "owners or privileges"
 		for _, n := range missing {
 			total += n
 		}
+		if total == 1 {
+			noun = "owner or privilege"
+		}
 		shown := complaints[:min(len(complaints), 5)]
-		notes = append(notes, fmt.Sprintf("%d owners or privileges could not be restored: %s", total, strings.Join(shown, "; ")))
+		notes = append(notes, fmt.Sprintf("%d %s could not be restored: %s", total, noun, strings.Join(shown, "; ")))
+	}
+	if len(byHand) > 0 {
+		notes = append(notes, fmt.Sprintf("in the restored database only a superuser can say again: %s", strings.Join(byHand, "; ")))
 	}
 	return notes, nil
 }

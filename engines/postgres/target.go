@@ -161,13 +161,41 @@ func (t *target) allowed(ctx context.Context) error {
 	if err != nil || r.rename || r.create {
 		return err
 	}
-	role, database := quote(t.user), quote(t.database)
-	if t.inside == nil {
-		return fmt.Errorf("user %s at PostgreSQL %s may not create database %s: ALTER ROLE %s CREATEDB", t.user, t.address, t.database, role)
+	cures, err := t.creating(ctx)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("user %s at PostgreSQL %s can neither put the schemas of database %s aside nor create another beside it: "+
-		"ALTER DATABASE %s OWNER TO %s, and ALTER ROLE %s CREATEDB, or give it the schemas (ALTER SCHEMA … OWNER TO %s)",
-		t.user, t.address, t.database, database, role, role, role)
+	if t.inside == nil {
+		return fmt.Errorf("user %s at PostgreSQL %s may not create database %s: %s", t.user, t.address, t.database, cures)
+	}
+	return fmt.Errorf("user %s at PostgreSQL %s can neither put the schemas of database %s aside nor create another beside it: %s",
+		t.user, t.address, t.database, cures)
+}
+
+// creating names what the user lacks to create a database that takes the place of the
+// current one. The current one stays its owner's: who is a member of that role may as much.
+func (t *target) creating(ctx context.Context) (string, error) {
+	role := quote(t.user)
+	row, err := t.any().row(ctx, `SELECT u.rolcreatedb OR u.rolsuper, coalesce(pg_has_role(datdba, 'USAGE'), true), quote_ident(o.rolname), o.rolsuper
+		FROM pg_roles u LEFT JOIN pg_database ON datname = `+literal(t.database)+` LEFT JOIN pg_roles o ON o.oid = datdba WHERE u.rolname = current_user`)
+	if err != nil {
+		return "", err
+	}
+	var cures []string
+	if t.server == nil {
+		cures = append(cures, "GRANT CONNECT ON DATABASE postgres TO "+role)
+	}
+	if row[0] != "t" {
+		cures = append(cures, fmt.Sprintf("ALTER ROLE %s CREATEDB", role))
+	}
+	switch {
+	case row[1] == "t":
+	case row[3] == "t": // to be a superuser would be too much
+		cures = append(cures, fmt.Sprintf("ALTER DATABASE %s OWNER TO %s", quote(t.database), role))
+	default:
+		cures = append(cures, fmt.Sprintf("GRANT %s TO %s", row[2], role))
+	}
+	return strings.Join(cures, "; "), nil
 }
 
 // lockKey is the number of the lock under which restores of a database exclude
