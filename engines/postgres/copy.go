@@ -18,26 +18,25 @@ const copyBuffer = 256 << 10
 // begin is the stream's text before the first row.
 func (t table) begin(encoding string) string {
 	return fmt.Sprintf("-- Table %s\n\nSET client_encoding = '%s';\nSET search_path = '';\nSET DateStyle = 'ISO, MDY';\nSET lc_monetary = 'C';\n"+
-		"COPY %s (%s) FROM stdin;\n", dump.OneLine(t.label()), encoding, t.quoted(), t.stored())
+		"%s;\n", dump.OneLine(t.label()), encoding, copyFrom(t.quoted(), t.stored()))
 }
 
-// The last lines of streams that hold no rows, for what reason.
-const (
-	saidBare      = "rows left out"
-	saidNoColumns = "no columns with values"
-)
-
-// rowless is the stream of a table without rows; ok is whether this is one.
-func (t table) rowless() (text string, ok bool) {
-	switch {
-	case t.bare:
-		text = saidBare
-	case t.stored() == "":
-		text = saidNoColumns
-	default:
-		return "", false
+// copyFrom is the statement that loads rows into a table. One without columns to load,
+// or with generated ones alone, has rows all the same: empty lines, which COPY takes
+// only where no columns are listed.
+func copyFrom(table, columns string) string {
+	if columns == "" {
+		return "COPY " + table + " FROM stdin"
 	}
-	return fmt.Sprintf("-- Table %s\n\n-- %s\n", dump.OneLine(t.label()), text), true
+	return "COPY " + table + " (" + columns + ") FROM stdin"
+}
+
+// saidBare is the last line of the stream of a table whose rows are left out.
+const saidBare = "rows left out"
+
+// rowless is the stream of a table whose rows are left out.
+func (t table) rowless() string {
+	return fmt.Sprintf("-- Table %s\n\n-- %s\n", dump.OneLine(t.label()), saidBare)
 }
 
 // end is the stream's text after the last row.

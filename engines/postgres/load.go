@@ -241,10 +241,9 @@ func (l *loading) fill(ctx context.Context, s *session, name tableName) error {
 		if strings.HasPrefix(st.text, "SET ") {
 			continue
 		}
-		columns, ok := strings.CutPrefix(st.text, "COPY "+quote(name.schema)+"."+quote(name.name)+" (")
-		columns, stdin := strings.CutSuffix(columns, ") FROM stdin")
-		if !ok || !stdin {
-			return fmt.Errorf("statement %.40q: %w", st.text, errScript)
+		columns, err := columnsIn(st.text, quote(name.schema)+"."+quote(name.name))
+		if err != nil {
+			return err
 		}
 		if c, err := script.from.ReadByte(); err != nil || c != '\n' {
 			return errors.Join(errScript, err)
@@ -253,17 +252,27 @@ func (l *loading) fill(ctx context.Context, s *session, name tableName) error {
 	}
 }
 
+// columnsIn undoes copyFrom.
+func columnsIn(statement, table string) (string, error) {
+	if statement == copyFrom(table, "") {
+		return "", nil
+	}
+	columns, ok := strings.CutPrefix(statement, "COPY "+table+" (")
+	columns, stdin := strings.CutSuffix(columns, ") FROM stdin")
+	if !ok || !stdin {
+		return "", fmt.Errorf("statement %.40q: %w", statement, errScript)
+	}
+	return columns, nil
+}
+
 // without takes note of a table whose stream has no rows, and says why.
 func (l *loading) without(name tableName, said string) error {
-	switch said {
-	case saidBare:
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.bare, l.counts[name] = append(l.bare, name.label()), 0
-	case saidNoColumns:
-	default:
+	if said != saidBare {
 		return fmt.Errorf("it has no rows and does not say why: %w", errScript)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bare, l.counts[name] = append(l.bare, name.label()), 0
 	return nil
 }
 
@@ -285,7 +294,7 @@ func (l *loading) rows(ctx context.Context, s *session, name tableName, columns 
 			}
 			freeze = " WITH (FREEZE)"
 		}
-		got, err = s.copyIn(ctx, fmt.Sprintf("COPY %s (%s) FROM STDIN%s", l.staged(name), columns, freeze), newRowReader(from))
+		got, err = s.copyIn(ctx, copyFrom(l.staged(name), columns)+freeze, newRowReader(from))
 		return err
 	})
 	if err != nil {
@@ -318,10 +327,7 @@ func countIn(from *bufio.Reader) (int64, error) {
 // verify counts a table's rows once more, with all keys in place, and lets the
 // server look at how its values are spread.
 func (l *loading) verify(ctx context.Context, s *session, name tableName) error {
-	want, counted := l.counts[name]
-	if !counted {
-		return nil // no columns
-	}
+	want := l.counts[name]
 	count, err := s.value(ctx, "SELECT count(*) FROM ONLY "+l.staged(name))
 	if err != nil {
 		return err

@@ -196,8 +196,8 @@ func (out *output) table(ctx context.Context, readers []*session, t table) (e tr
 	shown := t
 	shown.schema = out.shown(t.schema)
 	path := dump.TablesDir + "/" + fileName(shown.schema, shown.name)
-	if text, rowless := shown.rowless(); rowless {
-		return out.Put(ctx, path, strings.NewReader(text))
+	if t.bare {
+		return out.Put(ctx, path, strings.NewReader(shown.rowless()))
 	}
 	if readers, err = lockAll(ctx, t, readers); err != nil {
 		return e, err
