@@ -130,6 +130,9 @@ func (r *database) alone(ctx context.Context, databases []string, statements ...
 	if ending := group.Wait(); err == nil {
 		err = ending
 	}
+	if held := r.held(ctx, databases, err); held != err {
+		return held
+	}
 	if code(err) == codeInUse {
 		if _, kept := r.endable(ctx, killer, databases...); kept != nil {
 			return kept
@@ -208,10 +211,11 @@ func (r *database) discard(ctx context.Context, j journal) error {
 
 // drop drops a database of this restore, and ends the sessions in it.
 func (r *database) drop(ctx context.Context, name string) error {
+	statement := "DROP DATABASE IF EXISTS " + quote(name)
 	if r.server.version >= 130000 {
-		return r.do(ctx, r.server, "DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)")
+		statement += " WITH (FORCE)"
 	}
-	return r.do(ctx, r.server, "DROP DATABASE IF EXISTS "+quote(name))
+	return r.held(ctx, []string{name}, r.do(ctx, r.server, statement))
 }
 
 func (r *database) retired(j journal) *retiredData {

@@ -50,6 +50,9 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err := t.mayCreateRoles(ctx); err != nil {
 		return engines.Plan{}, err
 	}
+	if err := t.untied(ctx); err != nil {
+		return engines.Plan{}, err
+	}
 	warnings := t.warnings()
 	if t.accounts {
 		warnings = append(warnings, "roles that the snapshot holds and the server lacks are created; those that exist are left as they are")
@@ -271,6 +274,9 @@ func (t *target) Swap(ctx context.Context) error {
 		return nil
 	case j.Phase != phaseStaged:
 		return fmt.Errorf("database %s: restore %s is not staged", t.database, t.token)
+	}
+	if err := t.untied(ctx); err != nil { // of what has come since the plan
+		return err
 	}
 	return r.swap(ctx, j)
 }

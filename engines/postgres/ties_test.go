@@ -1,0 +1,80 @@
+package postgres
+
+import (
+	"strings"
+	"testing"
+
+	"holdfast/engines/enginetest"
+	"holdfast/internal/tree"
+)
+
+// tied is a server with a shop and its snapshot. more makes the
+// room.
+func tied(t *testing.T, more []string) (shop, *enginetest.Memory, []tree.Entry) {
+	s := newShop(t)
+	s.in("shop", append([]string{"CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)"}, more...)...)
+	memory, result := s.capture()
+	return s, memory, result.Entries
+}
+
+// subscribe is a subscription to nobody: it needs no publisher.
+const subscribe = "CREATE SUBSCRIPTION inflow CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE)"
+
+// TestWhatHoldsOnToADatabaseRefusesItsRestore does so when it is planned, and where it
+// comes after that, before anything is swapped.
+func TestWhatHoldsOnToADatabaseRefusesItsRestore(t *testing.T) {
+	for room, more := range rooms {
+		s, memory, entries := tied(t, more.more)
+		for name, c := range map[string]struct {
+			tie, untie func()
+			want       []string
+		}{
+			"subscription": {
+				func() { s.server.Exec("shop", subscribe) },
+				func() { s.server.Exec("shop", "DROP SUBSCRIPTION inflow") },
+				[]string{`subscription "inflow"`, `DROP SUBSCRIPTION "inflow"`, "anew"},
+			},
+		} {
+			t.Run(room+"/"+name, func(t *testing.T) {
+				s := shop{t, s.server}
+				refused := func(err error) {
+					t.Helper()
+					if err == nil {
+						t.Fatal("it was not refused")
+					}
+					for _, want := range append(c.want, "database shop") {
+						if !strings.Contains(err.Error(), want) {
+							t.Errorf("%q is not in: %v", want, err)
+						}
+					}
+				}
+				c.tie()
+				_, err := s.target("site", "shop").Plan(t.Context(), entries)
+				refused(err)
+				c.untie()
+				target, _ := s.stage("shop", memory, entries)
+				c.tie()
+				visitor := s.server.Open("shop")
+				refused(target.Swap(t.Context()))
+				s.must(visitor.Exec(t.Context(), "SELECT 1").Close()) // nobody's session was ended
+				s.must(visitor.Close(t.Context()))
+				c.untie()
+				s.must(target.Swap(t.Context()))
+				s.must(target.Discard(t.Context()))
+			})
+		}
+	}
+}
+
+func TestASubscriptionInRetiredDataIsNamed(t *testing.T) {
+	s, memory, entries := tied(t, rooms["database"].more)
+	target, _ := s.stage("shop", memory, entries)
+	s.must(target.Swap(t.Context()))
+	retired := beside("shop", "_hr_", testToken)
+	s.server.Exec(retired, subscribe)
+	if err := target.Discard(t.Context()); err == nil || !strings.Contains(err.Error(), retired) || !strings.Contains(err.Error(), `DROP SUBSCRIPTION "inflow"`) {
+		t.Error(err)
+	}
+	s.server.Exec(retired, "DROP SUBSCRIPTION inflow")
+	s.must(target.Discard(t.Context()))
+}
