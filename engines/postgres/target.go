@@ -50,10 +50,11 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err := t.mayCreateRoles(ctx); err != nil {
 		return engines.Plan{}, err
 	}
-	if err := t.untied(ctx); err != nil {
+	ties, err := t.untied(ctx)
+	if err != nil {
 		return engines.Plan{}, err
 	}
-	warnings := t.warnings()
+	warnings := append(t.warnings(), ties...)
 	if t.accounts {
 		warnings = append(warnings, "roles that the snapshot holds and the server lacks are created; those that exist are left as they are")
 	}
@@ -275,7 +276,7 @@ func (t *target) Swap(ctx context.Context) error {
 	case j.Phase != phaseStaged:
 		return fmt.Errorf("database %s: restore %s is not staged", t.database, t.token)
 	}
-	if err := t.untied(ctx); err != nil { // of what has come since the plan
+	if _, err := t.untied(ctx); err != nil { // of what has come since the plan
 		return err
 	}
 	return r.swap(ctx, j)

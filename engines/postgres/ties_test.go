@@ -8,10 +8,10 @@ import (
 	"holdfast/internal/tree"
 )
 
-// tied is a server with a shop and its snapshot. more makes the
+// tied is a server that others may follow, with a shop and its snapshot. more makes the
 // room.
 func tied(t *testing.T, more []string) (shop, *enginetest.Memory, []tree.Entry) {
-	s := newShop(t)
+	s := newShop(t, "wal_level=logical")
 	s.in("shop", append([]string{"CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)"}, more...)...)
 	memory, result := s.capture()
 	return s, memory, result.Entries
@@ -77,4 +77,22 @@ func TestASubscriptionInRetiredDataIsNamed(t *testing.T) {
 	}
 	s.server.Exec(retired, "DROP SUBSCRIPTION inflow")
 	s.must(target.Discard(t.Context()))
+}
+
+func TestSlotsThatFollowADatabaseAreNamed(t *testing.T) {
+	s, _, entries := tied(t, nil)
+	s.server.Exec("shop", "SELECT pg_create_logical_replication_slot(name, 'pgoutput') FROM unnest(ARRAY['one', 'three']) name")
+	s.server.Exec("postgres", "SELECT pg_create_logical_replication_slot('elsewhere', 'pgoutput')", "SELECT pg_create_physical_replication_slot('standby')")
+	plan, err := s.target("site", "shop").Plan(t.Context(), entries)
+	s.must(err)
+	if said := strings.Join(plan.Warnings, "\n"); !strings.Contains(said, "replaces: one, three") || strings.Contains(said, "elsewhere") || strings.Contains(said, "standby") {
+		t.Errorf("warnings: %s", said)
+	}
+	follower := s.server.Open("shop")
+	defer follower.Close(t.Context())
+	s.must(follower.Exec(t.Context(), "SELECT pg_create_logical_replication_slot('two', 'pgoutput', temporary => true)").Close())
+	_, err = s.target("site", "shop").Plan(t.Context(), entries)
+	if err == nil || !strings.Contains(err.Error(), "logical replication slot two is in use") || !strings.Contains(err.Error(), "DISABLE") {
+		t.Error(err)
+	}
 }
