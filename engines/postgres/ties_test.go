@@ -11,7 +11,7 @@ import (
 // tied is a server that others may follow, with a shop and its snapshot. more makes the
 // room.
 func tied(t *testing.T, more []string) (shop, *enginetest.Memory, []tree.Entry) {
-	s := newShop(t, "wal_level=logical")
+	s := newShop(t, "wal_level=logical", "max_prepared_transactions=5")
 	s.in("shop", append([]string{"CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)"}, more...)...)
 	memory, result := s.capture()
 	return s, memory, result.Entries
@@ -33,6 +33,13 @@ func TestWhatHoldsOnToADatabaseRefusesItsRestore(t *testing.T) {
 				func() { s.server.Exec("shop", subscribe) },
 				func() { s.server.Exec("shop", "DROP SUBSCRIPTION inflow") },
 				[]string{`subscription "inflow"`, `DROP SUBSCRIPTION "inflow"`, "anew"},
+			},
+			"prepared transaction": {
+				func() {
+					s.server.Exec("shop", "BEGIN; INSERT INTO a VALUES (2); PREPARE TRANSACTION 'order ''7'", "SELECT pg_sleep(1.1)")
+				},
+				func() { s.server.Exec("shop", "ROLLBACK PREPARED 'order ''7'") },
+				[]string{"prepared transaction 'order ''7'", "COMMIT PREPARED 'order ''7'", "ROLLBACK PREPARED 'order ''7'"},
 			},
 		} {
 			t.Run(room+"/"+name, func(t *testing.T) {
@@ -77,6 +84,20 @@ func TestASubscriptionInRetiredDataIsNamed(t *testing.T) {
 	}
 	s.server.Exec(retired, "DROP SUBSCRIPTION inflow")
 	s.must(target.Discard(t.Context()))
+}
+
+// TestATransactionPreparedSinceTheSwapIsNamedByItsRevert is about the moment in which
+// nothing was looked at beforehand.
+func TestATransactionPreparedSinceTheSwapIsNamedByItsRevert(t *testing.T) {
+	s, memory, entries := tied(t, rooms["database"].more)
+	target, _ := s.stage("shop", memory, entries)
+	s.must(target.Swap(t.Context()))
+	s.server.Exec("shop", "BEGIN; INSERT INTO a VALUES (2); PREPARE TRANSACTION 'seven'")
+	if err := target.Revert(t.Context()); err == nil || !strings.Contains(err.Error(), "ROLLBACK PREPARED 'seven'") || strings.Contains(err.Error(), "pg_signal_backend") {
+		t.Error(err)
+	}
+	s.server.Exec("shop", "ROLLBACK PREPARED 'seven'")
+	s.must(target.Revert(t.Context()))
 }
 
 func TestSlotsThatFollowADatabaseAreNamed(t *testing.T) {
