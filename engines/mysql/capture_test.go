@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -192,6 +193,14 @@ func (s shop) roundTrip(database string) {
 	}
 }
 
+// sixtyThree are members of a SET.
+var sixtyThree = func() (members string) {
+	for i := range 63 {
+		members += fmt.Sprintf("'m%d',", i)
+	}
+	return members
+}()
+
 // typeTables are columns of all types, with the values that are easily spoilt.
 var typeTables = map[string][]string{
 	"numbers": {
@@ -225,6 +234,9 @@ var typeTables = map[string][]string{
 		"CREATE TABLE t (id INT PRIMARY KEY, e ENUM('a','it''s','0','ü','b,c'), f ENUM('','x'), g ENUM('x',''), h ENUM('''q','y'), s SET('x','y','ö'), l ENUM('ä','€') CHARACTER SET latin1)",
 		"SET sql_mode = ''",
 		"INSERT INTO t VALUES (1, 'a', '', '', '''q', 'x,ö', 'ä'), (2, 'it''s', 'x', 'x', 'y', '', '€'), (3, '0', 0, 0, 0, NULL, 0), (4, 0, NULL, NULL, NULL, 'x,y,ö', NULL), (5, 'ü', 1, 2, 1, 'y', 2), (6, 'b,c', 1, 2, 1, 'y', 2)"},
+	"sets with an empty member": {
+		"CREATE TABLE t (id INT PRIMARY KEY, s SET('','a','b'), l SET('a','it''s','') NOT NULL, w SET(" + sixtyThree + "''))",
+		"INSERT INTO t VALUES (1, 1, 4, 18446744073709551615), (2, 3, 7, 9223372036854775808), (3, 0, 0, 0), (4, 5, 2, NULL), (5, 2, 1, 9223372036854775807), (6, NULL, 6, 9007199254740993)"},
 	"text": {
 		"CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(200), b CHAR(10), c LONGTEXT, d TINYTEXT, e VARCHAR(50) CHARACTER SET ascii)",
 		"INSERT INTO t VALUES (1, 'it''s \\\\ \"q\" 🦊\\0\\n\\r\\t\\Z;', 'x  ', REPEAT('größer;\n', 20000), '', 'plain'), (2, '', '', '', NULL, ''), (3, '-- x\n', '`', ';\n', '\\\\', '\\n')"},

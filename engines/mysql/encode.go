@@ -33,16 +33,18 @@ func (c column) selected(from server) string {
 		return quote(c.name) + "*1e0" // CAST is later, + would lose the sign of a zero
 	case c.kind == "float" || c.kind == "double":
 		return "CAST(" + quote(c.name) + " AS DOUBLE)" // FLOAT as such prints six digits
-	case c.numericEnum():
+	case c.numbered() && c.kind == "set":
+		return "CAST(" + quote(c.name) + " AS UNSIGNED)" // + makes a DOUBLE of it on MySQL
+	case c.numbered():
 		return quote(c.name) + "+0"
 	}
 	return quote(c.name)
 }
 
-// numericEnum reports whether the column is an ENUM with a member ”, which looks
-// like the value 0 that stands for no member.
-func (c column) numericEnum() bool {
-	return c.kind == "enum" && (strings.Contains(c.full, "(''") || strings.Contains(c.full, ",'',") || strings.Contains(c.full, ",'')"))
+// numbered reports whether the column is an ENUM or a SET with a member ”, whose text
+// does not say which value it is: that member, alone or beside others, or none.
+func (c column) numbered() bool {
+	return (c.kind == "enum" || c.kind == "set") && (strings.Contains(c.full, "(''") || strings.Contains(c.full, ",'',") || strings.Contains(c.full, ",'')"))
 }
 
 // encoder chooses by the column's type. Types that it does not know are text of
@@ -59,10 +61,14 @@ func (c column) encoder() encoder {
 	case "bit":
 		return appendBits
 	case "enum":
-		if c.numericEnum() {
+		if c.numbered() {
 			return appendInteger
 		}
 		return appendMember(c.text())
+	case "set":
+		if c.numbered() {
+			return appendInteger
+		}
 	case "tinyint", "smallint", "mediumint", "int", "bigint", "year":
 		return appendInteger
 	case "double":
