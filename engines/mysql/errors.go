@@ -73,7 +73,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	case n == errTooBig:
 		return fmt.Errorf("%s: a value is too large for its max_allowed_packet: raise that: %w", at, err)
 	case n == errLockTimeout:
-		return fmt.Errorf("%s: somebody holds a lock that was needed to %s (SHOW PROCESSLIST tells who): %w", at, doing, err)
+		return fmt.Errorf("%s: somebody holds a lock that was needed to %s (SHOW PROCESSLIST tells who, if it is a connection): %w", at, doing, err)
 	case n != 0:
 		return fmt.Errorf("%s, database %s: %s: %w", at, p.database, doing, err)
 	case errors.As(err, &network) && network.Op == "dial":

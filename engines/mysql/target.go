@@ -53,7 +53,7 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err != nil {
 		return engines.Plan{}, err
 	}
-	plan.Warnings = t.warnings()
+	plan.Warnings = append(t.warnings(), t.control.warnOfPrepared(ctx)...)
 	if t.accounts {
 		plan.Warnings = append(plan.Warnings, "users and roles that the snapshot holds and the server lacks are created; those that exist are left as they are")
 	}
@@ -128,10 +128,13 @@ func (t *target) open(ctx context.Context) (err error) {
 		return err
 	}
 	t.known = t.control.server.product()
+	// A RENAME that has locked the tables' definitions, and all visitors out, may still wait
+	// for a lock of InnoDB's: what loads needs no such bound, nobody else is there.
+	set := fmt.Sprintf("SET SESSION foreign_key_checks = 0, innodb_lock_wait_timeout = %d", int(swapWait.Seconds()))
 	if !t.control.server.mysql {
-		return t.control.exec(ctx, "SET SESSION foreign_key_checks = 0, system_versioning_alter_history = 'KEEP'")
+		set += ", system_versioning_alter_history = 'KEEP'"
 	}
-	err = t.control.exec(ctx, "SET SESSION foreign_key_checks = 0")
+	err = t.control.exec(ctx, set)
 	if err == nil && t.control.server.restrictsKeys() {
 		err = t.control.exec(ctx, looseKeys)
 	}
