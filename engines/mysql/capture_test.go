@@ -257,6 +257,9 @@ var typeTables = map[string][]string{
 	"generated and invisible": {
 		"CREATE TABLE t (id INT PRIMARY KEY, a INT, v INT AS (a + 1) VIRTUAL, s VARCHAR(20) AS (CONCAT('x;\n', a)) STORED, i INT INVISIBLE DEFAULT 7, CHECK (a < 100), KEY (v))",
 		"INSERT INTO t (id, a, i) VALUES (1, 1, 9), (2, NULL, 8)", "SET check_constraint_checks = 0", "INSERT INTO t (id, a) VALUES (3, 1000)"},
+	"generated and nothing else": {
+		"CREATE TABLE g (a INT AS (1) PERSISTENT)", "INSERT INTO g () VALUES (), (), ()", "CREATE TABLE e (a INT AS (1) VIRTUAL, b INT AS (2) STORED, UNIQUE KEY (b))",
+		"INSERT INTO e () VALUES ()"},
 	"compressed": {
 		"CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(1000) COMPRESSED, b BLOB COMPRESSED)",
 		"INSERT INTO t VALUES (1, REPEAT('x', 900), REPEAT('y', 60000)), (2, '', NULL)"},

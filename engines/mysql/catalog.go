@@ -196,19 +196,26 @@ type key struct {
 	prefix bool
 }
 
-// columns reads the stored columns and the primary keys of all tables.
+// columns reads the stored columns and the primary keys of all tables. Of a table that
+// stores none it is a generated one, of kind generated.
 func (s *session) columns(ctx context.Context) (map[string][]column, map[string][]key, error) {
-	columns, keys := map[string][]column{}, map[string][]key{}
+	columns, keys, computed := map[string][]column{}, map[string][]key{}, map[string]column{}
 	period, stored := "IF(is_generated = 'NEVER', '', generation_expression)", "(is_generated = 'NEVER' OR generation_expression IN ('ROW START', 'ROW END'))"
 	if s.server.mysql {
 		period, stored = "''", "generation_expression = ''"
 	}
 	err := s.each(ctx, `SELECT table_name, column_name, data_type, column_type, COALESCE(character_set_name, ''), `+period+`
-		FROM information_schema.columns WHERE table_schema = DATABASE() AND `+stored+`
+, `+stored+`
+		FROM information_schema.columns WHERE table_schema = DATABASE()
 		ORDER BY BINARY table_name, ordinal_position`, func(rows *sql.Rows) error {
 		var name string
 		var c column
-		err := rows.Scan(&name, &c.name, &c.kind, &c.full, &c.charset, &c.period)
+		var stored bool
+		err := rows.Scan(&name, &c.name, &c.kind, &c.full, &c.charset, &c.period, &stored)
+		if !stored {
+			computed[name] = column{name: c.name, kind: generated}
+			return err
+		}
 		if err == nil && strings.ContainsAny(c.name, "\n\r") {
 			err = fmt.Errorf("column %q of table %s: a name with a line break cannot be saved", c.name, name)
 		}
@@ -217,6 +224,11 @@ func (s *session) columns(ctx context.Context) (map[string][]column, map[string]
 	})
 	if err != nil {
 		return nil, nil, err
+	}
+	for name, c := range computed {
+		if columns[name] == nil {
+			columns[name] = []column{c}
+		}
 	}
 	err = s.each(ctx, `SELECT table_name, column_name, sub_part IS NOT NULL, COALESCE(collation, 'A') = 'D'
 		FROM information_schema.statistics WHERE table_schema = DATABASE() AND index_name = 'PRIMARY'

@@ -22,6 +22,10 @@ type column struct {
 	forever string
 }
 
+// generated is the kind of a column that stands for a whole row, where none is stored:
+// only that there is a row has to be saved.
+const generated = "generated"
+
 // encoder appends a value, which is not NULL and comes as the server's text of it, as an
 // SQL literal that gives exactly this value again when it is inserted into the column.
 type encoder func(dst, text []byte) ([]byte, error)
@@ -29,6 +33,8 @@ type encoder func(dst, text []byte) ([]byte, error)
 // selected is the expression that reads the column.
 func (c column) selected(from server) string {
 	switch {
+	case c.kind == generated:
+		return "1"
 	case (c.kind == "float" || c.kind == "double") && from.mysql:
 		return quote(c.name) + "*1e0" // CAST is later, + would lose the sign of a zero
 	case c.kind == "float" || c.kind == "double":
@@ -54,6 +60,8 @@ func (c column) encoder() encoder {
 		return appendUntil(c.forever)
 	}
 	switch c.kind {
+	case generated:
+		return func(dst, _ []byte) ([]byte, error) { return append(dst, "DEFAULT"...), nil }
 	case "json": // of MySQL; it is UTF-8, and taken as nothing else
 		c.charset = "utf8mb4"
 	case "float":
