@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -340,6 +341,33 @@ func TestDefinitionsThatNameTheDatabase(t *testing.T) {
 		t.Error(got)
 	}
 	s.in("copy", "SELECT * FROM mixed", "SELECT * FROM alias", "SET sql_mode = ORACLE", "CALL pack.one()")
+}
+
+// What is named like the database and is a table, whose columns the views name with it.
+func TestViewsOverATableNamedLikeItsDatabase(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE shop (id INT PRIMARY KEY)", "CREATE VIEW v AS SELECT shop.id FROM shop WHERE shop.id > 1",
+		"CREATE PROCEDURE columns_only() SELECT shop.id FROM shop ORDER BY shop.id",
+		"CREATE PROCEDURE names_it() INSERT INTO shop.shop VALUES (1)", "CREATE PROCEDURE calls_it() CALL shop.names_it()")
+	_, result, _ := s.capture("shop")
+	var named []string
+	for _, note := range result.Notes {
+		if what, _, is := strings.Cut(note, " names database shop itself"); is {
+			named = append(named, what)
+		}
+	}
+	if want := []string{"procedure `calls_it`", "procedure `names_it`"}; !slices.Equal(named, want) {
+		t.Errorf("%q are said to name the database, want %q", named, want)
+	}
+}
+
+func TestAnExpiredPasswordIsSaidWhose(t *testing.T) {
+	s := newShop(t)
+	s.server.Exec("CREATE USER late@'%' IDENTIFIED BY 'x' PASSWORD EXPIRE", "GRANT ALL PRIVILEGES ON *.* TO late@'%'")
+	err := s.source("late", "x", "shop").Prepare(t.Context(), enginetest.NewMemory())
+	if err == nil || !strings.Contains(err.Error(), "password of user late has expired") {
+		t.Error(err)
+	}
 }
 
 func TestManyRowsWithKeysBuiltLater(t *testing.T) {

@@ -35,6 +35,8 @@ const (
 	errViewInvalid     = 1356
 	errCannotUser      = 1396
 	errTableChanged    = 1412
+	errMustChange      = 1820
+	errExpired         = 1862
 	errNoSequence      = 4091
 	errBackupRunning   = 4145
 )
@@ -62,6 +64,8 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	switch n := number(err); {
 	case n == errAccessUser:
 		return fmt.Errorf("%s refuses user %s: the password is wrong, or the user may not connect from here: %w", at, p.user, err)
+	case n == errMustChange || n == errExpired:
+		return fmt.Errorf("%s: the password of user %s has expired: set another one, or let it never expire (ALTER USER … PASSWORD EXPIRE NEVER): %w", at, p.user, err)
 	case n == errHostDenied || n == errHostBlocked:
 		return fmt.Errorf("%s does not talk to this host: allow user %s to connect from here: %w", at, p.user, err)
 	case n == errTooMany || n == errUserLimit:

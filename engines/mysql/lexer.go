@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -175,22 +176,29 @@ func requalified(text []byte, database, other string) []byte {
 	return append(out, text[at:]...)
 }
 
-// qualifies reports whether the database's name stands before another one.
-func (q parsed) qualifies(database string) bool {
+// qualifies reports whether the database's name stands before another one. Where a table
+// has that name too (ambiguous), it may be a column that it stands before: only what
+// cannot be one counts.
+func (q parsed) qualifies(database string, ambiguous bool) bool {
 	for i := range q.tokens {
-		if name, ok := q.name(i); ok && name == database && q.is(i+1, ".") && !q.is(i-1, ".") {
+		name, ok := q.name(i)
+		if !ok || name != database || !q.is(i+1, ".") || q.is(i-1, ".") {
+			continue
+		}
+		if !ambiguous || q.is(i+3, ".") || q.is(i+3, "(") || q.isTable(i) {
 			return true
 		}
 	}
 	return false
 }
 
-// isTable reports whether the name at token i stands where a query names a table:
-// after FROM or JOIN, parentheses between them left out.
+// isTable reports whether the name at token i stands where a statement names a table or
+// procedure: after FROM or JOIN and the like, parentheses between them left out.
 func (q parsed) isTable(i int) bool {
 	i--
 	for q.is(i, "(") {
 		i--
 	}
-	return q.is(i, "from") || q.is(i, "join") || q.is(i, "straight_join")
+	return slices.ContainsFunc([]string{"from", "join", "straight_join", "into", "update", "table", "call"},
+		func(word string) bool { return q.is(i, word) })
 }

@@ -160,7 +160,8 @@ func (s *source) remarks(result *engines.Result) {
 		if o.Broken {
 			result.Notes = append(result.Notes, o.label()+" names what does not exist; a restore cannot create it")
 		}
-		if parse(o.Text).qualifies(s.database) {
+		// Views have lost the name, wherever it was the database's.
+		if o.Kind != "VIEW" && parse(o.Text).qualifies(s.database, slices.Contains(s.names, s.database)) {
 			result.Notes = append(result.Notes, fmt.Sprintf("%s names database %s itself; restored elsewhere, it still works on that one", o.label(), s.database))
 		}
 	}
