@@ -2,10 +2,12 @@ package mysql
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -93,9 +95,9 @@ func (c column) encoder() encoder {
 func (c column) text() encoder {
 	switch c.charset {
 	case "utf8mb4", "utf8mb3", "utf8":
-		return func(dst, text []byte) ([]byte, error) { return appendString(dst, text), nil }
+		return func(dst, text []byte) ([]byte, error) { return appendText(dst, text, text, c.charset), nil }
 	case "latin1":
-		return func(dst, text []byte) ([]byte, error) { return appendString(dst, fromLatin1(text)), nil }
+		return func(dst, text []byte) ([]byte, error) { return appendText(dst, text, fromLatin1(text), c.charset), nil }
 	case "":
 		return appendBinary
 	}
@@ -103,7 +105,10 @@ func (c column) text() encoder {
 		c.charset == "swe7" || c.charset == "sjis" || c.charset == "cp932"
 	return func(dst, text []byte) ([]byte, error) {
 		if len(text) == 0 || !wide && ascii(text) {
-			return appendString(dst, text), nil
+			return appendText(dst, text, text, c.charset), nil
+		}
+		if len(text) >= largeValue {
+			return appendBase64(dst, text, c.charset), nil
 		}
 		dst = append(append(append(dst, '_'), c.charset...), " 0x"...)
 		return hex.AppendEncode(dst, text), nil
@@ -183,10 +188,42 @@ func appendMember(encode encoder) encoder {
 
 // appendBinary appends bytes, or the text of types like DATETIME and UUID.
 func appendBinary(dst, text []byte) ([]byte, error) {
+	if lengthens(text, text) {
+		return appendBase64(dst, text, ""), nil
+	}
 	if !ascii(text) || bytes.IndexByte(text, 0) >= 0 {
 		dst = append(dst, "_binary"...)
 	}
 	return appendString(dst, text), nil
+}
+
+// largeValue is from where on, in bytes, a value is looked through for how long it will
+// become: the statement that it stands in must be one that the server takes.
+const largeValue = 1 << 20
+
+// lengthens reports whether a large value, which as a string is written, would become so
+// much longer by what must be escaped that base64 is shorter.
+func lengthens(value, written []byte) bool {
+	return len(value) >= largeValue && len(written)+escaped(written) > base64.StdEncoding.EncodedLen(len(value))
+}
+
+// appendText appends a value in a character set, which as UTF-8 is written.
+func appendText(dst, value, written []byte, charset string) []byte {
+	if lengthens(value, written) {
+		return appendBase64(dst, value, charset)
+	}
+	return appendString(dst, written)
+}
+
+// appendBase64 appends bytes, or with a character set the text that they are in it.
+func appendBase64(dst, value []byte, charset string) []byte {
+	const begin, end = "FROM_BASE64('", "')"
+	dst = slices.Grow(dst, base64.StdEncoding.EncodedLen(len(value))+100)
+	if charset == "" {
+		return append(base64.StdEncoding.AppendEncode(append(dst, begin...), value), end...)
+	}
+	dst = base64.StdEncoding.AppendEncode(append(append(dst, "CONVERT("...), begin...), value)
+	return append(append(append(append(dst, end...), " USING "...), charset...), ')')
 }
 
 // Eight bytes at a time (https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord).
@@ -214,6 +251,9 @@ var escapes = [256]byte{0: '0', '\n': 'n', '\r': 'r', 0x1a: 'Z', '\\': '\\', '\'
 
 // appendString appends a string literal: one line, whatever the text holds.
 func appendString(dst, text []byte) []byte {
+	if len(text) >= largeValue {
+		dst = slices.Grow(dst, len(text)+escaped(text)+10)
+	}
 	dst = append(dst, '\'')
 	from := 0
 	for i := 0; i < len(text); {
@@ -229,6 +269,22 @@ func appendString(dst, text []byte) []byte {
 		}
 	}
 	return append(append(dst, text[from:]...), '\'')
+}
+
+// escaped is how many bytes of text appendString has to escape.
+func escaped(text []byte) (n int) {
+	for i := 0; i < len(text); {
+		if i+8 <= len(text) && plain(binary.LittleEndian.Uint64(text[i:])) {
+			i += 8
+			continue
+		}
+		for end := min(i+8, len(text)); i < end; i++ {
+			if escapes[text[i]] != 0 {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // plain reports whether none of eight bytes is a control character, a quote or a backslash.

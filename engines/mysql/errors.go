@@ -74,8 +74,8 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 		return fmt.Errorf("%s has no database %s: %w", at, p.database, err)
 	case n == errAccessDatabase || n == errTableAccess || n == errNeedPrivilege:
 		return fmt.Errorf("%s: user %s lacks a privilege to %s (database %s): %w", at, p.user, doing, p.database, err)
-	case n == errTooBig:
-		return fmt.Errorf("%s: a value is too large for its max_allowed_packet: raise that: %w", at, err)
+	case n == errTooBig || errors.Is(err, driver.ErrPktTooLarge):
+		return fmt.Errorf("%s: a statement of the snapshot is longer than its max_allowed_packet: raise that (SET GLOBAL max_allowed_packet, up to 1073741824), and lower it again when the data are there: %w", at, err)
 	case n == errLockTimeout:
 		return fmt.Errorf("%s: somebody holds a lock that was needed to %s (SHOW PROCESSLIST tells who, if it is a connection): %w", at, doing, err)
 	case n != 0:

@@ -97,6 +97,8 @@ type inserts struct {
 	next  func() (*batch, error) // io.EOF behind the last
 	into  string                 // "INSERT IGNORE INTO `t` (`a`, `b`) VALUES\n"
 	count uint64
+	// longest is the length of the longest statement so far, in bytes.
+	longest int
 
 	batch *batch // of which rows, the first of them at from, have not been used
 	rows  []row
@@ -162,6 +164,7 @@ func (s *inserts) fill() error {
 	s.rest = nil
 	if len(s.text) > len(s.into) {
 		s.text = append(s.text[:len(s.text)-len(",\n")], ";\n"...)
+		s.longest = max(s.longest, len(s.text)-len(";\n"))
 		s.rest = s.text
 		if members {
 			// INSERT in the place of IGNORE, and nothing in that of INSERT.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"holdfast/engines"
@@ -163,7 +162,7 @@ func (s *source) pin(ctx context.Context) error {
 		}
 		left -= t.size
 		var text bytes.Buffer
-		err := read(ctx, t, s.readers[:1], func(r io.Reader) error {
+		err := read(ctx, t, s.readers[:1], func(r *inserts) error {
 			_, err := text.ReadFrom(r)
 			return err
 		})

@@ -48,13 +48,15 @@ func mysqlValues(s shop) {
 			(2, -0e0, -0e0, 'null', NULL, NULL, NULL), (3, 16777217, 1e308, '"\\u00e9"', NULL, b'0', NULL), (4, NULL, NULL, NULL, NULL, NULL, NULL)`,
 		"CREATE TABLE part (id INT PRIMARY KEY, v INT) PARTITION BY HASH (id) PARTITIONS 3", "INSERT INTO part VALUES (1, 1), (2, 2), (3, 3)")
 	s.in("shop", typeTables["sets with an empty member"]...)
+	s.in("shop", "CREATE TABLE big (id INT PRIMARY KEY, b LONGBLOB, t LONGTEXT, j JSON)",
+		`INSERT INTO big VALUES (1, REPEAT(CHAR(0), 2000000), REPEAT('\n', 1500000), CONCAT('["', REPEAT('\\"', 800000), '"]'))`)
 	s.in("shop", "CREATE TABLE g (a INT AS (1) STORED)", "INSERT INTO g () VALUES (), ()")
 	memory, result, point := s.capture("shop")
 	if point.Server != s.version().String() {
 		s.Errorf("server %q", point.Server)
 	}
 	s.restore("copy", memory, result.Entries)
-	for _, table := range []string{"v", "part", "t", "g"} {
+	for _, table := range []string{"v", "part", "t", "g", "big"} {
 		want, got := s.checksum("shop."+table), s.checksum("copy."+table)
 		if want != got || want == "" {
 			s.Errorf("table %s: checksum %s instead of %s", table, got, want)

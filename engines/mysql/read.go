@@ -27,7 +27,7 @@ func (s *session) sequence(ctx context.Context, t table) ([]byte, error) {
 // the mark: last when its rows were read and nobody could change it, because all
 // sessions that read of it still held it. Then it is let go, whether use has come so far
 // or not, so that nobody who wants to change it has to wait for the rest.
-func read(ctx context.Context, t table, sessions []*session, use func(io.Reader) error) error {
+func read(ctx context.Context, t table, sessions []*session, use func(*inserts) error) error {
 	first := sessions[0]
 	counter, err := first.unchanged(ctx, t)
 	if err != nil {

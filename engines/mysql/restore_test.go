@@ -291,6 +291,30 @@ func TestStreamsThatAreNotWholeAreRefused(t *testing.T) {
 	}
 }
 
+// A row that the server holds, but would not take back in one statement, is told of by
+// the snapshot, and by a restore that meets the server as it is.
+func TestARowWhoseStatementIsTooLongIsToldOf(t *testing.T) {
+	s := newShop(t, "--max-allowed-packet=4M")
+	// Values that are too small to be written otherwise.
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY, b LONGBLOB, c LONGBLOB, d LONGBLOB)",
+		"INSERT INTO a SELECT 1, REPEAT(CHAR(0), 900000), REPEAT(CHAR(0), 900000), REPEAT(CHAR(0), 900000)", "CREATE TABLE b (id INT)", "INSERT INTO b VALUES (1)")
+	memory, result, _ := s.capture("shop")
+	notes := strings.Join(result.Notes, "\n")
+	if !strings.Contains(notes, "table a") || !strings.Contains(notes, "max_allowed_packet of at least 54") || strings.Contains(notes, "table b") {
+		t.Errorf("the notes are %q", notes)
+	}
+	target := s.target("root", "", "copy", testToken)
+	_, err := target.Stage(t.Context(), result.Entries, memory)
+	if err == nil || !strings.Contains(err.Error(), "longer than its max_allowed_packet") {
+		t.Errorf("the restore: %v", err)
+	}
+	s.must(target.Discard(t.Context()))
+	s.must(target.Close())
+	s.server.Exec("SET GLOBAL max_allowed_packet = 8388608")
+	s.restore("copy", memory, result.Entries)
+	s.same(s.dump("shop"), s.dump("copy"), "with a larger packet")
+}
+
 func TestPlanTellsWhatItReplaces(t *testing.T) {
 	s, _, _, _, entries := shopWithSnapshot(t)
 	s.server.Exec("CREATE DATABASE empty")

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -76,7 +75,7 @@ func (s *source) send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	}
 	result := engines.Result{Entries: entries, Notes: slices.Clone(s.notes)}
 	s.remarks(&result)
-	return result, nil
+	return result, s.longStatements(ctx, &result)
 }
 
 // sameObjects looks whether views, routines, triggers and events are still those
@@ -167,6 +166,23 @@ func (s *source) remarks(result *engines.Result) {
 	}
 }
 
+// longStatements tells of tables that this server would not take back as it is set up:
+// the text of a row is longer than the row.
+func (s *source) longStatements(ctx context.Context, result *engines.Result) error {
+	var limit int
+	if err := s.control.one(ctx, "SELECT @@GLOBAL.max_allowed_packet", &limit); err != nil {
+		return err
+	}
+	for i, t := range s.catalog.tables {
+		// The server takes a byte less than it says; one more tells it what follows.
+		if need := s.longest[i] + 2; need > limit {
+			result.Notes = append(result.Notes, fmt.Sprintf("table %s: a row takes a statement of %d bytes; a restore needs a max_allowed_packet of at least %d, and this server's is %d",
+				t.name, s.longest[i], need, limit))
+		}
+	}
+	return nil
+}
+
 // sendTables sends all tables. The entries come in the order of the catalog.
 func (s *source) sendTables(ctx context.Context, out *dump.Output) ([]tree.Entry, error) {
 	tables := s.catalog.tables
@@ -179,31 +195,35 @@ func (s *source) sendTables(ctx context.Context, out *dump.Output) ([]tree.Entry
 		readers = readers[:1] // the others have no transaction
 	}
 	entries := make([]tree.Entry, len(tables))
+	s.longest = make([]int, len(tables))
 	w := newWatcher(s)
 	err := dump.GivingWay(ctx, w.blocked, func(ctx context.Context) error {
 		return dump.EachTable(ctx, readers, list, func(ctx context.Context, readers []*session, i int) (err error) {
 			defer w.reads(tables[i].name)()
-			entries[i], err = s.sendTable(ctx, out, readers, tables[i])
+			entries[i], s.longest[i], err = s.sendTable(ctx, out, readers, tables[i])
 			return err
 		})
 	})
 	return entries, err
 }
 
-func (s *source) sendTable(ctx context.Context, out *dump.Output, readers []*session, t table) (e tree.Entry, err error) {
+// sendTable sends one, and returns the length of its longest statement.
+func (s *source) sendTable(ctx context.Context, out *dump.Output, readers []*session, t table) (e tree.Entry, longest int, err error) {
 	path := dump.TablesDir + "/" + fileName(t.name)
 	switch text := s.pinned[t.name]; {
-	case text != nil:
-		return out.Put(ctx, path, bytes.NewReader(text))
+	case text != nil: // which is short
+		e, err = out.Put(ctx, path, bytes.NewReader(text))
+		return e, 0, err
 	case t.rowless():
-		if _, err := readers[0].unchanged(ctx, t); err != nil {
-			return e, err
+		if _, err = readers[0].unchanged(ctx, t); err == nil {
+			e, err = out.Put(ctx, path, bytes.NewReader(t.withoutRows()))
 		}
-		return out.Put(ctx, path, bytes.NewReader(t.withoutRows()))
+		return e, 0, err
 	}
-	err = read(ctx, t, readers, func(r io.Reader) error {
-		e, err = out.Put(ctx, path, r)
+	err = read(ctx, t, readers, func(rows *inserts) error {
+		e, err = out.Put(ctx, path, rows)
+		longest = rows.longest
 		return err
 	})
-	return e, err
+	return e, longest, err
 }

@@ -49,6 +49,7 @@ type source struct {
 	catalog catalog
 	names   []string          // of tables and views, as of the catalog
 	pinned  map[string][]byte // streams of sequences, and of tables that were read under the hold
+	longest []int             // statements of the catalog's tables that were sent, in bytes
 	point   engines.Point
 	marked  stand
 	notes   []string
