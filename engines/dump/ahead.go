@@ -18,6 +18,8 @@ const (
 	// piece that it fills meanwhile comes on top, and a piece that is larger by
 	// itself, because one row is, is handed over when everything before it was used.
 	laneBytes = 8 << 20
+	// reuse is how large a piece may have become to be filled again, in bytes.
+	reuse = 1 << 20
 )
 
 // Reading says over how many connections tables are read, and which in parts.
@@ -54,6 +56,18 @@ func (r *Reading) SetConnections(value string) bool {
 	return true
 }
 
+// Huge is from where on, in bytes, a row is huge: larger than what a lane may be ahead.
+const Huge = laneBytes
+
+// Turn is what those wait for that read huge rows of several tables: one of them at a time
+// is written down and used, each of which takes as much memory again. Where one table is
+// read over several lanes it is waited for by none, for a lane that has its turn may wait
+// for another one's part to be used.
+type Turn chan struct{}
+
+// NewTurn returns the turn of those who read one database.
+func NewTurn() Turn { return make(Turn, 1) }
+
 // unknownRow is how large rows are taken for before any was read, in bytes.
 const unknownRow = 4 << 10
 
@@ -77,6 +91,8 @@ type Ahead[P any] struct {
 	taking chan struct{} // holds one while a lane finds its next part
 	over   bool          // there are no more
 
+	huge Turn // nil where nobody waits
+
 	partSize    int64
 	mu          sync.Mutex
 	rows, bytes int64 // that all lanes have read
@@ -87,6 +103,7 @@ type handed[P any] struct {
 	piece *P
 	room  *semaphore.Weighted // its lane's
 	size  int64               // of which it takes that much
+	huge  bool                // it has its turn, which ends when it was used
 }
 
 // ErrAbandoned is what Close returns where not everything was read.
@@ -98,12 +115,14 @@ type Lane[P any] struct {
 	ahead  *Ahead[P]
 	room   *semaphore.Weighted
 	part   chan *handed[P]
+	huge   bool // it has its turn, for the piece that it is filling
 }
 
 // Reader reads parts of one thing.
 type Reader[Part, P any] struct {
 	Lanes    int
 	PartSize int64 // in bytes, roughly
+	Huge     Turn  // that Lane.Huge waits for; nil for none
 	// Next finds a lane's next part, the one behind all that were found before. It is
 	// called by one lane at a time; ok is false when there is none.
 	Next func(ctx context.Context, lane *Lane[P]) (part Part, ok bool, err error)
@@ -119,6 +138,9 @@ type Reader[Part, P any] struct {
 // ReadAhead begins to read.
 func ReadAhead[Part, P any](ctx context.Context, r Reader[Part, P]) *Ahead[P] {
 	a := &Ahead[P]{partSize: r.PartSize, parts: make(chan chan *handed[P], r.Lanes), taking: make(chan struct{}, 1)}
+	if r.Lanes == 1 {
+		a.huge = r.Huge
+	}
 	a.pool.New = func() any { return new(P) }
 	ctx, a.cancel = context.WithCancelCause(ctx)
 	a.group, a.ctx = errgroup.WithContext(ctx)
@@ -186,13 +208,29 @@ func take[Part, P any](ctx context.Context, r Reader[Part, P], l *Lane[P]) (part
 // Fresh returns a piece to fill. It may be one that was used before, and still hold that.
 func (l *Lane[P]) Fresh() *P { return l.ahead.pool.Get().(*P) }
 
+// Huge waits for the lane's turn to add a huge row to the piece that it fills. The turn ends
+// when the piece was used.
+func (l *Lane[P]) Huge(ctx context.Context) error {
+	if l.ahead.huge == nil || l.huge {
+		return nil
+	}
+	select {
+	case l.ahead.huge <- struct{}{}:
+		l.huge = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Put hands over a piece of the lane's part, which takes size bytes and holds that
 // many rows, and waits until there is room.
 func (l *Lane[P]) Put(ctx context.Context, piece *P, size, rows int) error {
 	l.ahead.mu.Lock()
 	l.ahead.rows, l.ahead.bytes = l.ahead.rows+int64(rows), l.ahead.bytes+int64(size)
 	l.ahead.mu.Unlock()
-	h := &handed[P]{piece, l.room, min(int64(size), laneBytes)}
+	h := &handed[P]{piece, l.room, min(int64(size), laneBytes), l.huge}
+	l.huge = false
 	if l.room.Acquire(ctx, h.size) != nil {
 		return context.Cause(ctx)
 	}
@@ -248,7 +286,12 @@ func (a *Ahead[P]) Next() (*P, error) {
 func (a *Ahead[P]) used() {
 	if a.last != nil {
 		a.last.room.Release(a.last.size)
-		a.pool.Put(a.last.piece)
+		if a.last.size <= reuse {
+			a.pool.Put(a.last.piece)
+		}
+		if a.last.huge {
+			<-a.huge
+		}
 		a.last = nil
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -169,5 +170,55 @@ func TestTheEndOfTheContextEndsTheLanes(t *testing.T) {
 		if err := ahead.Close(); err == nil || !strings.Contains(err.Error(), "enough") {
 			t.Error(err)
 		}
+	})
+}
+
+// Of the huge rows of several tables one at a time is in a piece that was not used.
+func TestHugeRowsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const tables, pieces = 3, 5
+		turn := dump.NewTurn()
+		var held atomic.Int64
+		var group sync.WaitGroup
+		for range tables {
+			left := pieces
+			ahead := dump.ReadAhead(t.Context(), dump.Reader[int, int]{
+				Lanes: 1, Huge: turn,
+				Next: func(context.Context, *dump.Lane[int]) (int, bool, error) {
+					left--
+					return left, left >= 0, nil
+				},
+				Read: func(ctx context.Context, lane *dump.Lane[int], part int) error {
+					for range 2 { // the second is in the same piece
+						if err := lane.Huge(ctx); err != nil {
+							return err
+						}
+					}
+					if now := held.Add(1); now > 1 {
+						t.Errorf("%d huge pieces at a time", now)
+					}
+					return lane.Put(ctx, lane.Fresh(), 10*dump.Huge, 2)
+				},
+				Done: func(context.Context) error { return nil },
+			})
+			group.Go(func() {
+				for got := 0; ; got++ {
+					if got > 0 {
+						held.Add(-1)
+					}
+					if _, err := ahead.Next(); err != nil {
+						if err != io.EOF || got != pieces {
+							t.Errorf("%v after %d pieces", err, got)
+						}
+						break
+					}
+					time.Sleep(time.Second)
+				}
+				if err := ahead.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
 	})
 }

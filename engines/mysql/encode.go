@@ -201,6 +201,10 @@ func appendBinary(dst, text []byte) ([]byte, error) {
 // become: the statement that it stands in must be one that the server takes.
 const largeValue = 1 << 20
 
+// besideLarge is the room that a large value leaves for what comes behind it, in bytes: it
+// is not to be copied for that.
+const besideLarge = 16 << 10
+
 // lengthens reports whether a large value, which as a string is written, would become so
 // much longer by what must be escaped that base64 is shorter.
 func lengthens(value, written []byte) bool {
@@ -218,7 +222,7 @@ func appendText(dst, value, written []byte, charset string) []byte {
 // appendBase64 appends bytes, or with a character set the text that they are in it.
 func appendBase64(dst, value []byte, charset string) []byte {
 	const begin, end = "FROM_BASE64('", "')"
-	dst = slices.Grow(dst, base64.StdEncoding.EncodedLen(len(value))+100)
+	dst = slices.Grow(dst, base64.StdEncoding.EncodedLen(len(value))+besideLarge)
 	if charset == "" {
 		return append(base64.StdEncoding.AppendEncode(append(dst, begin...), value), end...)
 	}
@@ -252,7 +256,7 @@ var escapes = [256]byte{0: '0', '\n': 'n', '\r': 'r', 0x1a: 'Z', '\\': '\\', '\'
 // appendString appends a string literal: one line, whatever the text holds.
 func appendString(dst, text []byte) []byte {
 	if len(text) >= largeValue {
-		dst = slices.Grow(dst, len(text)+escaped(text)+10)
+		dst = slices.Grow(dst, len(text)+escaped(text)+besideLarge)
 	}
 	dst = append(dst, '\'')
 	from := 0

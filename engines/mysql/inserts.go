@@ -33,12 +33,13 @@ type row struct {
 // batches makes batches of what one connection reads.
 type batches struct {
 	encoders []encoder
-	enum     []bool   // columns where 0 is what strict mode refuses
-	values   [][]byte // nil for NULL
+	enum     []bool       // columns where 0 is what strict mode refuses
+	values   [][]byte     // nil for NULL
+	huge     func() error // called before a row of dump.Huge bytes or more is written
 }
 
-func newBatches(t table) *batches {
-	b := &batches{values: make([][]byte, len(t.columns))}
+func newBatches(t table, huge func() error) *batches {
+	b := &batches{values: make([][]byte, len(t.columns)), huge: huge}
 	for _, c := range t.columns {
 		b.encoders = append(b.encoders, c.encoder())
 		b.enum = append(b.enum, c.kind == "enum")
@@ -53,11 +54,23 @@ func (b *batches) fill(to *batch, rows rows) error {
 		if err := rows.next(b.values); err != nil {
 			return err
 		}
+		if size(b.values) >= dump.Huge {
+			if err := b.huge(); err != nil {
+				return err
+			}
+		}
 		if err := b.appendRow(to); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func size(values [][]byte) (n int) {
+	for _, v := range values {
+		n += len(v)
+	}
+	return n
 }
 
 func (b *batches) appendRow(to *batch) (err error) {
@@ -106,6 +119,7 @@ type inserts struct {
 
 	text []byte // the statement that is being made
 	rest []byte // of one that is ready
+	last []byte // what ends it behind rest: large rows, in the batch
 	done bool
 }
 
@@ -121,6 +135,10 @@ func newInserts(t table, counter string, next func() (*batch, error)) *inserts {
 // Read implements io.Reader.
 func (s *inserts) Read(p []byte) (int, error) {
 	for len(s.rest) == 0 {
+		if len(s.last) > 0 {
+			s.rest, s.last = s.last, nil
+			break
+		}
 		if s.done {
 			return 0, io.EOF
 		}
@@ -157,14 +175,22 @@ func (s *inserts) fill() error {
 			ended = size >= maxInsert || size >= minStatement && s.rows[n].cut
 			n++
 		}
-		s.text = append(s.text, s.batch.text[s.from:to]...)
+		if rows := s.batch.text[s.from:to]; len(rows) < largeValue {
+			s.text = append(s.text, rows...)
+		} else {
+			s.last = rows // and the end of the statement, which is long enough
+		}
 		s.count += uint64(n)
 		s.rows, s.from = s.rows[n:], to
 	}
 	s.rest = nil
-	if len(s.text) > len(s.into) {
-		s.text = append(s.text[:len(s.text)-len(",\n")], ";\n"...)
-		s.longest = max(s.longest, len(s.text)-len(";\n"))
+	if length := len(s.text) + len(s.last); length > len(s.into) {
+		s.longest = max(s.longest, length-len(",\n"))
+		text := s.text
+		if s.last != nil {
+			text = s.last
+		}
+		copy(text[len(text)-len(",\n"):], ";\n")
 		s.rest = s.text
 		if members {
 			// INSERT in the place of IGNORE, and nothing in that of INSERT.

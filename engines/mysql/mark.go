@@ -162,7 +162,7 @@ func (s *source) pin(ctx context.Context) error {
 		}
 		left -= t.size
 		var text bytes.Buffer
-		err := read(ctx, t, s.readers[:1], func(r *inserts) error {
+		err := read(ctx, t, s.readers[:1], nil, func(r *inserts) error {
 			_, err := text.ReadFrom(r)
 			return err
 		})

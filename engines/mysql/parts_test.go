@@ -104,7 +104,7 @@ func (s shop) readBothWays(name string, whole bool) {
 			readers[1] = readers[0]
 		}
 		for i := range streams {
-			s.must(read(t.Context(), *found, readers[i], func(r *inserts) error { _, err := streams[i].ReadFrom(r); return err }))
+			s.must(read(t.Context(), *found, readers[i], nil, func(r *inserts) error { _, err := streams[i].ReadFrom(r); return err }))
 		}
 		s.must(group.Wait())
 		if !bytes.Equal(streams[0].Bytes(), streams[1].Bytes()) {

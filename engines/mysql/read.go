@@ -27,7 +27,7 @@ func (s *session) sequence(ctx context.Context, t table) ([]byte, error) {
 // the mark: last when its rows were read and nobody could change it, because all
 // sessions that read of it still held it. Then it is let go, whether use has come so far
 // or not, so that nobody who wants to change it has to wait for the rest.
-func read(ctx context.Context, t table, sessions []*session, use func(*inserts) error) error {
+func read(ctx context.Context, t table, sessions []*session, huge dump.Turn, use func(*inserts) error) error {
 	first := sessions[0]
 	counter, err := first.unchanged(ctx, t)
 	if err != nil {
@@ -41,7 +41,7 @@ func read(ctx context.Context, t table, sessions []*session, use func(*inserts) 
 	if counter, err = first.counterAt(ctx, t, counter); err != nil {
 		return lost(t, err)
 	}
-	rows := readAhead(ctx, t, sessions, func(ctx context.Context) error { return letGo(ctx, t, sessions) })
+	rows := readAhead(ctx, t, sessions, huge, func(ctx context.Context) error { return letGo(ctx, t, sessions) })
 	err = use(newInserts(t, counter, rows.Next))
 	if reading := rows.Close(); reading != nil && (err == nil || !errors.Is(reading, dump.ErrAbandoned)) {
 		return reading
@@ -104,7 +104,7 @@ func (s *session) readSpan(ctx context.Context, t table, p span, lane *dump.Lane
 
 // handOver makes batches of rows.
 func handOver(ctx context.Context, t table, rows rows, lane *dump.Lane[batch]) error {
-	into := newBatches(t)
+	into := newBatches(t, func() error { return lane.Huge(ctx) })
 	for {
 		some := lane.Fresh()
 		err := into.fill(some, rows)

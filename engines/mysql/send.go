@@ -196,11 +196,12 @@ func (s *source) sendTables(ctx context.Context, out *dump.Output) ([]tree.Entry
 	}
 	entries := make([]tree.Entry, len(tables))
 	s.longest = make([]int, len(tables))
+	huge := dump.NewTurn()
 	w := newWatcher(s)
 	err := dump.GivingWay(ctx, w.blocked, func(ctx context.Context) error {
 		return dump.EachTable(ctx, readers, list, func(ctx context.Context, readers []*session, i int) (err error) {
 			defer w.reads(tables[i].name)()
-			entries[i], s.longest[i], err = s.sendTable(ctx, out, readers, tables[i])
+			entries[i], s.longest[i], err = s.sendTable(ctx, out, readers, tables[i], huge)
 			return err
 		})
 	})
@@ -208,7 +209,7 @@ func (s *source) sendTables(ctx context.Context, out *dump.Output) ([]tree.Entry
 }
 
 // sendTable sends one, and returns the length of its longest statement.
-func (s *source) sendTable(ctx context.Context, out *dump.Output, readers []*session, t table) (e tree.Entry, longest int, err error) {
+func (s *source) sendTable(ctx context.Context, out *dump.Output, readers []*session, t table, huge dump.Turn) (e tree.Entry, longest int, err error) {
 	path := dump.TablesDir + "/" + fileName(t.name)
 	switch text := s.pinned[t.name]; {
 	case text != nil: // which is short
@@ -220,7 +221,7 @@ func (s *source) sendTable(ctx context.Context, out *dump.Output, readers []*ses
 		}
 		return e, 0, err
 	}
-	err = read(ctx, t, readers, func(rows *inserts) error {
+	err = read(ctx, t, readers, huge, func(rows *inserts) error {
 		e, err = out.Put(ctx, path, rows)
 		longest = rows.longest
 		return err

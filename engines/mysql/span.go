@@ -109,9 +109,9 @@ func divisible(t table, keys []key) []column {
 	return columns
 }
 
-// readAhead begins to read a table over sessions, each within its transaction. done is
-// called when all rows were read.
-func readAhead(ctx context.Context, t table, sessions []*session, done func(context.Context) error) *dump.Ahead[batch] {
+// readAhead begins to read a table over sessions, each within its transaction; huge rows
+// await their turn. done is called when all rows were read.
+func readAhead(ctx context.Context, t table, sessions []*session, huge dump.Turn, done func(context.Context) error) *dump.Ahead[batch] {
 	divider := dump.Divider[[]string]{
 		Whole: len(sessions) == 1,
 		After: func(ctx context.Context, lane int, from *[]string, rows int64) (*[]string, error) {
@@ -119,7 +119,7 @@ func readAhead(ctx context.Context, t table, sessions []*session, done func(cont
 		},
 	}
 	return dump.ReadAhead(ctx, dump.Reader[span, batch]{
-		Lanes: len(sessions), PartSize: sessions[0].place.reading.PartSize, Done: done,
+		Lanes: len(sessions), Huge: huge, PartSize: sessions[0].place.reading.PartSize, Done: done,
 		GiveUp: func() {
 			for _, s := range sessions {
 				_ = s.Close() // it may be gone already; the table is let go with it

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 )
 
 // wire is the connection beneath a session, which lets rows be taken before the driver
@@ -23,7 +24,6 @@ type wire struct {
 	net.Conn
 	buffer   []byte // of what the connection has brought, buffer[from:to] was not used yet
 	from, to int
-	joined   []byte // a row of several packets
 
 	part     part
 	columns  int   // definitions of columns that are still to come
@@ -47,6 +47,8 @@ const (
 	wireKeep = 4 * wireBuffer
 	// maxPacket is the length of packets that another one continues, in bytes.
 	maxPacket = 1<<24 - 1
+	// maxField is the largest max_allowed_packet, which no row exceeds, in bytes.
+	maxField = 1 << 30
 	// First bytes of packets. Where a row begins with markEnd, its first field takes more than a packet.
 	markOK, markFile, markEnd, markError = 0x00, 0xfb, 0xfe, 0xff
 	// oldMark is the length of the mark behind definitions of columns, in bytes; the one behind rows
@@ -135,7 +137,6 @@ func (w *wire) next() ([]byte, error) {
 	if w.part != body {
 		return nil, io.EOF
 	}
-	w.joined = nil
 	if len(w.buffer) > wireKeep && w.to-w.from <= wireBuffer {
 		w.move(make([]byte, wireBuffer))
 	}
@@ -148,24 +149,70 @@ func (w *wire) next() ([]byte, error) {
 		w.buffer[w.from+3] = w.sequence + 1
 		return nil, io.EOF
 	}
+	if n == maxPacket {
+		return w.join()
+	}
+	packet, err := w.peek(headerSize + n)
+	if err != nil {
+		return nil, err
+	}
+	w.from += len(packet)
+	return packet[headerSize:], nil
+}
+
+// join reads a row of several packets, of which the first is next. It is copied once, into
+// as much memory as it takes, as far as the lengths of its fields tell.
+func (w *wire) join() ([]byte, error) {
+	begin, err := w.peek(wireBuffer)
+	if err != nil {
+		return nil, err
+	}
+	end := extent(begin[headerSize:], 0)
+	var row []byte
 	for {
-		packet, err := w.peek(headerSize + n)
+		n, err := w.length()
 		if err != nil {
 			return nil, err
 		}
-		w.from += len(packet)
-		row := packet[headerSize:]
-		if n < maxPacket && w.joined == nil {
-			return row, nil
-		}
-		w.joined = append(w.joined, row...)
-		if n < maxPacket {
-			return w.joined, nil
-		}
-		if n, err = w.length(); err != nil {
+		w.from += headerSize
+		have := len(row)
+		row = slices.Grow(row, max(n, end-have))[:have+n]
+		if err := w.full(row[have:]); err != nil {
 			return nil, err
 		}
+		if n < maxPacket {
+			return row, nil
+		}
+		end = extent(row, end)
 	}
+}
+
+// extent returns how long a row is at least, of which that much is known and field is where
+// one of its fields begins.
+func extent(row []byte, field int) int {
+	for field < len(row) {
+		if row[field] == 0xfb {
+			field++
+			continue
+		}
+		n, size := lengthOf(row[field:])
+		if size == 0 || n > maxField {
+			return field // it is for cutRow to say so
+		}
+		field += size + int(n)
+	}
+	return field
+}
+
+// full fills p.
+func (w *wire) full(p []byte) error {
+	n := copy(p, w.buffer[w.from:w.to])
+	w.from += n
+	_, err := io.ReadFull(w.Conn, p[n:])
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 const headerSize = 4 // of a packet: its length in three bytes, and its number

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -182,6 +183,63 @@ func TestRowsAreCut(t *testing.T) {
 	for _, row := range []string{"", "\x01a", "\x01a\x01b", "\x01a\x01b\x02c", "\x01a\x01b\x01cd", "\x01a\x01b\xfc\x01", "\x01a\x01b\xfe\xff\xff\xff\xff\xff\xff\xff\xff", "\x01a\x01b\xff"} {
 		if err := cutRow([]byte(row), values); err == nil {
 			t.Errorf("%q has three values: %q", row, values)
+		}
+	}
+}
+
+// allocated is how much memory f takes in all, in bytes.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// A large row is copied once from the wire, once into its piece, and not into a statement.
+func TestALargeRowIsNotCopiedOftenerThanItMust(t *testing.T) {
+	const length = 3*maxPacket + 1000
+	for name, value := range map[string][]byte{
+		"plain":   bytes.Repeat([]byte("x"), length),
+		"escaped": bytes.Repeat([]byte("xxxxxxx'"), length/8),
+	} {
+		sent := packets("\x02", "def1", "def2", rowOf("1", string(value)), newEnd)
+		w := &wire{Conn: brought{Reader: bytes.NewReader(sent)}}
+		w.take()
+		if _, err := io.CopyN(io.Discard, w, int64(len(packets("\x02", "def1", "def2")))); err != nil {
+			t.Fatal(err)
+		}
+		var row []byte
+		var err error
+		if n := allocated(func() { row, err = w.next() }); err != nil || n > length+1<<20 {
+			t.Errorf("%s: %d bytes for a row of %d on the wire, %v", name, n, length, err)
+		}
+		rows := newBatches(table{columns: []column{{name: "id", kind: "int"}, {name: "v", kind: "longblob"}}}, func() error { return nil })
+		if err := cutRow(row, rows.values); err != nil {
+			t.Fatal(err)
+		}
+		b := new(batch)
+		if n := allocated(func() { err = rows.appendRow(b) }); err != nil || n > uint64(len(b.text))+1<<20 {
+			t.Errorf("%s: %d bytes for %d of text, %v", name, n, len(b.text), err)
+		}
+		text := string(b.text)
+		batches := []*batch{b}
+		stream := newInserts(table{name: "t"}, "", func() (*batch, error) {
+			if len(batches) == 0 {
+				return nil, io.EOF
+			}
+			b := batches[0]
+			batches = nil
+			return b, nil
+		})
+		var statement bytes.Buffer
+		statement.Grow(len(text) + 1<<20)
+		if n := allocated(func() { _, err = statement.ReadFrom(stream) }); err != nil || n > 1<<20 {
+			t.Errorf("%s: %d bytes for a statement of %d, %v", name, n, statement.Len(), err)
+		}
+		want := "VALUES\n" + strings.TrimSuffix(text, ",\n") + ";\nCOMMIT;\n-- 1 rows\n"
+		if !strings.HasSuffix(statement.String(), want) || !strings.Contains(statement.String()[:1000], "\nINSERT INTO `t`") {
+			t.Errorf("%s: the statement is another one", name)
 		}
 	}
 }
