@@ -229,10 +229,10 @@ type Target interface {
 }
 
 // Checker is a Target that can say more about whether the restore can work once it
-// reads the snapshot. Check comes after Plan, changes nothing either, and returns
-// warnings like those of a Plan. A Target may lack it.
+// reads the snapshot. Check comes after Plan, changes nothing either, and adds what it
+// finds to plan. A Target may lack it.
 type Checker interface {
-	Check(ctx context.Context, entries []tree.Entry, content Content) (warnings []string, err error)
+	Check(ctx context.Context, entries []tree.Entry, content Content, plan *Plan) error
 }
 
 // Plan is what a Target would do.

@@ -23,8 +23,7 @@ func itself(r *rig) {
 		r.Errorf("the plan does not say what it replaces: %+v", plan)
 	}
 	if checker, more := target.(engines.Checker); more {
-		_, err := checker.Check(r.ctx, s.entries, s)
-		r.must(err)
+		r.must(checker.Check(r.ctx, s.entries, s, &plan))
 	}
 	current := r.dump(p)
 	_, err = target.Stage(r.ctx, s.entries, s)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -89,11 +90,19 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s, database %s: %s: %w", at, p.database, doing, err)
 }
 
-// verb is what a statement does, for messages: its first words. It shows no values.
+// verb is what a statement does, for messages: its first words, of a CREATE that and the
+// kind of what is created. It shows no values.
 func verb(statement string) string {
-	words := strings.Fields(strings.ToLower(statement[:min(len(statement), 200)]))
+	words := strings.Fields(strings.ToLower(statement[:min(len(statement), 400)]))
 	if len(words) > 0 && (words[0] == "select" || words[0] == "show") {
 		return "read"
+	}
+	if len(words) > 1 && words[0] == "create" { // OR REPLACE, ALGORITHM and DEFINER may be between
+		for _, word := range words[1:] {
+			if slices.Contains(kinds, strings.ToUpper(word)) || slices.Contains([]string{"table", "sequence", "database", "user", "role"}, word) {
+				return "create " + word
+			}
+		}
 	}
 	return strings.Join(words[:min(len(words), 2)], " ")
 }

@@ -182,11 +182,9 @@ func (t *target) sequenceDefaults(ctx context.Context) ([]string, error) {
 // one, so that what cannot work is known before anybody is held: all but events,
 // which would begin to run.
 func (t *target) rehearse(ctx context.Context, p parts, content engines.Content, j *journal) (staged engines.Staged, err error) {
-	file := content.Open(ctx, p.after)
-	defer file.Close()
-	objects, err := readObjects(newScript(file))
+	objects, err := t.objectsOf(ctx, p, content)
 	if err != nil {
-		return staged, fmt.Errorf("%s/%s: %w", t.service, dump.AfterFile, err)
+		return staged, err
 	}
 	mine, err := t.definers(ctx)
 	if err != nil {
@@ -220,6 +218,17 @@ func (t *target) rehearse(ctx context.Context, p parts, content engines.Content,
 		return staged, err
 	}
 	return staged, t.clearWay(ctx, nil)
+}
+
+// objectsOf are the snapshot's views, routines, triggers and events.
+func (t *target) objectsOf(ctx context.Context, p parts, content engines.Content) ([]object, error) {
+	file := content.Open(ctx, p.after)
+	defer file.Close()
+	objects, err := readObjects(newScript(file))
+	if err != nil {
+		return nil, fmt.Errorf("%s/%s: %w", t.service, dump.AfterFile, err)
+	}
+	return objects, nil
 }
 
 // readObjects reads the stream of views, routines, triggers and events.

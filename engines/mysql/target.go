@@ -60,6 +60,19 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	return plan, nil
 }
 
+// Check implements engines.Checker.
+func (t *target) Check(ctx context.Context, entries []tree.Entry, content engines.Content, plan *engines.Plan) error {
+	parts, err := partsOf(ctx, entries, content)
+	if err != nil {
+		return fmt.Errorf("service %s: %w", t.service, err)
+	}
+	objects, err := t.objectsOf(ctx, parts, content)
+	if err != nil {
+		return err
+	}
+	return t.mayCreate(ctx, objects)
+}
+
 // warnings says what may not work because the servers differ.
 func (t *target) warnings() []string {
 	here := t.control.server
@@ -177,7 +190,7 @@ func (t *target) privileges(ctx context.Context) error {
 	lacks = append(lacks, t.mayCreateAccounts(ctx, g))
 	if len(lacks) > 1 { // told beside the others, where the database can be looked into
 		if exists, err := t.exists(ctx, t.database); exists && err == nil && t.control.use(ctx, t.database) == nil {
-			if _, err := t.replaceable(ctx); isDefinerError(err) {
+			if _, err := t.replaceable(ctx); isDefinitionError(err) {
 				lacks = append(lacks, err)
 			}
 		}
@@ -206,9 +219,15 @@ func (t *target) replaceable(ctx context.Context) ([]object, error) {
 	if err != nil {
 		return nil, err
 	}
+	return objects, errors.Join(t.mayDefine(ctx, objects), t.mayCreate(ctx, objects))
+}
+
+// mayDefine refuses objects that somebody else has defined, where the user could not
+// create them so.
+func (t *target) mayDefine(ctx context.Context, objects []object) error {
 	mine, err := t.definers(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, o := range objects {
 		if mine(o) {
@@ -216,21 +235,21 @@ func (t *target) replaceable(ctx context.Context) ([]object, error) {
 		}
 		line, err := t.control.grantLine(ctx, strings.Join(t.control.server.asAnybody(), ", "), "")
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return nil, &definerError{fmt.Sprintf("database %s: %s is defined by %s, and user %s could not put it back: %s",
+		return &definitionError{fmt.Sprintf("database %s: %s is defined by %s, and user %s could not put it back: %s",
 			t.database, o.label(), o.definer(), t.user, line)}
 	}
-	return objects, nil
+	return nil
 }
 
-// definerError says that something was defined by somebody else.
-type definerError struct{ text string }
+// definitionError says that the user could not create a view, routine, trigger or event.
+type definitionError struct{ text string }
 
-func (e *definerError) Error() string { return e.text }
+func (e *definitionError) Error() string { return e.text }
 
-func isDefinerError(err error) bool {
-	_, is := errors.AsType[*definerError](err)
+func isDefinitionError(err error) bool {
+	_, is := errors.AsType[*definitionError](err)
 	return is
 }
 

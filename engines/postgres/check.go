@@ -12,14 +12,22 @@ import (
 
 // Check implements engines.Checker: whether the user may build the room that the
 // snapshot's definitions need, and have it take the current database's place.
-func (t *target) Check(ctx context.Context, entries []tree.Entry, content engines.Content) ([]string, error) {
+func (t *target) Check(ctx context.Context, entries []tree.Entry, content engines.Content, plan *engines.Plan) error {
 	l := loading{target: t, content: content}
 	if err := l.open(ctx, entries); err != nil {
-		return nil, fmt.Errorf("service %s: %w", t.service, err)
+		return fmt.Errorf("service %s: %w", t.service, err)
 	}
 	if err := t.open(ctx); err != nil {
-		return nil, err
+		return err
 	}
+	warnings, err := l.checkRoom(ctx)
+	plan.Warnings = append(plan.Warnings, warnings...)
+	return err
+}
+
+// checkRoom says what the room takes in which the snapshot will be built.
+func (l *loading) checkRoom(ctx context.Context) ([]string, error) {
+	t := l.target
 	chosen, why, err := t.choose(ctx, l.definitions)
 	if _, whole := chosen.(*database); err != nil || !whole {
 		return nil, err

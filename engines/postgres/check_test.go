@@ -18,10 +18,10 @@ func (s shop) check(user string, memory *enginetest.Memory, result engines.Resul
 	s.Helper()
 	target := s.target(user, "shop")
 	defer target.Close()
-	_, err := target.Plan(s.Context(), result.Entries)
+	plan, err := target.Plan(s.Context(), result.Entries)
 	s.must(err)
-	warnings, err := target.Check(s.Context(), result.Entries, memory)
-	return strings.Join(warnings, "\n"), err
+	err = target.Check(s.Context(), result.Entries, memory, &plan)
+	return strings.Join(plan.Warnings, "\n"), err
 }
 
 // visit opens a session of role, whose password is that of the tests, in shop.

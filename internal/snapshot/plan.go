@@ -81,8 +81,7 @@ func (r *Restoration) ask(ctx context.Context, t *replacement) (engines.Plan, er
 	if err != nil || !more {
 		return plan, err
 	}
-	warnings, err := checker.Check(ctx, t.entries, r.Repository)
-	plan.Warnings = slices.Concat(plan.Warnings, warnings)
+	err = checker.Check(ctx, t.entries, r.Repository, &plan)
 	return plan, err
 }
 

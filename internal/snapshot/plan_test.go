@@ -17,14 +17,15 @@ type reading struct {
 	say func(content string) ([]string, error)
 }
 
-func (r reading) Check(ctx context.Context, entries []tree.Entry, content engines.Content) ([]string, error) {
+func (r reading) Check(ctx context.Context, entries []tree.Entry, content engines.Content, plan *engines.Plan) error {
 	file := content.Open(ctx, entries[0])
 	defer file.Close()
 	data, err := io.ReadAll(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return r.say(string(data))
+	plan.Warnings, err = r.say(string(data))
+	return err
 }
 
 func TestATargetMayReadTheSnapshotForThePlan(t *testing.T) {
