@@ -244,6 +244,12 @@ type Plan struct {
 	// Empties is set besides where Retired serves all the same, and yields that
 	// nothing was there: so the restore can be undone.
 	Empties bool
+	// Emptied names tables that are empty afterwards, because the snapshot was not to
+	// hold their rows. See Service.SchemaOnly.
+	Emptied []string
+	// Unsaved names tables that are there now and whose rows Retired leaves out, for the
+	// same reason on the target's side: whoever undoes the restore gets them back empty.
+	Unsaved []string
 	// Warnings are what should be known before it begins, such as data of a newer
 	// server than the one that is to take it: whole sentences.
 	Warnings []string

@@ -175,6 +175,12 @@ func planText(r *snapshot.Restoration, plan []snapshot.Replacement) []string {
 			what = "is made new"
 		}
 		lines = append(lines, fmt.Sprintf("  %s (%s) %s", path.Join(p.Name, p.Subpath), amount(p.Bytes, p.Entries), what))
+		if len(p.Emptied) > 0 {
+			lines = append(lines, "    empty from now on, because the snapshot holds none of their rows (schema_only): "+strings.Join(p.Emptied, ", "))
+		}
+		if len(p.Unsaved) > 0 && r.Safety {
+			lines = append(lines, fmt.Sprintf("    the current rows of %s are not saved (schema_only): undoing brings these tables back empty", strings.Join(p.Unsaved, ", ")))
+		}
 	}
 	return lines
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -84,6 +85,32 @@ func TestMariaDBSite(t *testing.T) {
 		t.Errorf("left behind: %s", left)
 	}
 	s.ok("repo", "check", "--read-data")
+}
+
+func TestAPlanSaysWhichRowsAreLost(t *testing.T) {
+	t.Parallel()
+	s, server := newMariaDBSite(t)
+	s.repository()
+	config, err := os.ReadFile(s.path("holdfast.yaml"))
+	s.must(err)
+	s.write("holdfast.yaml", regexp.MustCompile(`\{database: ("[^"]*")\}`).ReplaceAll(config, []byte(`{database: {url: $1, schema_only: ["cache_*", sessions]}}`)))
+	server.Exec("CREATE TABLE shop_master.cache_page (id INT)", "CREATE TABLE shop_staging.sessions (id INT)", "CREATE TABLE shop_staging.cache_old (id INT)")
+	day := s.create()
+	const emptied = "    empty from now on, because the snapshot holds none of their rows (schema_only): cache_page\n"
+	const unsaved = "    the current rows of cache_old, sessions are not saved (schema_only): undoing brings these tables back empty\n"
+	restore := []string{"-e", "master", "snapshot", "restore", day, "--target", "staging", "--only", "database"}
+	if out := s.ok(append(restore, "--dry-run")...); !strings.Contains(out, emptied) || !strings.Contains(out, unsaved) {
+		t.Errorf("the dry run says:\n%s", out)
+	}
+	if _, asked, code := s.run(restore...); code != int(exitUsage) || !strings.Contains(asked, emptied) || !strings.Contains(asked, unsaved) {
+		t.Errorf("before the question (exit code %d):\n%s", code, asked)
+	}
+	if out := s.ok(append(restore, "--dry-run", "--no-safety-snapshot")...); !strings.Contains(out, emptied) || strings.Contains(out, "not saved") {
+		t.Errorf("without a safety snapshot:\n%s", out)
+	}
+	if out := s.ok(append(restore, "--dry-run", "--json")...); !strings.Contains(strings.Join(strings.Fields(out), ""), `"emptied":["cache_page"],"unsaved":["cache_old","sessions"]`) {
+		t.Errorf("as JSON:\n%s", out)
+	}
 }
 
 func TestMariaDBTroubleIsSaidWithoutThePassword(t *testing.T) {

@@ -52,6 +52,20 @@ func TestTablesAsSchemaOnly(t *testing.T) {
 	if text := s.joined(memory, result); strings.Contains(text, "INTO `cache_page`") || !strings.Contains(text, "CREATE TABLE `cache_page`") {
 		t.Error(text)
 	}
+	service := s.service("root", "", "shop")
+	service.SchemaOnly = []string{"cache_*"}
+	opened, err := Engine.Target(service, testToken)
+	s.must(err)
+	t.Cleanup(func() { opened.Close() })
+	plan, err := opened.Plan(t.Context(), result.Entries)
+	s.must(err)
+	s.must(opened.(engines.Checker).Check(t.Context(), result.Entries, memory, &plan))
+	if got := strings.Join(plan.Emptied, " "); got != "cache_large cache_page sessions" {
+		t.Errorf("empty from now on: %s", got)
+	}
+	if got := strings.Join(plan.Unsaved, " "); got != "cache_keep cache_large cache_page" {
+		t.Errorf("not saved: %s", got)
+	}
 	staged := s.restore("copy", memory, result.Entries)
 	if notes := strings.Join(staged.Notes, "\n"); !strings.Contains(notes, "empty from now on") || !strings.Contains(notes, "cache_large, cache_page, sessions") {
 		t.Errorf("notes of the restore: %s", notes)

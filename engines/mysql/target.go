@@ -60,19 +60,6 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	return plan, nil
 }
 
-// Check implements engines.Checker.
-func (t *target) Check(ctx context.Context, entries []tree.Entry, content engines.Content, plan *engines.Plan) error {
-	parts, err := partsOf(ctx, entries, content)
-	if err != nil {
-		return fmt.Errorf("service %s: %w", t.service, err)
-	}
-	objects, err := t.objectsOf(ctx, parts, content)
-	if err != nil {
-		return err
-	}
-	return t.mayCreate(ctx, objects)
-}
-
 // warnings says what may not work because the servers differ.
 func (t *target) warnings() []string {
 	here := t.control.server
@@ -119,7 +106,11 @@ func (t *target) replaces(ctx context.Context) (engines.Plan, error) {
 	if tables == 1 {
 		noun = "table"
 	}
-	return engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %s)", t.database, tables, noun, humanize.IBytes(uint64(size)))}, err
+	if err != nil {
+		return engines.Plan{}, err
+	}
+	unsaved, err := t.unsaved(ctx)
+	return engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %s)", t.database, tables, noun, humanize.IBytes(uint64(size))), Unsaved: unsaved}, err
 }
 
 // open connects, if that has not been done.

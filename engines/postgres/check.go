@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"holdfast/engines"
+	"holdfast/engines/dump"
 	"holdfast/internal/tree"
 )
 
@@ -22,7 +24,34 @@ func (t *target) Check(ctx context.Context, entries []tree.Entry, content engine
 	}
 	warnings, err := l.checkRoom(ctx)
 	plan.Warnings = append(plan.Warnings, warnings...)
-	return err
+	if err != nil {
+		return err
+	}
+	for name, stream := range l.tables {
+		bare, err := dump.Rowless(ctx, content, stream, saidBare)
+		if err != nil {
+			return fmt.Errorf("service %s: %w", t.service, err)
+		}
+		if bare {
+			plan.Emptied = append(plan.Emptied, name.label())
+		}
+	}
+	slices.Sort(plan.Emptied)
+	return nil
+}
+
+// unsaved are the current tables of which a snapshot holds no rows.
+func (t *target) unsaved(ctx context.Context) ([]string, error) {
+	rows, err := t.inside.rows(ctx, `SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.oid IN (`+mine+`)`)
+	var names []string
+	for _, row := range rows {
+		if engines.Matches(t.schemaOnly, row[1], row[0]+"."+row[1]) {
+			names = append(names, tableName{row[0], row[1]}.label())
+		}
+	}
+	slices.Sort(names)
+	return names, err
 }
 
 // checkRoom says what the room takes in which the snapshot will be built.

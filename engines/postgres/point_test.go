@@ -308,6 +308,17 @@ func TestSchemaOnly(t *testing.T) {
 	if notes := strings.Join(result.Notes, "\n"); !strings.Contains(notes, "audit.log, cache_page") {
 		t.Error(notes)
 	}
+	service.SchemaOnly = []string{"log"}
+	target, err := Engine.Target(service, testToken)
+	s.must(err)
+	defer target.Close()
+	plan, err := target.Plan(t.Context(), result.Entries)
+	s.must(err)
+	s.must(target.(engines.Checker).Check(t.Context(), result.Entries, memory, &plan))
+	if emptied, unsaved := strings.Join(plan.Emptied, " "), strings.Join(plan.Unsaved, " "); emptied != "audit.log cache_page" || unsaved != "audit.log log" {
+		t.Errorf("empty from now on: %s; not saved: %s", emptied, unsaved)
+	}
+	service.SchemaOnly = []string{"cache_*", "audit.log"}
 	staged := s.restore("shop", memory, result.Entries)
 	if notes := strings.Join(staged.Notes, "\n"); !strings.Contains(notes, "empty from now on") || !strings.Contains(notes, "audit.log, cache_page") {
 		t.Error(notes)

@@ -75,7 +75,9 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if row[0] == "1" {
 		noun = "table"
 	}
-	return engines.Plan{Creates: row[1] == "0", Warnings: warnings, Replaces: fmt.Sprintf("database %s (%s %s, %s)", t.database, row[0], noun, humanize.IBytes(bytes))}, nil
+	unsaved, err := t.unsaved(ctx)
+	return engines.Plan{Creates: row[1] == "0", Warnings: warnings, Unsaved: unsaved,
+		Replaces: fmt.Sprintf("database %s (%s %s, %s)", t.database, row[0], noun, humanize.IBytes(bytes))}, err
 }
 
 // warnings says what may not work because the servers differ.

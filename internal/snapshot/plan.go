@@ -36,6 +36,10 @@ type Replacement struct {
 	Bytes    uint64 `json:"bytes"`
 	// Missing is what the snapshot lacks of it: the restore removes that.
 	Missing []repo.Loss `json:"missing,omitempty"`
+	// Emptied are tables without rows in the snapshot (schema_only), and Unsaved tables of the
+	// target whose current rows a safety snapshot does not hold (schema_only, too).
+	Emptied []string `json:"emptied,omitempty"`
+	Unsaved []string `json:"unsaved,omitempty"`
 	// Warnings are the engine's: what should be known before.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -68,7 +72,8 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 			return nil, fmt.Errorf("snapshot %s: %w", r.Snapshot.Name, err)
 		}
 		plan = append(plan, Replacement{Name: p.Name, Subpath: r.Subpath, Replaces: t.Plan.Replaces, Creates: t.Plan.Creates, Stays: t.Plan.Creates && !t.Plan.Empties,
-			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath), Warnings: t.Plan.Warnings})
+			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath),
+			Emptied: t.Plan.Emptied, Unsaved: t.Plan.Unsaved, Warnings: t.Plan.Warnings})
 		r.Progress.Expect(e.Size)
 	}
 	return plan, errors.Join(refused...)

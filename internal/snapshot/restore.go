@@ -218,7 +218,9 @@ func (r *Restoration) outcome() *Outcome {
 		for _, l := range t.staged.Losses {
 			o.Losses = append(o.Losses, repo.Loss{Path: l.Path, Reason: l.Reason})
 		}
-		o.Notes = append(o.Notes, t.staged.Notes...)
+		for _, note := range t.staged.Notes {
+			o.Notes = append(o.Notes, t.part.Name+": "+note)
+		}
 	}
 	return o
 }
