@@ -16,7 +16,8 @@ import (
 // recovered is the result of "snapshot recover".
 type recovered struct {
 	Environment string         `json:"environment"`
-	Found       snapshot.State `json:"found,omitempty"` // how far the restore had come; "" if there was none
+	Found       snapshot.State `json:"found,omitempty"`  // how far the restore had come; "" if there was none
+	Undone      bool           `json:"undone,omitempty"` // it was taken back: everything is as before it
 	Safety      *repo.Name     `json:"safety_snapshot,omitempty"`
 	Undo        string         `json:"undo,omitempty"` // the line that takes a restore back which was completed
 }
@@ -49,6 +50,7 @@ func recoverEnvironment(ctx context.Context, app *env, _ RecoverOptions) error {
 			return nil
 		}
 		done, err := app.finishRestore(ctx, name)
+		result.Undone = err == nil && done != nil && done.State != snapshot.Committed
 		if result.Undo = app.undoOf(done); result.Undo != "" {
 			result.Safety = &done.Safety
 		}

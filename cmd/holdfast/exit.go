@@ -107,17 +107,21 @@ func (app *env) fail(ctx context.Context, err error) exitCode {
 	if err == nil {
 		return exitDone
 	}
+	undone, isUndone := errors.AsType[*snapshot.UndoneError](err)
 	if cause := context.Cause(ctx); errors.Is(cause, errInterrupted) {
 		err = interrupted(err)
 	}
 	code := codeOf(err)
 	app.console.clear()
 	if app.flags.JSON {
-		app.failJSON(err, code)
+		app.failJSON(err, code, isUndone)
 		return code
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(app.console, "holdfast: %s\n", printable(line))
+	}
+	if isUndone {
+		fmt.Fprintf(app.console, "holdfast: nothing was replaced: the environment %s is as it was\n", undone.Environment)
 	}
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(app.console, "hint: %s\n", printable(hint))
@@ -133,15 +137,17 @@ func interrupted(err error) error {
 	return fmt.Errorf("%w: %w", errInterrupted, err)
 }
 
-// failJSON writes the error as one JSON document in one line, to stderr.
-func (app *env) failJSON(err error, code exitCode) {
+// failJSON writes the error as one JSON document in one line, to stderr. undone says that
+// it is of a restore which has left everything as it was.
+func (app *env) failJSON(err error, code exitCode, undone bool) {
 	encoder := json.NewEncoder(app.console)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(struct { // there is nobody left to tell
-		Error string   `json:"error"`
-		Hint  string   `json:"hint,omitempty"`
-		Code  exitCode `json:"code"`
-	}{err.Error(), hintOf(err), code})
+		Error  string   `json:"error"`
+		Hint   string   `json:"hint,omitempty"`
+		Code   exitCode `json:"code"`
+		Undone bool     `json:"undone,omitempty"`
+	}{err.Error(), hintOf(err), code, undone})
 }
 
 // hinter is an error that knows what to do next.

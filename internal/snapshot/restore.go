@@ -71,7 +71,7 @@ type Outcome struct {
 }
 
 // Restore carries out what Plan planned, under the session whose name was the
-// token. If it returns an error and the journal is gone, the target is as it was.
+// token. If its error is an *UndoneError, the target is as it was.
 func (r *Restoration) Restore(ctx context.Context, session *repo.Session) (*Outcome, error) {
 	r.journal = &Journal{State: Staging, Token: session.Name.String(), Snapshot: r.Snapshot.Name, Project: r.Project,
 		Environment: r.Environment, Started: r.Now().UTC(), Parts: partNames(r.Parts), Subpath: r.Subpath, Safety: r.Safety}
@@ -185,8 +185,18 @@ func (r *Restoration) stage(ctx context.Context) error {
 	return group.Wait()
 }
 
-// undo brings the target back to what it was and returns cause, with what went
-// wrong on the way.
+// UndoneError is the failure of a restore that left nothing: all that it had done is
+// taken back, and its journal is gone.
+type UndoneError struct {
+	Environment string
+	cause       error
+}
+
+func (e *UndoneError) Error() string { return e.cause.Error() }
+func (e *UndoneError) Unwrap() error { return e.cause }
+
+// undo brings the target back to what it was and returns cause, as an *UndoneError, or
+// with what went wrong on the way.
 func (r *Restoration) undo(ctx context.Context, cause error) error {
 	if errors.Is(cause, errStopped) {
 		return cause
@@ -201,7 +211,7 @@ func (r *Restoration) undo(ctx context.Context, cause error) error {
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("and undoing it failed; the next command on this environment tries again: %w", err))
 	}
-	return cause
+	return &UndoneError{r.Environment, cause}
 }
 
 // errStopped stands for the death of the process, in tests.

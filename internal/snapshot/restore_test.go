@@ -171,6 +171,7 @@ func TestFailureAtEveryStepLeavesTheTargetAsItWas(t *testing.T) {
 	w.fill("master", "day1")
 	s := w.create("master")
 	broken := errors.New("the power supply smells")
+	said := 0
 	for n := 0; ; n++ {
 		w.fill("staging", "before")
 		before := w.state("staging")
@@ -182,10 +183,19 @@ func TestFailureAtEveryStepLeavesTheTargetAsItWas(t *testing.T) {
 		if *at == "" {
 			w.must(err)
 			t.Attr("cases", strconv.Itoa(n))
+			if said < 5 {
+				t.Errorf("%d failures said that nothing was replaced", said)
+			}
 			break
 		}
 		if !errors.Is(err, broken) {
 			t.Fatalf("failure at %q: %v", *at, err)
+		}
+		if _, undone := errors.AsType[*UndoneError](err); undone {
+			said++
+			if left := w.leftovers("staging"); w.state("staging") != before || len(left) > 0 {
+				t.Errorf("failure at %q: it says that nothing was replaced, and that is not so (%q)", *at, left)
+			}
 		}
 		recovered := &Restoration{Creation: w.creation("staging"), Place: r.Place}
 		if _, err := recovered.Recover(t.Context(), w.begin); err != nil {
@@ -198,6 +208,27 @@ func TestFailureAtEveryStepLeavesTheTargetAsItWas(t *testing.T) {
 		if left := w.leftovers("staging"); len(left) > 0 {
 			t.Errorf("failure at %q: left behind: %s", *at, left)
 		}
+	}
+}
+
+// What could not be undone does not say that it was.
+func TestAFailureThatIsNotUndoneDoesNotSaySo(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	s := w.create("master")
+	w.fill("staging", "before")
+	r, session := w.restoration(s, "staging")
+	defer r.Close()
+	r.step = func(name string) error {
+		if name != "swap uploads" {
+			return nil
+		}
+		w.must(os.RemoveAll(r.Place.dir)) // the journal can be stored no more
+		return errors.New("the disk is gone")
+	}
+	_, err := r.Restore(t.Context(), session)
+	if _, undone := errors.AsType[*UndoneError](err); undone || err == nil || !strings.Contains(err.Error(), "undoing it failed") {
+		t.Errorf("%v", err)
 	}
 }
 
