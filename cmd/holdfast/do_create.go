@@ -141,8 +141,11 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 	done, err := restoration.Recover(ctx, func(ctx context.Context) (*repo.Session, error) {
 		return r.Begin(ctx, repo.Restore, app.now)
 	})
-	if done == nil || err != nil {
-		return nil, err
+	if err != nil {
+		return nil, elsewhere(err, r, c.Environment)
+	}
+	if done == nil {
+		return nil, nil
 	}
 	app.settled(ctx, c.Barrier)
 	switch {
@@ -154,6 +157,17 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 		app.console.warn("an interrupted restore of %s into %s was completed; what it replaced is snapshot %s", done.Journal.Snapshot, done.Environment, done.Safety)
 	}
 	return done, nil
+}
+
+// elsewhere adds to the failure of a recovery with which configuration it would go better:
+// the one that the restore was begun with, if this is another.
+func elsewhere(err error, r *opened, environment string) error {
+	journal, _ := r.place(environment).Load() // else err tells of it
+	if journal == nil || journal.Config == "" || journal.Config == r.config.File || hintOf(err) != "" {
+		return err
+	}
+	return &withHint{err, fmt.Sprintf("the restore was begun with another configuration, whose users may do more: holdfast --config %s -e %s snapshot recover",
+		quoted(journal.Config), environment)}
 }
 
 // undoOf is the line that takes a restore back which a recovery has completed; ""

@@ -113,7 +113,7 @@ func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapsh
 	return &snapshot.Restoration{
 		Creation: snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: target, Parts: parts,
 			Barrier: barrier, Program: programName(), Host: hostname(), Now: app.now, Progress: progress},
-		Snapshot: s.Snapshot, Place: r.place(target), Named: len(o.Only) > 0, Subpath: o.Subpath, Safety: !o.NoSafetySnapshot,
+		Snapshot: s.Snapshot, Place: r.place(target), Config: r.config.File, Named: len(o.Only) > 0, Subpath: o.Subpath, Safety: !o.NoSafetySnapshot,
 	}, progress, nil
 }
 

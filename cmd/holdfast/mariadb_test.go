@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/internal/snapshot"
 	"holdfast/internal/testserver"
+	"holdfast/repo"
 )
 
 const password = "s3cret/@%"
@@ -111,6 +113,34 @@ func TestAPlanSaysWhichRowsAreLost(t *testing.T) {
 	if out := s.ok(append(restore, "--dry-run", "--json")...); !strings.Contains(strings.Join(strings.Fields(out), ""), `"emptied":["cache_page"],"unsaved":["cache_old","sessions"]`) {
 		t.Errorf("as JSON:\n%s", out)
 	}
+}
+
+// Backups have a user of their own, who cannot finish a restore that was killed.
+func TestABackupBesideAKilledRestoreSaysWhoCanFinishIt(t *testing.T) {
+	t.Parallel()
+	s, server := newMariaDBSite(t)
+	s.repository()
+	server.Exec("CREATE USER backup IDENTIFIED BY '"+password+"'", "GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON shop_master.* TO backup")
+	config, err := os.ReadFile(s.path("holdfast.yaml"))
+	s.must(err)
+	s.write("backup.yaml", []byte(strings.Replace(string(config), "mysql://master:", "mysql://backup:", 1)))
+	backup := []string{"--config", "backup.yaml", "-e", "master", "snapshot", "create"}
+	name := twentyDigits.FindString(s.ok(backup...))
+
+	place := snapshot.PlaceOf(s.dir, "shop", "master")
+	of, err := repo.ParseName(name)
+	s.must(err)
+	killed := &snapshot.Journal{State: snapshot.Staging, Token: "0123456789abcdef0123", Snapshot: of, Project: "shop", Environment: "master",
+		Parts: []string{"database"}, Config: s.path("holdfast.yaml")}
+	s.must(place.Store(killed))
+	server.Exec("CREATE DATABASE shop_master_hf_0123456789")
+	_, stderr, code := s.run(backup...)
+	_, line, hinted := strings.Cut(stderr, "hint: the restore was begun with another configuration, whose users may do more: holdfast ")
+	if code != int(exitFailed) || !hinted || !strings.Contains(stderr, "lacks a privilege") {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	s.ok(strings.Fields(strings.ReplaceAll(line, "'", ""))...)
+	s.ok(backup...)
 }
 
 func TestMariaDBTroubleIsSaidWithoutThePassword(t *testing.T) {

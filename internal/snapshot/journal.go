@@ -47,6 +47,9 @@ type Journal struct {
 	Retires []string `json:"retires,omitempty"`
 	// Safety is set when a safety snapshot is wanted.
 	Safety bool `json:"safety"`
+	// Config is the absolute path of the configuration that the restore was begun with.
+	// Another one beside it may name users who may not finish it.
+	Config string `json:"config,omitempty"`
 }
 
 const journalVersion = 1

@@ -20,6 +20,7 @@ type Restoration struct {
 	Creation
 	Snapshot *repo.Snapshot
 	Place    Place
+	Config   string // see Journal
 	// Named is set when the caller chose the parts: then all of them must be in
 	// the snapshot.
 	Named   bool
@@ -74,7 +75,7 @@ type Outcome struct {
 // token. If its error is an *UndoneError, the target is as it was.
 func (r *Restoration) Restore(ctx context.Context, session *repo.Session) (*Outcome, error) {
 	r.journal = &Journal{State: Staging, Token: session.Name.String(), Snapshot: r.Snapshot.Name, Project: r.Project,
-		Environment: r.Environment, Started: r.Now().UTC(), Parts: partNames(r.Parts), Subpath: r.Subpath, Safety: r.Safety}
+		Environment: r.Environment, Started: r.Now().UTC(), Parts: partNames(r.Parts), Subpath: r.Subpath, Safety: r.Safety, Config: r.Config}
 	if err := r.enter(Staging); err != nil {
 		return nil, err
 	}
