@@ -97,7 +97,7 @@ func (s *session) readSpan(ctx context.Context, t table, p span, lane *dump.Lane
 		return err
 	})
 	if err != nil {
-		return lost(t, fmt.Errorf("table %s: %w", t.name, err))
+		return lost(t, err)
 	}
 	return nil
 }
@@ -122,11 +122,15 @@ func handOver(ctx context.Context, t table, rows rows, lane *dump.Lane[batch]) e
 	}
 }
 
-// lost makes ErrPointLost of the server's errors that mean it.
+// lost names the table in the error that reading it has ended with, and makes ErrPointLost
+// of the server's errors that mean it. What is one already names the table that it is about.
 func lost(t table, err error) error {
+	if errors.Is(err, engines.ErrPointLost) {
+		return err
+	}
 	switch number(err) {
 	case errTableChanged, errNoSuchTable, errUnknownColumn:
 		return fmt.Errorf("table %s was changed or dropped after the mark: %w: %w", t.name, engines.ErrPointLost, err)
 	}
-	return err
+	return fmt.Errorf("table %s: %w", t.name, err)
 }

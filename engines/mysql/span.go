@@ -58,7 +58,7 @@ func (s *session) keyAfter(ctx context.Context, t table, from *[]string, rows in
 		return nil, nil
 	}
 	if err != nil {
-		return nil, lost(t, fmt.Errorf("table %s: %w", t.name, err))
+		return nil, lost(t, err)
 	}
 	bound := make([]string, len(values))
 	for i, c := range t.key {

@@ -95,7 +95,7 @@ func (s *session) copyOut(ctx context.Context, t table, p span, lane *dump.Lane[
 	if err == nil {
 		return copied.RowsAffected(), w.flush()
 	}
-	return 0, fmt.Errorf("table %s: %w", t.label(), s.place.explain(ctx, "read", err))
+	return 0, lost(t, s.place.explain(ctx, "read", err))
 }
 
 // chunks hands rows over, each of which is written to it by itself.

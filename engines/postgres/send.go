@@ -207,7 +207,7 @@ func (out *output) table(ctx context.Context, readers []*session, t table) (e tr
 	if reading := rows.Close(); reading != nil && (err == nil || !errors.Is(reading, dump.ErrAbandoned)) {
 		err = reading
 	}
-	return e, lost(t, err)
+	return e, err
 }
 
 // lockAll locks a table in the sessions that are to read it, and returns them: only one
@@ -249,7 +249,7 @@ func (s *session) lock(ctx context.Context, t table) error {
 		}
 	}
 	if err := results.Close(); err != nil {
-		return lost(t, fmt.Errorf("table %s: %w", t.label(), s.place.explain(ctx, "lock", err)))
+		return lost(t, s.place.explain(ctx, "lock", err))
 	}
 	if !slices.Equal(now, []string{t.oid, t.filenode}) {
 		return fmt.Errorf("table %s was truncated, rewritten or replaced after the mark: %w", t.label(), engines.ErrPointLost)
@@ -262,13 +262,17 @@ func (s *session) lock(ctx context.Context, t table) error {
 	return nil
 }
 
-// lost makes ErrPointLost of the server's errors that mean it.
+// lost names the table in the error that reading it has ended with, and makes ErrPointLost
+// of the server's errors that mean it. What is one already names the table that it is about.
 func lost(t table, err error) error {
+	if errors.Is(err, engines.ErrPointLost) {
+		return err
+	}
 	switch code(err) {
 	case codeNoTable, codeNoColumn, codeNoSchema:
 		return fmt.Errorf("table %s was changed or dropped after the mark: %w: %w", t.label(), engines.ErrPointLost, err)
 	}
-	return err
+	return fmt.Errorf("table %s: %w", t.label(), err)
 }
 
 // whole puts the directory together, and the one file of all streams.

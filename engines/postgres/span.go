@@ -75,7 +75,7 @@ func (s *session) keyAfter(ctx context.Context, t table, from *string, rows int6
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("table %s: %w", t.label(), err)
+		return nil, lost(t, err)
 	}
 	for i, k := range t.key {
 		row[i] = literal(row[i]) + "::" + k.kind
@@ -95,7 +95,7 @@ const indexed = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = o
 func (s *session) sorts(ctx context.Context, t table) (bool, error) {
 	rows, err := s.rows(ctx, "EXPLAIN (COSTS OFF) "+t.query(span{}))
 	if err != nil {
-		return false, fmt.Errorf("table %s: %w", t.label(), err)
+		return false, lost(t, err)
 	}
 	return !strings.HasPrefix(rows[0][0], "Index"), nil
 }

@@ -163,9 +163,7 @@ func closeAll(captures []*capture) {
 // capture runs the steps of all parts, each step of all parts at the same time.
 func (c *Creation) capture(ctx context.Context, w *repo.Writer, s *repo.Snapshot, captures []*capture) error {
 	c.Progress.Step("copying")
-	if err := each(ctx, captures, func(ctx context.Context, k *capture) error {
-		return k.wrap("", k.source.Prepare(ctx, k.sink))
-	}); err != nil {
+	if err := prepareAll(ctx, captures); err != nil {
 		return err
 	}
 	if err := w.Flush(ctx); err != nil { // Mark may read what Prepare put
@@ -244,6 +242,36 @@ func (c *Creation) send(ctx context.Context, k *capture) error {
 			return err
 		}
 	}
+}
+
+// errOthers is why a mount is copied no further once something cannot be prepared.
+var errOthers = errors.New("another part cannot be saved")
+
+// prepareAll prepares all captures at the same time. Its error tells of all services that
+// cannot be prepared; mounts, which may be copied for long, end with the first failure.
+func prepareAll(ctx context.Context, captures []*capture) error {
+	copying, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	failed := make([]error, len(captures))
+	var group errgroup.Group
+	for i, k := range captures {
+		group.Go(func() error {
+			ctx := ctx
+			if k.part.Mount {
+				ctx = copying
+			}
+			err := k.source.Prepare(ctx, k.sink)
+			if err != nil && context.Cause(ctx) != errOthers {
+				failed[i] = k.wrap("", err)
+				stop(errOthers)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err == nil || ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(failed...)
 }
 
 // each runs f for all captures at the same time and returns the first error.

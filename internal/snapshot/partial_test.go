@@ -2,11 +2,36 @@ package snapshot
 
 import (
 	"errors"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"holdfast/repo"
 )
+
+// TestEveryServiceThatCannotBeSavedIsNamed: whoever mends one should not learn of the next
+// by another attempt.
+func TestEveryServiceThatCannotBeSavedIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	for _, name := range []string{"orders", "settings"} {
+		w.must(os.Rename(w.path("master", name+".db"), w.path("master", name+".gone")))
+	}
+	session, err := w.begin(t.Context())
+	w.must(err)
+	c := w.creation("master")
+	_, err = c.Create(t.Context(), session)
+	for _, name := range []string{"orders: ", "settings: "} {
+		if err == nil || !strings.Contains("\n"+err.Error(), "\n"+name) {
+			t.Errorf("%q is not named: %v", name, err)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "uploads") {
+		t.Errorf("nothing is wrong with the mount: %v", err)
+	}
+	w.must(session.End(t.Context()))
+}
 
 // TestASafetySnapshotOfAPartSaysSo, also where the restore died before it was sent.
 func TestASafetySnapshotOfAPartSaysSo(t *testing.T) {
