@@ -3,6 +3,7 @@ package postgres
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/engines/enginetest"
 	"holdfast/internal/tree"
@@ -79,11 +80,24 @@ func TestASubscriptionInRetiredDataIsNamed(t *testing.T) {
 	s.must(target.Swap(t.Context()))
 	retired := beside("shop", "_hr_", testToken)
 	s.server.Exec(retired, subscribe)
+	s.alone(retired)
 	if err := target.Discard(t.Context()); err == nil || !strings.Contains(err.Error(), retired) || !strings.Contains(err.Error(), `DROP SUBSCRIPTION "inflow"`) {
 		t.Error(err)
 	}
 	s.server.Exec(retired, "DROP SUBSCRIPTION inflow")
+	s.alone(retired)
 	s.must(target.Discard(t.Context()))
+}
+
+// alone waits until the server has ended what was connected to database: site may not
+// end a superuser's session.
+func (s shop) alone(database string) {
+	s.Helper()
+	for deadline := time.Now().Add(time.Minute); s.value("postgres", "SELECT count(*) FROM pg_stat_activity WHERE datname = "+literal(database)) != "0"; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.Fatal("sessions are left in " + database)
+		}
+	}
 }
 
 // TestATransactionPreparedSinceTheSwapIsNamedByItsRevert is about the moment in which
