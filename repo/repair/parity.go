@@ -37,18 +37,20 @@ type Opening struct {
 // Locked mends what it takes to open a repository, and needs no key for that. In a
 // dry run it changes nothing.
 func Locked(ctx context.Context, store storage.Storage, dryRun bool) (o Opening, err error) {
-	obstacles, err := repo.Obstacles(ctx, store, "")
-	if err != nil {
-		return o, err
-	}
-	for _, obstacle := range obstacles {
-		if !isWayIn(obstacle.Object) {
-			continue
-		}
-		if err := repo.ClearWay(ctx, store, obstacle, dryRun); err != nil {
+	for _, folder := range []string{"config", "keys"} {
+		obstacles, err := repo.Obstacles(ctx, store, folder)
+		if err != nil {
 			return o, err
 		}
-		o.SetAside = append(o.SetAside, Aside{obstacle.Object, obstacle.Err.Error()})
+		for _, obstacle := range obstacles {
+			if !isWayIn(obstacle.Object) {
+				continue
+			}
+			if err := repo.ClearWay(ctx, store, obstacle, dryRun); err != nil {
+				return o, err
+			}
+			o.SetAside = append(o.SetAside, Aside{obstacle.Object, obstacle.Err.Error()})
+		}
 	}
 	put := func(name string, data []byte) error { return parity.Replace(ctx, store, name, data) }
 	o.Store = store
