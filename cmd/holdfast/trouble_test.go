@@ -95,10 +95,7 @@ func TestRepositoryRunsFull(t *testing.T) {
 		return
 	}
 	s := newSite(t, siteConfig)
-	s.must(os.Mkdir(s.path("disk"), 0o755))
-	s.must(syscall.Mount("tmpfs", s.path("disk"), "tmpfs", 0, "size=24m"))
-	defer func() { s.must(syscall.Unmount(s.path("disk"), syscall.MNT_DETACH)) }()
-	s.env = append(s.env, "HOLDFAST_REPO="+s.path("disk/repo"))
+	s.ownDisk("24m")
 	s.rows("master", "one", 100)
 	s.files("master", "one", 20)
 	s.must(makeRepository(s.path("disk/repo")))
@@ -166,6 +163,15 @@ func TestRepositoryRunsFull(t *testing.T) {
 
 var undoOfStaging = regexp.MustCompile(`(?m)To undo: holdfast -e staging snapshot restore [0-9a-f]{20}$`)
 
+// ownDisk puts the repository, which is to be made, on a file system of its own: disk/.
+func (s *site) ownDisk(size string) {
+	s.t.Helper()
+	s.must(os.Mkdir(s.path("disk"), 0o755))
+	s.must(syscall.Mount("tmpfs", s.path("disk"), "tmpfs", 0, "size="+size))
+	s.t.Cleanup(func() { s.must(syscall.Unmount(s.path("disk"), syscall.MNT_DETACH)) })
+	s.env = append(s.env, "HOLDFAST_REPO="+s.path("disk/repo"))
+}
+
 // fillDisk leaves room bytes on the file system of disk/.
 func (s *site) fillDisk(room int) {
 	s.t.Helper()
@@ -185,10 +191,8 @@ func TestAFullDiskIsCollected(t *testing.T) {
 		return
 	}
 	s := newSite(t, siteConfig)
-	s.must(os.Mkdir(s.path("disk"), 0o755))
-	s.must(syscall.Mount("tmpfs", s.path("disk"), "tmpfs", 0, "size=48m"))
-	defer func() { s.must(syscall.Unmount(s.path("disk"), syscall.MNT_DETACH)) }()
-	s.env = append(s.env, "HOLDFAST_REPO="+s.path("disk/repo"), "XDG_CACHE_HOME="+s.path("disk/cache"))
+	s.ownDisk("48m")
+	s.env = append(s.env, "XDG_CACHE_HOME="+s.path("disk/cache"))
 	s.rows("master", "one", 100)
 	s.must(makeRepository(s.path("disk/repo")))
 	s.ok("repo", "gc") // makes the reserve
@@ -233,10 +237,7 @@ func TestParityThatRunsOutOfRoom(t *testing.T) {
 		return
 	}
 	s := newSite(t, siteConfig)
-	s.must(os.Mkdir(s.path("disk"), 0o755))
-	s.must(syscall.Mount("tmpfs", s.path("disk"), "tmpfs", 0, "size=24m"))
-	defer func() { s.must(syscall.Unmount(s.path("disk"), syscall.MNT_DETACH)) }()
-	s.env = append(s.env, "HOLDFAST_REPO="+s.path("disk/repo"))
+	s.ownDisk("24m")
 	s.rows("master", "one", 100)
 	s.must(makeRepository(s.path("disk/repo")))
 	s.write("master/uploads/large", repotest.Random(1, 2<<20))
