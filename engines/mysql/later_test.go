@@ -5,37 +5,42 @@ import (
 	"testing"
 )
 
-// laterTables are what a later MariaDB than the first supported one knows.
-var laterTables = []struct {
-	name         string
-	major, minor int // since
-	statements   []string
-}{
-	{"vectors", 11, 7, []string{
+// later is what a server knows since a version.
+type later struct {
+	name                string
+	major, minor, patch int
+	statements          []string
+}
+
+// mariadbLater is what a later MariaDB than the first supported one knows.
+var mariadbLater = []later{
+	{"vectors", 11, 7, 0, []string{
 		"CREATE TABLE t (id INT PRIMARY KEY, v VECTOR(3) NOT NULL, w VECTOR(2), VECTOR KEY near (v) M=8 DISTANCE=cosine)",
 		"INSERT INTO t VALUES (1, VEC_FromText('[1,-2.5,1e-30]'), NULL), (2, x'27275C0A0D0000001A00FF3F', x'0000000000000080')",
 		"INSERT INTO t SELECT seq, VEC_FromText(CONCAT('[', seq, ',', 1/seq, ',1]')), NULL FROM seq_3_to_2000"}},
-	{"sequences of a type", 11, 5, []string{
+	{"sequences of a type", 11, 5, 0, []string{
 		"CREATE SEQUENCE s AS SMALLINT UNSIGNED START WITH 65000 INCREMENT BY 7", "DO NEXTVAL(s)",
 		"CREATE SEQUENCE b AS BIGINT UNSIGNED MAXVALUE 18446744073709551614 START WITH 18446744073709551600", "DO NEXTVAL(b)"}},
-	{"times after 2038", 11, 5, []string{
+	{"times after 2038", 11, 5, 0, []string{
 		"CREATE TABLE t (id INT PRIMARY KEY, a TIMESTAMP(6) NULL)", "SET time_zone = '+00:00'", "INSERT INTO t VALUES (1, '2106-02-07 06:28:15.999999')"}},
-	{"routines", 11, 8, []string{
+	{"routines", 11, 8, 0, []string{
 		"CREATE FUNCTION f(a INT, b INT DEFAULT 7) RETURNS INT RETURN a + b",
 		"CREATE PACKAGE pack PROCEDURE one(); FUNCTION two(a INT DEFAULT 2) RETURNS INT; END",
 		"CREATE PACKAGE BODY pack PROCEDURE one() BEGIN SELECT 1; END; FUNCTION two(a INT DEFAULT 2) RETURNS INT RETURN a; END"}},
 }
 
-func TestWhatLaterServersKnowComesBack(t *testing.T) {
-	s := newShop(t)
-	for _, later := range laterTables {
-		if !s.version().atLeast(later.major, later.minor, 0) {
+func TestWhatLaterServersKnowComesBack(t *testing.T) { newShop(t).comeBack(mariadbLater) }
+
+// comeBack takes what this server knows of a list there and back.
+func (s shop) comeBack(list []later) {
+	for _, l := range list {
+		if !s.version().atLeast(l.major, l.minor, l.patch) {
 			continue
 		}
-		t.Run(later.name, func(t *testing.T) {
+		s.Run(l.name, func(t *testing.T) {
 			one := shop{t, s.server, s.db}
-			database := one.fresh(later.name)
-			one.in(database, later.statements...)
+			database := one.fresh(l.name)
+			one.in(database, l.statements...)
 			one.roundTrip(database)
 		})
 	}
@@ -57,12 +62,8 @@ func TestRowsThatAreValidHaveNoEndInTheSnapshot(t *testing.T) {
 	}
 }
 
-// mysqlTables are the same of MySQL, by the version that brought them.
-var mysqlTables = []struct {
-	name                string
-	major, minor, patch int
-	statements          []string
-}{
+// mysqlLater is the same of MySQL.
+var mysqlLater = []later{
 	{"defaults and keys that are computed", 8, 0, 13, []string{
 		"CREATE TABLE t (id BINARY(16) PRIMARY KEY DEFAULT (UUID_TO_BIN(UUID())), a VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci DEFAULT (CONCAT('a', 'b;')), j JSON DEFAULT (JSON_ARRAY()), KEY k ((LOWER(a))))",
 		"INSERT INTO t () VALUES (), ()", "INSERT INTO t (a, j) VALUES ('X', '[1, 2]')"}},
@@ -80,20 +81,6 @@ var mysqlTables = []struct {
 	{"duality views", 9, 4, 0, []string{
 		"CREATE TABLE t (id INT PRIMARY KEY, a INT)", "INSERT INTO t VALUES (1, 2)",
 		"CREATE JSON RELATIONAL DUALITY VIEW v AS SELECT JSON_DUALITY_OBJECT(WITH (INSERT, UPDATE, DELETE) '_id': id, 'a': a) FROM t"}},
-}
-
-func mysqlLater(s shop) {
-	for _, later := range mysqlTables {
-		if !s.version().atLeast(later.major, later.minor, later.patch) {
-			continue
-		}
-		s.Run(later.name, func(t *testing.T) {
-			one := shop{t, s.server, s.db}
-			database := one.fresh(later.name)
-			one.in(database, later.statements...)
-			one.roundTrip(database)
-		})
-	}
 }
 
 func mysqlLibraries(s shop) {
