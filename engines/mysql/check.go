@@ -23,16 +23,10 @@ func (t *target) Check(ctx context.Context, entries []tree.Entry, content engine
 	if err := t.mayCreate(ctx, objects); err != nil {
 		return err
 	}
-	for name, stream := range parts.tables {
-		bare, err := dump.Rowless(ctx, content, stream, saidSchemaOnly)
-		if err != nil {
-			return fmt.Errorf("service %s: %w", t.service, err)
-		}
-		if bare {
-			plan.Emptied = append(plan.Emptied, name)
-		}
+	plan.Emptied, err = dump.Emptied(ctx, content, parts.tables, func(name string) string { return name })
+	if err != nil {
+		return fmt.Errorf("service %s: %w", t.service, err)
 	}
-	slices.Sort(plan.Emptied)
 	return nil
 }
 

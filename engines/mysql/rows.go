@@ -3,6 +3,8 @@ package mysql
 import (
 	"fmt"
 	"strings"
+
+	"holdfast/engines/dump"
 )
 
 // dataMode is the sql_mode under which rows are loaded: what does not fit is an
@@ -30,7 +32,7 @@ func end(count uint64) []byte { return fmt.Appendf(nil, "COMMIT;\n-- %d rows\n",
 // The last lines of streams that hold no rows, for what reason.
 const (
 	saidRemote     = "no rows"
-	saidSchemaOnly = "rows left out"
+	saidSchemaOnly = dump.SaidLeftOut
 )
 
 // rowless reports whether the table's rows are not saved.

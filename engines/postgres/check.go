@@ -27,16 +27,10 @@ func (t *target) Check(ctx context.Context, entries []tree.Entry, content engine
 	if err != nil {
 		return err
 	}
-	for name, stream := range l.tables {
-		bare, err := dump.Rowless(ctx, content, stream, saidBare)
-		if err != nil {
-			return fmt.Errorf("service %s: %w", t.service, err)
-		}
-		if bare {
-			plan.Emptied = append(plan.Emptied, name.label())
-		}
+	plan.Emptied, err = dump.Emptied(ctx, content, l.tables, tableName.label)
+	if err != nil {
+		return fmt.Errorf("service %s: %w", t.service, err)
 	}
-	slices.Sort(plan.Emptied)
 	return nil
 }
 

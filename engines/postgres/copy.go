@@ -31,12 +31,9 @@ func copyFrom(table, columns string) string {
 	return "COPY " + table + " (" + columns + ") FROM stdin"
 }
 
-// saidBare is the last line of the stream of a table whose rows are left out.
-const saidBare = "rows left out"
-
 // rowless is the stream of a table whose rows are left out.
 func (t table) rowless() string {
-	return fmt.Sprintf("-- Table %s\n\n-- %s\n", dump.OneLine(t.label()), saidBare)
+	return fmt.Sprintf("-- Table %s\n\n-- %s\n", dump.OneLine(t.label()), dump.SaidLeftOut)
 }
 
 // end is the stream's text after the last row.

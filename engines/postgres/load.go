@@ -267,7 +267,7 @@ func columnsIn(statement, table string) (string, error) {
 
 // without takes note of a table whose stream has no rows, and says why.
 func (l *loading) without(name tableName, said string) error {
-	if said != saidBare {
+	if said != dump.SaidLeftOut {
 		return fmt.Errorf("it has no rows and does not say why: %w", errScript)
 	}
 	l.mu.Lock()
