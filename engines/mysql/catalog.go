@@ -204,8 +204,7 @@ func (s *session) columns(ctx context.Context) (map[string][]column, map[string]
 	if s.server.mysql {
 		period, stored = "''", "generation_expression = ''"
 	}
-	err := s.each(ctx, `SELECT table_name, column_name, data_type, column_type, COALESCE(character_set_name, ''), `+period+`
-, `+stored+`
+	err := s.each(ctx, `SELECT table_name, column_name, data_type, column_type, COALESCE(character_set_name, ''), `+period+`, `+stored+`
 		FROM information_schema.columns WHERE table_schema = DATABASE()
 		ORDER BY BINARY table_name, ordinal_position`, func(rows *sql.Rows) error {
 		var name string

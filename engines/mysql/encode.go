@@ -260,35 +260,33 @@ func appendString(dst, text []byte) []byte {
 	}
 	dst = append(dst, '\'')
 	from := 0
-	for i := 0; i < len(text); {
-		if i+8 <= len(text) && plain(binary.LittleEndian.Uint64(text[i:])) {
-			i += 8
-			continue
-		}
-		for end := min(i+8, len(text)); i < end; i++ {
-			if e := escapes[text[i]]; e != 0 {
-				dst = append(append(dst, text[from:i]...), '\\', e)
-				from = i + 1
-			}
-		}
+	for i := nextEscape(text, 0); i < len(text); i = nextEscape(text, i+1) {
+		dst = append(append(dst, text[from:i]...), '\\', escapes[text[i]])
+		from = i + 1
 	}
 	return append(append(dst, text[from:]...), '\'')
 }
 
 // escaped is how many bytes of text appendString has to escape.
 func escaped(text []byte) (n int) {
-	for i := 0; i < len(text); {
-		if i+8 <= len(text) && plain(binary.LittleEndian.Uint64(text[i:])) {
-			i += 8
-			continue
-		}
-		for end := min(i+8, len(text)); i < end; i++ {
-			if escapes[text[i]] != 0 {
-				n++
-			}
-		}
+	for i := nextEscape(text, 0); i < len(text); i = nextEscape(text, i+1) {
+		n++
 	}
 	return n
+}
+
+// nextEscape is where the next byte that has to be escaped is, from i on; len(text) if there
+// is none.
+func nextEscape(text []byte, i int) int {
+	for ; i < len(text); i++ {
+		for i+8 <= len(text) && plain(binary.LittleEndian.Uint64(text[i:])) {
+			i += 8
+		}
+		if i < len(text) && escapes[text[i]] != 0 {
+			return i
+		}
+	}
+	return len(text)
 }
 
 // plain reports whether none of eight bytes is a control character, a quote or a backslash.

@@ -265,3 +265,29 @@ func TestFloatsAreShortAndExact(t *testing.T) {
 		}
 	}
 }
+
+// Text is looked through eight bytes at a time.
+func TestEveryByteIsEscapedAtEveryPlace(t *testing.T) {
+	for _, fill := range []byte{'a', '\'', 0xc3} {
+		for c := range 256 {
+			for at := range 20 {
+				text := bytes.Repeat([]byte{fill}, 20)
+				text[at] = byte(c)
+				want, n := []byte{'\''}, 0
+				for _, b := range text {
+					if e := escapes[b]; e != 0 {
+						want, n = append(want, '\\', e), n+1
+					} else {
+						want = append(want, b)
+					}
+				}
+				if got := appendString(nil, text); string(got) != string(want)+"'" || escaped(text) != n {
+					t.Fatalf("%q becomes %s, with %d bytes escaped", text, got, escaped(text))
+				}
+				if is := fill < 0x80 && c < 0x80; ascii(text) != is {
+					t.Fatalf("%q is of ASCII characters: %v", text, !is)
+				}
+			}
+		}
+	}
+}

@@ -73,7 +73,7 @@ func dialWire(ctx context.Context, network, address string) (net.Conn, error) {
 	return w, nil
 }
 
-// take has the rows of the next query's result left to Next.
+// take has the rows of the next query's result left to next.
 func (w *wire) take() { w.part, w.sequence = first, 0 }
 
 // Read implements net.Conn, for the driver.
