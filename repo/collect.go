@@ -114,9 +114,11 @@ func isSuperseded(current map[index.SegmentName]*index.Segment, n index.SegmentN
 const supersedeEntries = 1 << 18
 
 // Supersede writes segments that say what the old ones say, but for the packs
-// that are gone, and replace them. It returns their number; the objects of the old
-// ones are still there.
-func (r *Repository) Supersede(ctx context.Context, old map[index.SegmentName]*index.Segment, gone func(pack [32]byte) bool) (made int, err error) {
+// that are gone, and replace them. They also replace the older ones, which the old
+// ones had superseded and which are still there: else these would count again once
+// the old ones are removed. It returns the number of segments it has made; the objects
+// of all others are still there.
+func (r *Repository) Supersede(ctx context.Context, old map[index.SegmentName]*index.Segment, older []index.SegmentName, gone func(pack [32]byte) bool) (made int, err error) {
 	var b index.Builder
 	filled := 0
 	for _, name := range largestFirst(old) {
@@ -132,7 +134,7 @@ func (r *Repository) Supersede(ctx context.Context, old map[index.SegmentName]*i
 			b, filled = index.Builder{}, 0
 		}
 	}
-	for name := range old {
+	for _, name := range slices.AppendSeq(slices.Clone(older), maps.Keys(old)) {
 		b.Supersede(name) // in the last one: all others are durable by then
 	}
 	return made + 1, r.putBuilt(ctx, &b)

@@ -158,7 +158,7 @@ func (s *site) ok(args ...string) string {
 	s.t.Helper()
 	stdout, stderr, code := s.run(args...)
 	if code != 0 {
-		s.t.Fatalf("holdfast %s: exit code %d\n%s", strings.Join(args, " "), code, stderr)
+		s.t.Fatalf("holdfast %s: exit code %d\n%s%s", strings.Join(args, " "), code, stdout, stderr)
 	}
 	return stdout
 }

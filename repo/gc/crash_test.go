@@ -86,6 +86,77 @@ func TestEveryPrefixOfACollectionIsWhole(t *testing.T) {
 	t.Attr("cases", fmt.Sprint(states))
 }
 
+// TestSegmentsThatKilledCollectionsLeave: two collections that die one after the other
+// before they have removed what they have superseded, and a third one, wherever it
+// dies, bring no pack back into the index that is gone.
+func TestSegmentsThatKilledCollectionsLeave(t *testing.T) {
+	w := halfDead(t)
+	cases := 0
+	for _, first := range w.killedBetweenSegments(t, w.store) {
+		for day := range 8 { // so that the segments are to be joined
+			repotest.Put(t, repotest.Open(t, first), repotest.Files{"new": repotest.Random(uint64(200+day), 1000)}, nil)
+		}
+		for _, second := range w.killedBetweenSegments(t, first) {
+			for _, third := range w.killed(t, second) {
+				cases++
+				mustNameNoMissingPack(t, third)
+			}
+			w.mustHold(t, second, 0, 1, 3)
+		}
+	}
+	if t.Attr("cases", fmt.Sprint(cases)); cases == 0 {
+		t.Error("no collection leaves segments behind")
+	}
+}
+
+// killed returns what a collection leaves that dies after each of its changes.
+func (w *world) killed(t *testing.T, state *storagetest.Memory) (states []*storagetest.Memory) {
+	t.Helper()
+	recorder := storagetest.NewRecorder(t, state.Clone())
+	collect(t, recorder, w.again())
+	for _, prefix := range recorder.Prefixes() {
+		states = append(states, prefix)
+	}
+	return states
+}
+
+// killedBetweenSegments returns those states in which there are segments that others
+// have superseded, one for each number of them.
+func (w *world) killedBetweenSegments(t *testing.T, state *storagetest.Memory) (states []*storagetest.Memory) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, killed := range w.killed(t, state) {
+		current, superseded, err := repotest.Open(t, killed).CurrentSegments(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := fmt.Sprint(len(current), len(superseded))
+		if len(superseded) > 0 && !seen[key] {
+			seen[key] = true
+			states = append(states, killed)
+		}
+	}
+	return states
+}
+
+func mustNameNoMissingPack(t *testing.T, state *storagetest.Memory) {
+	t.Helper()
+	r := repotest.Open(t, state)
+	named, err := r.IndexedPacks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := r.StoredPacks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range named {
+		if _, ok := stored[name]; !ok {
+			t.Fatalf("the index names pack %x, which is gone", name[:4])
+		}
+	}
+}
+
 func TestEveryFailingCallOfACollection(t *testing.T) {
 	w := halfDead(t)
 	last := w.store.Clone()

@@ -189,7 +189,7 @@ func (c *collection) supersede(ctx context.Context, gone func(pack [32]byte) boo
 		return old, nil
 	}
 	c.Progress("indexing", 0)
-	if _, err := c.repo.Supersede(ctx, replaced, gone); err != nil {
+	if _, err := c.repo.Supersede(ctx, replaced, old, gone); err != nil {
 		return nil, err
 	}
 	return slices.AppendSeq(old, maps.Keys(replaced)), nil
