@@ -128,25 +128,44 @@ func (s *session) tables(ctx context.Context, schemas []string) ([]table, error)
 	return list, s.orders(ctx, list, at)
 }
 
-// referred refuses tables whose rows are left out while others refer to them: a
-// restore could not create that foreign key.
-func (s *session) referred(ctx context.Context, tables []table) error {
-	bare := map[string]table{}
-	for _, t := range tables {
-		if t.bare {
-			bare[t.oid] = t
-		}
-	}
-	if len(bare) == 0 {
+// leaveOut decides of which tables the rows are left out. One to which another refers
+// is refused, since a restore could not create that foreign key; where it is too late to
+// refuse anything its rows are kept.
+func (s *session) leaveOut(ctx context.Context, tables []table, tooLate bool) error {
+	if !slices.ContainsFunc(tables, func(t table) bool { return t.bare }) {
 		return nil
 	}
-	rows, err := s.rows(ctx, "SELECT conrelid, confrelid, conrelid::regclass FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 ORDER BY 3")
-	for _, row := range rows {
-		if to, left := bare[row[1]]; left && bare[row[0]].oid == "" {
-			return fmt.Errorf("table %s: its rows cannot be left out (schema_only), because %s refers to them by a foreign key", to.label(), row[2])
+	keys, err := s.rows(ctx, "SELECT conrelid, confrelid, conrelid::regclass FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 ORDER BY 3")
+	if err != nil {
+		return err
+	}
+	for {
+		to, by := referred(tables, keys)
+		switch {
+		case to == nil:
+			return nil
+		case !tooLate:
+			return fmt.Errorf("table %s: its rows cannot be left out (schema_only), because %s refers to them by a foreign key", to.label(), by)
+		}
+		to.bare = false
+	}
+}
+
+// referred returns a table whose rows are left out, and who refers to it with rows
+// that are not; nil if there is none.
+func referred(tables []table, keys [][]string) (to *table, by string) {
+	bare := map[string]*table{}
+	for i := range tables {
+		if tables[i].bare {
+			bare[tables[i].oid] = &tables[i]
 		}
 	}
-	return err
+	for _, key := range keys {
+		if to := bare[key[1]]; to != nil && bare[key[0]] == nil {
+			return to, key[2]
+		}
+	}
+	return nil, ""
 }
 
 // orders finds the order in which rows are read: by primary key, or else by another

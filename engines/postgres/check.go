@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"holdfast/engines"
@@ -34,18 +33,21 @@ func (t *target) Check(ctx context.Context, entries []tree.Entry, content engine
 	return nil
 }
 
-// unsaved are the current tables of which a snapshot holds no rows.
-func (t *target) unsaved(ctx context.Context) ([]string, error) {
-	rows, err := t.inside.rows(ctx, `SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.oid IN (`+mine+`)`)
-	var names []string
-	for _, row := range rows {
-		if engines.Matches(t.schemaOnly, row[1], row[0]+"."+row[1]) {
-			names = append(names, tableName{row[0], row[1]}.label())
+// unsaved are the current tables of which a snapshot of what is replaced holds no rows.
+func (t *target) unsaved(ctx context.Context) (names []string, err error) {
+	tables, err := t.inside.tables(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.inside.leaveOut(ctx, tables, true); err != nil {
+		return nil, err
+	}
+	for _, table := range tables {
+		if table.bare {
+			names = append(names, table.label())
 		}
 	}
-	slices.Sort(names)
-	return names, err
+	return names, nil
 }
 
 // checkRoom says what the room takes in which the snapshot will be built.

@@ -333,3 +333,39 @@ func TestSchemaOnly(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSchemaOnlyWithWhatRefersToIt: a create refuses that; what a restore has replaced
+// is saved with those rows, and the plan does not name them as lost.
+func TestSchemaOnlyWithWhatRefersToIt(t *testing.T) {
+	s := newShop(t)
+	memory, result := s.capture()
+	s.in("shop", "CREATE TABLE top (id INT PRIMARY KEY)", "INSERT INTO top VALUES (1)", "CREATE TABLE middle (id INT PRIMARY KEY REFERENCES top)",
+		"INSERT INTO middle VALUES (1)", "CREATE TABLE child (id INT REFERENCES middle)", "INSERT INTO child VALUES (1)", "CREATE TABLE cache (id INT)", "INSERT INTO cache VALUES (1)")
+	service := s.service("site", "shop")
+	service.SchemaOnly = []string{"top", "middle", "cache"}
+	target, err := Engine.Target(service, testToken)
+	s.must(err)
+	defer target.Close()
+	plan, err := target.Plan(t.Context(), result.Entries)
+	s.must(err)
+	if unsaved := strings.Join(plan.Unsaved, " "); unsaved != "cache" {
+		t.Errorf("not saved: %s", unsaved)
+	}
+	_, err = target.Stage(t.Context(), result.Entries, memory)
+	s.must(err)
+	s.must(target.Swap(t.Context()))
+	retired, err := target.Retired(t.Context())
+	s.must(err)
+	s.must(retired.Prepare(t.Context(), memory))
+	_, err = retired.Mark(t.Context(), memory)
+	s.must(err)
+	saved, err := retired.Send(t.Context(), memory)
+	s.must(err)
+	s.must(retired.Close())
+	s.must(target.Discard(t.Context()))
+	s.must(target.Close())
+	s.restore("shop", memory, saved.Entries)
+	if counts := s.value("shop", "SELECT concat_ws(' ', (SELECT count(*) FROM top), (SELECT count(*) FROM middle), (SELECT count(*) FROM child), (SELECT count(*) FROM cache))"); counts != "1 1 1 0" {
+		t.Error(counts)
+	}
+}

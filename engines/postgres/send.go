@@ -83,7 +83,7 @@ func (out *output) look(ctx context.Context) (err error) {
 	if out.all, err = first.tables(ctx, out.schemas()); err != nil {
 		return err
 	}
-	if err := first.referred(ctx, out.all); err != nil {
+	if err := first.leaveOut(ctx, out.all, out.retired != nil); err != nil {
 		return err
 	}
 	out.rows = make([]tree.Entry, len(out.all))
