@@ -68,12 +68,14 @@ func parseDatabase(statements []statement) (d databaseScript, err error) {
 
 // locale is what follows the name in the CREATE DATABASE of the session's database.
 func (s *session) locale(ctx context.Context) (string, error) {
-	more := "'c', ''"
+	more := "'c', '', ''"
 	switch {
 	case s.version >= 170000:
-		more = "datlocprovider, coalesce(datlocale, '')"
+		more = "datlocprovider, coalesce(datlocale, ''), coalesce(daticurules, '')"
+	case s.version >= 160000:
+		more = "datlocprovider, coalesce(daticulocale, ''), coalesce(daticurules, '')"
 	case s.version >= 150000:
-		more = "datlocprovider, coalesce(daticulocale, '')"
+		more = "datlocprovider, coalesce(daticulocale, ''), ''"
 	}
 	row, err := s.row(ctx, "SELECT pg_encoding_to_char(encoding), datcollate, datctype, "+more+" FROM pg_database WHERE datname = current_database()")
 	if err != nil {
@@ -83,6 +85,9 @@ func (s *session) locale(ctx context.Context) (string, error) {
 	switch row[3] {
 	case "i":
 		text += " LOCALE_PROVIDER icu ICU_LOCALE " + literal(row[4])
+		if row[5] != "" {
+			text += " ICU_RULES " + literal(row[5])
+		}
 	case "b":
 		text += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + literal(row[4])
 	}

@@ -30,12 +30,36 @@ var laterSchemas = []struct {
 	{"ordered by time", 180000, []string{"CREATE TABLE t (id UUID PRIMARY KEY DEFAULT uuidv7(), n TEXT COLLATE pg_unicode_fast)", "INSERT INTO t (n) VALUES ('Straße')"}},
 }
 
-func TestWhatLaterServersKnowComesBack(t *testing.T) {
+// TestRulesOfADatabaseComeBack: how PostgreSQL 16 and later tailor the order of a
+// whole database.
+func TestRulesOfADatabaseComeBack(t *testing.T) {
 	s := newShop(t)
-	var version int
+	if s.version() < 160000 {
+		return
+	}
+	s.server.Exec("postgres", "DROP DATABASE shop", "CREATE DATABASE shop OWNER site TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en' ICU_RULES '&V << w <<< W'")
+	s.in("shop", "CREATE TABLE t (word TEXT PRIMARY KEY)", "INSERT INTO t VALUES ('wx'), ('vw'), ('va')")
+	memory, result := s.capture()
+	s.restore("copy", memory, result.Entries)
+	if rules := s.value("postgres", "SELECT daticurules FROM pg_database WHERE datname = 'copy'"); rules != "&V << w <<< W" {
+		t.Errorf("the rules are %q", rules)
+	}
+	if words := s.value("copy", "SELECT string_agg(word, ' ' ORDER BY word) FROM t"); words != s.value("shop", "SELECT string_agg(word, ' ' ORDER BY word) FROM t") {
+		t.Error(words)
+	}
+}
+
+func (s shop) version() (version int) {
+	s.Helper()
 	for _, digit := range s.value("postgres", "SHOW server_version_num") {
 		version = 10*version + int(digit-'0')
 	}
+	return version
+}
+
+func TestWhatLaterServersKnowComesBack(t *testing.T) {
+	s := newShop(t)
+	version := s.version()
 	for _, later := range laterSchemas {
 		if version < later.since {
 			continue
