@@ -1,0 +1,162 @@
+package repair_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"holdfast/internal/soak"
+	"holdfast/internal/storage/storagetest"
+	"holdfast/repo"
+	"holdfast/repo/gc"
+	"holdfast/repo/repair"
+	"holdfast/repo/repotest"
+)
+
+// TestALifeOfAccidents: everything that changes a repository, one after the other in an
+// order drawn from a seed, most of which die on the way. After each step every
+// snapshot is there, check finds nothing, and the index names no pack that is gone.
+func TestALifeOfAccidents(t *testing.T) {
+	first, steps := uint64(time.Now().UnixNano()), 0
+	for n := range soak.Cases(t, 8) {
+		seed := first + uint64(n)
+		l := life{T: t, random: mathrand.New(mathrand.NewPCG(seed, 3)), store: repotest.New(t), now: repotest.Start, files: map[repo.Name]repotest.Files{}}
+		for range 40 {
+			l.step()
+			if l.mustBeWhole(); t.Failed() {
+				t.Fatalf("seed %d: after %q", seed, l.done)
+			}
+			steps++
+		}
+	}
+	t.Attr("cases", fmt.Sprint(steps))
+}
+
+type life struct {
+	*testing.T
+	random *mathrand.Rand
+	store  *storagetest.Memory
+	now    time.Time
+	alive  []*repo.Snapshot
+	files  map[repo.Name]repotest.Files
+	done   []string
+}
+
+func (l *life) step() {
+	l.now = l.now.Add(time.Hour)
+	switch draw := l.random.IntN(20); {
+	case draw < 8:
+		l.create()
+	case draw < 11:
+		l.try("delete", l.delete)
+	case draw < 16:
+		l.try("collect", l.collect)
+	case draw < 17:
+		l.try("rebuild", func(r *repo.Repository) error {
+			_, err := r.RebuildIndex(l.Context(), l.clock, func(int, int) {})
+			return err
+		})
+	case draw < 18:
+		l.try("repair", func(r *repo.Repository) error {
+			_, err := repair.Run(l.Context(), r, repair.Options{Now: l.clock, Divisible: func(string) bool { return false }})
+			return err
+		})
+	case draw < 19:
+		l.try("rotate keys", func(r *repo.Repository) error {
+			_, err := r.RotateKeys(l.Context(), repotest.Secret, cheap, l.now)
+			return err
+		})
+	default:
+		percent := l.random.IntN(2) * 20
+		l.try(fmt.Sprintf("parity %d", percent), func(r *repo.Repository) error {
+			if err := r.SetParity(l.Context(), percent, l.now); err != nil {
+				return err
+			}
+			_, err := r.UpdateParity(l.Context(), nil)
+			return err
+		})
+	}
+}
+
+func (l *life) clock() time.Time { return l.now }
+
+// try does something on a machine that, more often than not, loses power meanwhile.
+func (l *life) try(what string, do func(*repo.Repository) error) {
+	l.Helper()
+	changes := 1 << 30
+	if l.random.IntN(4) > 0 {
+		changes = l.random.IntN(l.random.IntN(60) + 1)
+	}
+	crash := storagetest.NewCrash(l.store, changes, l.random.Uint64())
+	l.done = append(l.done, what)
+	if err := do(repotest.Open(l.T, crash)); crash.Crashed() {
+		l.done[len(l.done)-1] += fmt.Sprintf(" until change %d", changes)
+	} else if err != nil {
+		l.Errorf("%s: %v", what, err)
+	}
+	l.store = crash.Survivor()
+}
+
+func (l *life) create() {
+	files := repotest.Files{"kept": repotest.Random(7, 20_000), "new": repotest.Random(l.random.Uint64(), 1+l.random.IntN(30_000)), "dump": repotest.Dump(1, 300+l.random.IntN(50))}
+	var parent *repo.Snapshot
+	if len(l.alive) > 0 {
+		parent = l.alive[l.random.IntN(len(l.alive))]
+	}
+	var s *repo.Snapshot
+	l.try("create", func(r *repo.Repository) (err error) {
+		s, err = repotest.TryPut(l.Context(), r, files, parent)
+		return err
+	})
+	if s == nil || s.Name == (repo.Name{}) {
+		return
+	}
+	listed, err := repotest.Open(l.T, l.store).Snapshots(l.Context())
+	if err != nil {
+		l.Fatal(err)
+	}
+	if slices.ContainsFunc(listed, func(other repo.Listed) bool { return other.Name == s.Name }) { // also one whose success was not told
+		l.alive = append(l.alive, s)
+		l.files[s.Name] = files
+	}
+}
+
+func (l *life) delete(r *repo.Repository) error {
+	if len(l.alive) == 0 {
+		return nil
+	}
+	i := l.random.IntN(len(l.alive))
+	s := l.alive[i]
+	l.alive = slices.Delete(l.alive, i, i+1) // whether it is told to have been deleted or not: nobody asks for it again
+	_, err := r.Mark(l.Context(), s.Name, repo.Delete, l.now)
+	return err
+}
+
+func (l *life) collect(r *repo.Repository) error {
+	_, err := gc.Run(l.Context(), r, gc.Options{Now: l.clock, Grace: time.Duration(l.random.IntN(2)) * 90 * time.Minute,
+		Silent: func(context.Context, repo.Announced) (bool, error) { return true, nil }}) // nobody is alive
+	return err
+}
+
+func (l *life) mustBeWhole() {
+	l.Helper()
+	r := repotest.Open(l.T, l.store)
+	for _, s := range l.alive {
+		repotest.MustHold(l.T, r, s, l.files[s.Name])
+	}
+	repotest.MustBeWhole(l.T, r)
+	named, err1 := r.IndexedPacks(l.Context())
+	stored, err2 := r.StoredPacks(l.Context())
+	if err := errors.Join(err1, err2); err != nil {
+		l.Fatal(err)
+	}
+	for name := range named {
+		if _, ok := stored[name]; !ok {
+			l.Errorf("the index names pack %x, which is gone", name[:4])
+		}
+	}
+}
