@@ -30,14 +30,8 @@ func (s *site) killSome(before func(), after func(killed bool, when time.Duratio
 	for range soak.Cases(s.t, fewKills) {
 		tried++
 		before()
-		cmd := s.command(args...)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		s.must(cmd.Start())
 		when := time.Duration(random.Float64() * 1.1 * float64(whole))
-		time.Sleep(when)
-		_ = cmd.Process.Kill() // it may have ended by then
-		_ = cmd.Wait()
-		killed := !cmd.ProcessState.Exited()
+		killed := s.kill(when, args...)
 		if killed {
 			hit++
 		}
@@ -47,6 +41,19 @@ func (s *site) killSome(before func(), after func(killed bool, when time.Duratio
 	if hit == 0 {
 		s.t.Errorf("none of %d processes was killed before it ended", tried)
 	}
+}
+
+// kill runs a command, kills it with SIGKILL some time later, and reports whether it had
+// not ended by then.
+func (s *site) kill(when time.Duration, args ...string) bool {
+	s.t.Helper()
+	cmd := s.command(args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.must(cmd.Start())
+	time.Sleep(when)
+	_ = cmd.Process.Kill() // it may have ended by then
+	_ = cmd.Wait()
+	return !cmd.ProcessState.Exited()
 }
 
 func TestKilledCreateLeavesNothingBehind(t *testing.T) {
@@ -76,6 +83,8 @@ func TestKilledCreateLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// TestKilledRestoreIsWholeAfterOneCommand, also where up to two others that were to
+// finish it were killed as well.
 func TestKilledRestoreIsWholeAfterOneCommand(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, siteConfig)
@@ -85,12 +94,16 @@ func TestKilledRestoreIsWholeAfterOneCommand(t *testing.T) {
 	name := s.create()
 	restored := s.state("master")
 	var before string
-	undone, done := 0, 0
+	undone, done, generation := 0, 0, 0
 	s.killSome(func() {
+		generation++
 		s.rows("staging", "old", 5000)
 		s.files("staging", "old", 100)
 		before = s.state("staging")
 	}, func(_ bool, when time.Duration) {
+		for range generation % 3 {
+			s.kill(rand.N(when+1), "-e", "staging", "snapshot", "recover")
+		}
 		s.ok("-e", "staging", "snapshot", "create") // any command on the environment recovers
 		switch got := s.state("staging"); got {
 		case before:

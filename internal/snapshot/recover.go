@@ -13,8 +13,8 @@ import (
 // environment's lock. It returns nil if there was nothing to do. r.Parts are all
 // of the environment's; Snapshot is not needed.
 //
-// The restore's token was the name of its session, so a safety snapshot of that
-// name tells whether it was sent already.
+// Whether the safety snapshot was sent already the journal tells, or else a snapshot
+// whose name is the restore's token: that was the name of its session.
 func (r *Restoration) Recover(ctx context.Context, begin func(context.Context) (*repo.Session, error)) (*Recovery, error) {
 	journal, err := r.Place.Load()
 	if err != nil {
@@ -73,8 +73,11 @@ func (r *Restoration) reopen(j *Journal) error {
 }
 
 // recoverSafety sends the safety snapshot, unless it was sent before the
-// restore died.
+// restore died, or an earlier recovery.
 func (r *Restoration) recoverSafety(ctx context.Context, j *Journal, begin func(context.Context) (*repo.Session, error)) (repo.Name, error) {
+	if !j.Saved.IsZero() {
+		return j.Saved, nil
+	}
 	token, err := repo.ParseName(j.Token)
 	if err != nil {
 		return token, err
@@ -90,7 +93,18 @@ func (r *Restoration) recoverSafety(ctx context.Context, j *Journal, begin func(
 	if err != nil {
 		return token, errors.Join(err, session.End(context.WithoutCancel(ctx)))
 	}
-	return s.Name, session.End(ctx)
+	return s.Name, errors.Join(r.saved(s.Name), session.End(ctx))
+}
+
+// saved notes in the journal that a recovery has sent the safety snapshot: its session
+// has another name than the restore's.
+func (r *Restoration) saved(safety repo.Name) error {
+	if err := r.at("journal saved"); err != nil {
+		return err
+	}
+	r.journal.Saved = safety
+	_ = r.Place.Store(r.journal) // where there is no room for it, what is discarded now makes some
+	return nil
 }
 
 // rollBack makes every target what it was, last swapped first, and ends the journal.

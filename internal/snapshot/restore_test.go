@@ -115,6 +115,57 @@ func TestKilledAtEveryStepOneRecoveryMakesItWhole(t *testing.T) {
 	w.mustBeWhole()
 }
 
+// TestKilledRecoveries: one recovery after the other dies, each one step later, and the
+// last makes the target whole. What was replaced is in a safety snapshot.
+func TestKilledRecoveries(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	s := w.create("master")
+	want := w.state("master")
+	cases := 0
+	for n := 0; ; n++ {
+		w.fill("staging", "before")
+		before := w.state("staging")
+		r, session := w.restoration(s, "staging")
+		var at *string
+		r.step, at = stopAt(n, errStopped)
+		_, err := r.Restore(t.Context(), session)
+		r.Close()
+		if *at == "" {
+			w.must(err)
+			break
+		}
+		for m := 0; ; m++ {
+			recovered := &Restoration{Creation: w.creation("staging"), Place: r.Place}
+			var late *string
+			recovered.step, late = stopAt(m, errStopped)
+			_, err := recovered.Recover(t.Context(), w.begin)
+			recovered.Close()
+			if *late == "" {
+				if err != nil {
+					t.Fatalf("stopped at %q and %d times while it was recovered: %v", *at, m, err)
+				}
+				break
+			}
+			cases++
+		}
+		switch got := w.state("staging"); got {
+		case want:
+			w.mustHaveSafety(*at, before, s.Name.String())
+		case before:
+		default:
+			t.Fatalf("stopped at %q: a mixture:\n%s\nbefore:\n%s\nrestored:\n%s", *at, got, before, want)
+		}
+		if left := w.leftovers("staging"); len(left) > 0 {
+			t.Errorf("stopped at %q: left behind: %s", *at, left)
+		}
+	}
+	if t.Attr("cases", strconv.Itoa(cases)); cases == 0 {
+		t.Error("no recovery has died")
+	}
+	w.mustBeWhole()
+}
+
 // TestKilledWhileTheJournalIsWritten: a journal that was not renamed into place
 // does not count, and the next command removes it, whichever state it was of.
 func TestKilledWhileTheJournalIsWritten(t *testing.T) {
