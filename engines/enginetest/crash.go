@@ -83,14 +83,21 @@ func crashSwap(r *rig) {
 	r.must(p.Check(r.ctx))
 }
 
+// crashRevert: of a whole swap and, every other time, of one that stopped half way.
 func crashRevert(r *rig) {
 	p := r.place(Known)
 	s := r.take(p, snapshot{})
+	n := 0
 	for when, ctx := range r.crashes() {
 		target, token := r.staged(p, s)
 		r.write(p, 1)
 		before := r.dump(p)
-		r.must(target.Swap(r.ctx))
+		if n++; n%2 == 0 {
+			when += fmt.Sprintf(", of a swap cancelled at step %d", n)
+			_ = target.Swap(newFuse(r.ctx, n))
+		} else {
+			r.must(target.Swap(r.ctx))
+		}
 		r.must(target.Close())
 		target = r.again(p, token)
 		_ = target.Revert(ctx)
@@ -121,6 +128,28 @@ func crashDiscard(r *rig) {
 		target = r.again(p, token)
 		r.finish(target)
 		r.same(p, old, when+" and discarded again")
+		r.clean(p, when)
+	}
+}
+
+// crashUndone: what was reverted is discarded, and whoever comes afterwards does not
+// know how far that went.
+func crashUndone(r *rig) {
+	p := r.place(Known)
+	s := r.take(p, snapshot{})
+	for when, ctx := range r.crashes() {
+		target, token := r.staged(p, s)
+		r.write(p, 1)
+		before := r.dump(p)
+		r.must(target.Swap(r.ctx))
+		r.must(target.Revert(r.ctx))
+		_ = target.Discard(ctx)
+		r.must(target.Close())
+
+		target = r.again(p, token)
+		r.must(target.Revert(r.ctx))
+		r.finish(target)
+		r.same(p, before, when+" and undone again")
 		r.clean(p, when)
 	}
 }

@@ -92,6 +92,7 @@ const (
 	CrashSwap    Case = "a crash in swap is reverted"
 	CrashRevert  Case = "a crash in revert is reverted again"
 	CrashDiscard Case = "a crash in discard is discarded again"
+	CrashUndone  Case = "a crash in discard after revert is reverted and discarded again"
 	CancelSource Case = "a capture that is cancelled at any step leaves nothing behind"
 	SinkFails    Case = "a sink that fails at any call fails the capture and nothing else"
 	ContentFails Case = "content that fails at any call fails the stage and nothing else"
@@ -124,6 +125,7 @@ func Run(t *testing.T, h Harness) {
 		{CrashSwap, crashSwap},
 		{CrashRevert, crashRevert},
 		{CrashDiscard, crashDiscard},
+		{CrashUndone, crashUndone},
 		{CancelSource, cancelSource},
 		{SinkFails, sinkFails},
 		{ContentFails, contentFails},

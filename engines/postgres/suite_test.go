@@ -37,7 +37,7 @@ func TestSuiteBeside(t *testing.T) {
 // slowCases are the cases that take minutes here. What they are about, a stop at any
 // statement of a swap, a revert and a discard, is also tested by
 // TestAStopBeforeEveryStatementIsReverted.
-var slowCases = []enginetest.Case{enginetest.CrashStage, enginetest.CrashSwap, enginetest.CrashRevert, enginetest.CrashDiscard, enginetest.SinkFails}
+var slowCases = []enginetest.Case{enginetest.CrashStage, enginetest.CrashSwap, enginetest.CrashRevert, enginetest.CrashDiscard, enginetest.CrashUndone, enginetest.SinkFails}
 
 // alikeCases are the cases in which it does not matter what is swapped.
 var alikeCases = []enginetest.Case{enginetest.EmptyData, enginetest.LargeValues, enginetest.OddNames, enginetest.HeldWrites, enginetest.UnheldWrites,
