@@ -33,7 +33,8 @@ type Problem struct {
 	Snapshots []repo.Name `json:"snapshots,omitempty"`
 	Paths     []string    `json:"paths,omitempty"`
 
-	twice bool // it concerns a copy of what snapshots need, of which there is another
+	deleted bool // it was deleted on purpose, and is a problem only where a snapshot needs it
+	twice   bool // it concerns a copy of what snapshots need, of which there is another
 }
 
 // Next is what to do about it, for a line of its own.
@@ -212,7 +213,7 @@ func (c *checker) found(object string, err error) error {
 	case errors.As(err, &damaged):
 		c.problem(damaged.Object, damaged.Err)
 	case errors.As(err, &missing):
-		c.problem(missing.Object, errors.New("is missing"))
+		c.problem(missing.Object, errMissing)
 	default:
 		return fmt.Errorf("check %s: %w", object, err)
 	}
@@ -298,6 +299,9 @@ func (c *checker) unusable(e *index.Entry) error {
 // hurt files what a snapshot lost under the object that is to blame.
 func (c *checker) hurt(snapshot repo.Name, path string, why error) {
 	p := c.blamed(why)
+	if p.deleted && len(p.Snapshots) == 0 { // it should not have been
+		c.report.Problems = append(c.report.Problems, p)
+	}
 	if path == "" {
 		path = "all of it"
 	}

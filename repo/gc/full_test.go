@@ -43,6 +43,29 @@ func TestAFullStorage(t *testing.T) {
 	}
 }
 
+// TestNoRoomForTheIndex: packs are deleted that the index goes on naming. Nobody takes
+// them for lost, and a collection that has room puts it right.
+func TestNoRoomForTheIndex(t *testing.T) {
+	w := halfDead(t)
+	store := storagetest.NewFaulty(w.store)
+	for _, folder := range []string{"packs", "index"} {
+		store.Inject(storagetest.Fault{Ops: storagetest.Put, Names: storagetest.Under(folder), Effect: storagetest.Full()})
+	}
+	if report := collect(t, store, w.options(0)); !report.Full || report.Freed.Packs == 0 || len(report.Pending) > 0 && report.Pending[0].Bytes == 0 {
+		t.Errorf("%+v", report)
+	}
+	w.mustHold(t, w.store, 0, 1, 3)
+	if notes := strings.Join(repotest.MustBeWhole(t, repotest.Open(t, w.store)).Notes, "; "); !strings.Contains(notes, "there was no room to write it") {
+		t.Errorf("check remarks upon %q", notes)
+	}
+	collect(t, w.store, w.again())
+	mustNameNoMissingPack(t, w.store)
+	if notes := repotest.MustBeWhole(t, repotest.Open(t, w.store)).Notes; len(notes) > 0 {
+		t.Errorf("check remarks upon %q", notes)
+	}
+	w.mustRecover(t, w.store, want(t, halfDead))
+}
+
 // want is how large a world becomes in which nothing goes wrong.
 func want(t *testing.T, build func(testing.TB) *world) int64 {
 	w := build(t)

@@ -82,7 +82,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 		o.Progress = func(string, int64) {}
 	}
 	c := &collection{Options: o, repo: r, report: &Report{DryRun: o.DryRun,
-		Accepted: []Accepted{}, Purged: []repo.Name{}, Pending: []Pending{}, Ended: []repo.Name{}}, finished: map[uint64]bool{}}
+		Accepted: []Accepted{}, Purged: []repo.Name{}, Pending: []Pending{}, Ended: []repo.Name{}}, removed: map[uint64]bool{}, finished: map[uint64]bool{}}
 	if o.DryRun {
 		if err := r.Refresh(ctx); err != nil { // as a reader, who writes nothing
 			return nil, err
@@ -115,7 +115,8 @@ type collection struct {
 	self     repo.Name // of the session
 	report   *Report
 	list     *repo.Condemned  // the newest, on which all rests
-	finished map[uint64]bool  // groups that can be dropped
+	removed  map[uint64]bool  // groups whose packs are gone
+	finished map[uint64]bool  // and that the index does not name any more: they can be dropped
 	accepted []repo.PurgedOne // losses that the next list is to note
 	left     []repo.Listed    // the snapshots beside which they were missed
 	full     error            // there was no room
@@ -330,7 +331,7 @@ func (c *collection) sum(ctx context.Context) error {
 		return err
 	}
 	for _, g := range c.list.Groups {
-		if c.finished[g.Number] {
+		if c.removed[g.Number] {
 			continue
 		}
 		waits, err := c.openOnes(ctx, g.Waits)

@@ -102,7 +102,9 @@ func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error
 	}
 	swept := map[uint64]bool{}
 	for _, g := range c.list.Groups {
-		swept[g.Number] = g.State == repo.GroupSwept && !c.finished[g.Number]
+		if g.State == repo.GroupSwept && !c.finished[g.Number] {
+			swept[g.Number] = true
+		}
 	}
 	packs := packsOf(c.list, swept)
 	if c.full != nil { // the index has no room before
@@ -112,7 +114,7 @@ func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error
 	}
 	old, err := c.reindex(ctx, func(pack [32]byte) bool { return packs[pack] || absent[pack] })
 	if c.full != nil && errors.Is(err, storage.ErrFull) {
-		return nil // it names packs that are gone, which harms nobody
+		return nil // it names packs that are gone, which harms nobody, and the list goes on telling so
 	}
 	if err != nil {
 		return err
@@ -120,13 +122,16 @@ func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error
 	if err := c.removeAll(ctx, swept); err != nil {
 		return err
 	}
+	for number := range swept {
+		c.finished[number] = c.removed[number]
+	}
 	return c.repo.RemoveSegments(ctx, old)
 }
 
 // removeAll removes what belongs to some groups.
 func (c *collection) removeAll(ctx context.Context, swept map[uint64]bool) error {
 	for _, g := range c.list.Groups {
-		if swept[g.Number] && !c.finished[g.Number] {
+		if swept[g.Number] && !c.removed[g.Number] {
 			if err := c.remove(ctx, &g); err != nil {
 				return err
 			}
@@ -152,7 +157,7 @@ func (c *collection) remove(ctx context.Context, g *repo.Group) error {
 	}
 	c.report.Freed.Packs += len(g.Packs)
 	c.report.Freed.Gain += g.Bytes
-	c.finished[g.Number] = true
+	c.removed[g.Number] = true
 	return nil
 }
 

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"holdfast/internal/soak"
+	"holdfast/internal/storage"
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/gc"
@@ -18,7 +20,7 @@ import (
 )
 
 // TestALifeOfAccidents: everything that changes a repository, one after the other in an
-// order drawn from a seed, most of which die on the way. After each step every
+// order drawn from a seed, most of it hurt by an accident. After each step every
 // snapshot is there, check finds nothing, and the index names no pack that is gone.
 func TestALifeOfAccidents(t *testing.T) {
 	first, steps := uint64(time.Now().UnixNano()), 0
@@ -28,7 +30,7 @@ func TestALifeOfAccidents(t *testing.T) {
 		for range 40 {
 			l.step()
 			if l.mustBeWhole(); t.Failed() {
-				t.Fatalf("seed %d: after %q", seed, l.done)
+				t.Fatalf("seed %d: after %s", seed, strings.Join(l.done, ", "))
 			}
 			steps++
 		}
@@ -84,21 +86,50 @@ func (l *life) step() {
 
 func (l *life) clock() time.Time { return l.now }
 
-// try does something on a machine that, more often than not, loses power meanwhile.
+// try does something that, more often than not, is hurt by an accident: the power goes,
+// there is no more room, or one call fails.
 func (l *life) try(what string, do func(*repo.Repository) error) {
 	l.Helper()
-	changes := 1 << 30
-	if l.random.IntN(4) > 0 {
-		changes = l.random.IntN(l.random.IntN(60) + 1)
+	after := l.random.IntN(l.random.IntN(60) + 1)
+	switch l.random.IntN(8) {
+	case 0, 1, 2, 3:
+		crash := storagetest.NewCrash(l.store, after, l.random.Uint64())
+		err := do(repotest.Open(l.T, crash))
+		l.store = crash.Survivor()
+		l.note(what, fmt.Sprintf("until change %d", after), err, crash.Crashed())
+	case 4:
+		faulty, left := storagetest.NewFaulty(l.store), after
+		full := faulty.Inject(storagetest.Fault{Ops: storagetest.Put, Effect: func(_ context.Context, _ *storagetest.Call, do func() error) error {
+			if left--; left < 0 {
+				return storage.ErrFull
+			}
+			return do()
+		}})
+		err := do(repotest.Open(l.T, faulty))
+		l.note(what, fmt.Sprintf("with room for %d objects", after), err, full.Hits() > after)
+	case 5:
+		faulty, effect := storagetest.NewFaulty(l.store), storagetest.Fail
+		if l.random.IntN(2) == 0 {
+			effect = storagetest.FailAfter
+		}
+		r := repotest.Open(l.T, faulty)
+		fault := faulty.Inject(storagetest.Fault{Nth: 1 + 4*after, Effect: effect(errors.New("the cable was cut"))})
+		err := do(r)
+		l.note(what, fmt.Sprintf("with call %d failing", 1+4*after), err, fault.Hits() > 0)
+	default:
+		l.note(what, "", do(repotest.Open(l.T, l.store)), false)
 	}
-	crash := storagetest.NewCrash(l.store, changes, l.random.Uint64())
-	l.done = append(l.done, what)
-	if err := do(repotest.Open(l.T, crash)); crash.Crashed() {
-		l.done[len(l.done)-1] += fmt.Sprintf(" until change %d", changes)
+}
+
+// note tells what was done, and fails the test if that failed without an accident.
+func (l *life) note(what, accident string, err error, hurt bool) {
+	l.Helper()
+	if hurt {
+		what += " " + accident
 	} else if err != nil {
 		l.Errorf("%s: %v", what, err)
 	}
-	l.store = crash.Survivor()
+	l.done = append(l.done, what)
 }
 
 func (l *life) create() {
@@ -151,8 +182,16 @@ func (l *life) mustBeWhole() {
 	repotest.MustBeWhole(l.T, r)
 	named, err1 := r.IndexedPacks(l.Context())
 	stored, err2 := r.StoredPacks(l.Context())
-	if err := errors.Join(err1, err2); err != nil {
+	list, err3 := r.Condemned(l.Context())
+	if err := errors.Join(err1, err2, err3); err != nil {
 		l.Fatal(err)
+	}
+	for _, g := range list.Groups { // what was deleted where there was no room to write the index
+		for _, name := range g.Packs {
+			if g.State == repo.GroupSwept {
+				delete(named, name)
+			}
+		}
 	}
 	for name := range named {
 		if _, ok := stored[name]; !ok {
