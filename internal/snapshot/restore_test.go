@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"holdfast/engines/files"
@@ -54,16 +55,21 @@ func TestWhatARestoreMadeNewIsNamed(t *testing.T) {
 	}
 }
 
-// steps runs a restore that stops before its n-th step and returns the step's
-// name, or "" if the restore has fewer.
+// stopAt has the n-th step, from 0, and all after it fail. at is the name of the first of
+// these, or "" if there are fewer.
 func stopAt(n int, failure error) (step func(string) error, at *string) {
 	at = new(string)
+	var steps sync.Mutex // all parts are staged at the same time
 	return func(name string) error {
-		if n--; n < 0 {
-			*at = name
-			return failure
+		steps.Lock()
+		defer steps.Unlock()
+		if n--; n >= 0 {
+			return nil
 		}
-		return nil
+		if *at == "" {
+			*at = name
+		}
+		return failure
 	}, at
 }
 
