@@ -107,8 +107,11 @@ func (app *env) unfinished(config *environment.Config, name string) (snapshot.St
 	}
 	defer unlock()
 	journal, err := place.Load()
-	if journal == nil || err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case journal == nil:
+		return "", place.Remove() // one that was killed while it was written
 	}
 	return journal.State, nil
 }

@@ -53,3 +53,17 @@ func TestARecoveryWaitsForTheDying(t *testing.T) {
 		}
 	})
 }
+
+// A journal that was not written to its end never counted, and a recovery removes it.
+func TestARecoveryRemovesHalfAJournal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteConfig)
+	s.repository()
+	s.write(".holdfast/shop-staging/restore.json.new", []byte(`{"version": 1, "sta`))
+	if out := s.ok("-e", "staging", "snapshot", "recover"); out != "There is no interrupted restore of staging\n" {
+		t.Error(out)
+	}
+	if left := s.leftovers(); len(left) > 0 {
+		t.Errorf("left behind: %s", left)
+	}
+}
