@@ -44,15 +44,20 @@ func (s *site) killSome(before func(), after func(killed bool, when time.Duratio
 }
 
 // kill runs a command, kills it with SIGKILL some time later, and reports whether it had
-// not ended by then.
+// not ended by then; one that had must have succeeded.
 func (s *site) kill(when time.Duration, args ...string) bool {
 	s.t.Helper()
 	cmd := s.command(args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	s.must(cmd.Start())
 	time.Sleep(when)
 	_ = cmd.Process.Kill() // it may have ended by then
 	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code > 0 {
+		s.t.Fatalf("holdfast %s: exit code %d\n%s", strings.Join(args, " "), code, stderr.String())
+	}
 	return !cmd.ProcessState.Exited()
 }
 
