@@ -168,10 +168,22 @@ func (c *Condemned) validate() error {
 
 // Packs returns the packs of all groups.
 func (c *Condemned) Packs() map[[32]byte]bool {
+	return c.PacksOf(func(*Group) bool { return true })
+}
+
+// Swept returns the packs of the swept groups: any of them may be gone.
+func (c *Condemned) Swept() map[[32]byte]bool {
+	return c.PacksOf(func(g *Group) bool { return g.State == GroupSwept })
+}
+
+// PacksOf returns the packs of the groups that are chosen.
+func (c *Condemned) PacksOf(chosen func(*Group) bool) map[[32]byte]bool {
 	packs := map[[32]byte]bool{}
-	for _, g := range c.Groups {
-		for _, p := range g.Packs {
-			packs[p] = true
+	for i := range c.Groups {
+		if g := &c.Groups[i]; chosen(g) {
+			for _, p := range g.Packs {
+				packs[p] = true
+			}
 		}
 	}
 	return packs

@@ -55,15 +55,7 @@ func (c *checker) deleted(ctx context.Context) (map[[32]byte]bool, error) {
 	if err != nil {
 		return nil, ctx.Err()
 	}
-	packs := map[[32]byte]bool{}
-	for _, g := range list.Groups {
-		if g.State == repo.GroupSwept {
-			for _, p := range g.Packs {
-				packs[p] = true
-			}
-		}
-	}
-	return packs, nil
+	return list.Swept(), nil
 }
 
 var errMissing = errors.New("is missing")

@@ -15,15 +15,7 @@ import (
 
 // packsOf returns the packs of some groups.
 func packsOf(list *repo.Condemned, groups map[uint64]bool) map[[32]byte]bool {
-	packs := map[[32]byte]bool{}
-	for _, g := range list.Groups {
-		if groups[g.Number] {
-			for _, p := range g.Packs {
-				packs[p] = true
-			}
-		}
-	}
-	return packs
+	return list.PacksOf(func(g *repo.Group) bool { return groups[g.Number] })
 }
 
 // evacuate copies what is wanted of packs into new ones, pack by pack, and publishes
@@ -122,9 +114,7 @@ func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error
 	if err := c.removeAll(ctx, swept); err != nil {
 		return err
 	}
-	for number := range swept {
-		c.finished[number] = c.removed[number]
-	}
+	maps.Copy(c.finished, swept)
 	return c.repo.RemoveSegments(ctx, old)
 }
 

@@ -186,15 +186,9 @@ func (l *life) mustBeWhole() {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		l.Fatal(err)
 	}
-	for _, g := range list.Groups { // what was deleted where there was no room to write the index
-		for _, name := range g.Packs {
-			if g.State == repo.GroupSwept {
-				delete(named, name)
-			}
-		}
-	}
+	swept := list.Swept() // deleted where there was no room to write the index
 	for name := range named {
-		if _, ok := stored[name]; !ok {
+		if _, ok := stored[name]; !ok && !swept[name] {
 			l.Errorf("the index names pack %x, which is gone", name[:4])
 		}
 	}

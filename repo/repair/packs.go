@@ -68,12 +68,7 @@ func (m *mender) examine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	going := map[[32]byte]bool{} // the others of the list are there until it says so
-	for _, g := range condemned.Groups {
-		for _, name := range g.Packs {
-			going[name] = g.State == repo.GroupSwept
-		}
-	}
+	going := condemned.Swept() // the others of the list are there until it says so
 	for name, p := range indexed {
 		size, ok := stored[name]
 		switch {
