@@ -58,6 +58,9 @@ func TestNoRoomForTheIndex(t *testing.T) {
 	if notes := strings.Join(repotest.MustBeWhole(t, repotest.Open(t, w.store)).Notes, "; "); !strings.Contains(notes, "there was no room to write it") {
 		t.Errorf("check remarks upon %q", notes)
 	}
+	if _, err := gc.Run(t.Context(), repotest.Open(t, store), w.options(0)); !errors.Is(err, storage.ErrFull) {
+		t.Errorf("what was freed is freed once more: %v", err)
+	}
 	collect(t, w.store, w.again())
 	mustNameNoMissingPack(t, w.store)
 	if notes := repotest.MustBeWhole(t, repotest.Open(t, w.store)).Notes; len(notes) > 0 {

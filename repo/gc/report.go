@@ -93,10 +93,15 @@ func (c *collection) foresee(s *survey, chosen *selection) {
 	due := c.due(s.settled)
 	for _, g := range c.list.Groups {
 		if due[g.Number] || g.State == repo.GroupSwept {
-			c.report.Freed.Packs += len(g.Packs)
-			c.report.Freed.Gain += g.Bytes
+			there := 0
 			for _, p := range g.Packs {
-				c.report.Freed.Bytes += uint64(s.stored[p])
+				if size, ok := s.stored[p]; ok {
+					there++
+					c.report.Freed.Bytes += uint64(size)
+				}
+			}
+			if c.report.Freed.Packs += there; there > 0 {
+				c.report.Freed.Gain += g.Bytes
 			}
 		}
 	}

@@ -130,11 +130,17 @@ func (c *collection) removeAll(ctx context.Context, swept map[uint64]bool) error
 	return nil
 }
 
+// remove removes what is left of a swept group: an earlier collection may have removed
+// some of it, or all, and told so.
 func (c *collection) remove(ctx context.Context, g *repo.Group) error {
+	there := 0
 	for _, p := range g.Packs {
 		size, err := c.repo.RemovePack(ctx, p)
 		if err != nil {
 			return err
+		}
+		if size > 0 {
+			there++
 		}
 		c.report.Freed.Bytes += uint64(size)
 		c.room += uint64(size)
@@ -145,8 +151,9 @@ func (c *collection) remove(ctx context.Context, g *repo.Group) error {
 			return err
 		}
 	}
-	c.report.Freed.Packs += len(g.Packs)
-	c.report.Freed.Gain += g.Bytes
+	if c.report.Freed.Packs += there; there > 0 {
+		c.report.Freed.Gain += g.Bytes
+	}
 	c.removed[g.Number] = true
 	return nil
 }
