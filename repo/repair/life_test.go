@@ -180,15 +180,13 @@ func (l *life) mustBeWhole() {
 		repotest.MustHold(l.T, r, s, l.files[s.Name])
 	}
 	repotest.MustBeWhole(l.T, r)
-	named, err1 := r.IndexedPacks(l.Context())
-	stored, err2 := r.StoredPacks(l.Context())
-	list, err3 := r.Condemned(l.Context())
-	if err := errors.Join(err1, err2, err3); err != nil {
+	list, err := r.Condemned(l.Context())
+	if err != nil {
 		l.Fatal(err)
 	}
 	swept := list.Swept() // deleted where there was no room to write the index
-	for name := range named {
-		if _, ok := stored[name]; !ok && !swept[name] {
+	for _, name := range repotest.Gone(l.T, r) {
+		if !swept[name] {
 			l.Errorf("the index names pack %x, which is gone", name[:4])
 		}
 	}

@@ -168,6 +168,22 @@ func MustBeWhole(t testing.TB, r *repo.Repository) *check.Report {
 	return report
 }
 
+// Gone returns the packs that the index names and that are not there.
+func Gone(t testing.TB, r *repo.Repository) (gone [][32]byte) {
+	t.Helper()
+	named, err1 := r.IndexedPacks(t.Context())
+	stored, err2 := r.StoredPacks(t.Context())
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	for name := range named {
+		if _, there := stored[name]; !there {
+			gone = append(gone, name)
+		}
+	}
+	return gone
+}
+
 // Random returns bytes that neither compress nor occur twice.
 func Random(seed uint64, n int) []byte {
 	data := make([]byte, n)
