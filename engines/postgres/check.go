@@ -35,6 +35,9 @@ func (t *target) Check(ctx context.Context, entries []tree.Entry, content engine
 
 // unsaved are the current tables of which a snapshot of what is replaced holds no rows.
 func (t *target) unsaved(ctx context.Context) (names []string, err error) {
+	if len(t.schemaOnly) == 0 {
+		return nil, nil
+	}
 	tables, err := t.inside.tables(ctx, nil)
 	if err != nil {
 		return nil, err
