@@ -53,12 +53,18 @@ func crashStage(r *rig) {
 		r.must(target.Close())
 		r.same(p, before, when)
 
-		target = r.again(p, token)
-		r.must(target.Revert(r.ctx))
-		r.finish(target)
-		r.same(p, before, when+" and discarded")
-		r.clean(p, when)
+		r.undo(p, token, before, when)
 	}
+}
+
+// undo is what a recovery does of a restore that was not decided: the place must be as
+// before.
+func (r *rig) undo(p Place, token, before, when string) {
+	target := r.again(p, token)
+	r.must(target.Revert(r.ctx))
+	r.finish(target)
+	r.same(p, before, when+" and undone")
+	r.clean(p, when)
 }
 
 func crashSwap(r *rig) {
@@ -146,11 +152,7 @@ func crashUndone(r *rig) {
 		_ = target.Discard(ctx)
 		r.must(target.Close())
 
-		target = r.again(p, token)
-		r.must(target.Revert(r.ctx))
-		r.finish(target)
-		r.same(p, before, when+" and undone again")
-		r.clean(p, when)
+		r.undo(p, token, before, when)
 	}
 }
 
