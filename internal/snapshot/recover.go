@@ -29,7 +29,7 @@ func (r *Restoration) Recover(ctx context.Context, begin func(context.Context) (
 	defer r.Close()
 	done := &Recovery{Journal: *journal}
 	if journal.State != Committed {
-		err := rollBack(context.WithoutCancel(ctx), journal, r.targets, r.Place)
+		err := rollBack(context.WithoutCancel(ctx), journal, r.targets, r.Place, r.at)
 		return done, recovering(journal, err)
 	}
 	if journal.Safety && len(journal.Retires) > 0 {
@@ -37,7 +37,7 @@ func (r *Restoration) Recover(ctx context.Context, begin func(context.Context) (
 			return done, recovering(journal, err)
 		}
 	}
-	return done, recovering(journal, rollForward(context.WithoutCancel(ctx), r.targets, r.Place, r.at))
+	return done, recovering(journal, discard(context.WithoutCancel(ctx), r.targets, r.Place, r.at))
 }
 
 // Recovery says what Recover found and did.
@@ -107,25 +107,24 @@ func (r *Restoration) saved(safety repo.Name) error {
 	return nil
 }
 
-// rollBack makes every target what it was, last swapped first, and ends the journal.
-func rollBack(ctx context.Context, j *Journal, targets []*replacement, place Place) error {
+// rollBack makes every target what it was, last swapped first, and ends the journal. at
+// is told each step.
+func rollBack(ctx context.Context, j *Journal, targets []*replacement, place Place, at func(string) error) error {
 	if j.State == Swapping {
 		for _, t := range slices.Backward(targets) {
+			if err := at("revert " + t.part.Name); err != nil {
+				return err
+			}
 			if err := t.target.Revert(ctx); err != nil {
 				return t.wrap("while it was brought back to what it was", err)
 			}
 		}
 	}
-	for _, t := range targets {
-		if err := t.target.Discard(ctx); err != nil {
-			return t.wrap("while what is left of the restore was removed", err)
-		}
-	}
-	return place.Remove()
+	return discard(ctx, targets, place, at)
 }
 
-// rollForward removes what was retired and ends the journal.
-func rollForward(ctx context.Context, targets []*replacement, place Place, at func(string) error) error {
+// discard removes what was staged or retired and ends the journal.
+func discard(ctx context.Context, targets []*replacement, place Place, at func(string) error) error {
 	for _, t := range targets {
 		if err := at("discard " + t.part.Name); err != nil {
 			return err

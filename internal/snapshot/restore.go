@@ -207,7 +207,7 @@ func (r *Restoration) undo(ctx context.Context, cause error) error {
 	// stands there must say again how far we are before data follows.
 	err := r.Place.Store(r.journal)
 	if err == nil {
-		err = rollBack(ctx, r.journal, r.targets, r.Place)
+		err = rollBack(ctx, r.journal, r.targets, r.Place, func(string) error { return nil }) // what fails here a recovery meets too
 	}
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("and undoing it failed; the next command on this environment tries again: %w", err))
@@ -248,7 +248,7 @@ func (r *Restoration) finish(ctx context.Context, session *repo.Session, o *Outc
 		}
 		o.Safety, o.Lost = &s.Name, s.Losses()
 	}
-	return rollForward(context.WithoutCancel(ctx), r.targets, r.Place, r.at)
+	return discard(context.WithoutCancel(ctx), r.targets, r.Place, r.at)
 }
 
 // sendSafety takes the safety snapshot of what was retired.
