@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"holdfast/internal/race"
 	"holdfast/internal/tree"
 	"holdfast/repo"
 	"holdfast/repo/repotest"
@@ -168,7 +169,7 @@ func TestNothingIsAllocatedPerChunk(t *testing.T) {
 		_, few := put(1 << 20)
 		_, many := put(11 << 20)
 		// Some sixty chunks more, for which the list of refs grows a few times.
-		if many > few+30 && !underRaceDetector {
+		if many > few+30 && !race.Enabled {
 			t.Errorf("1 MiB takes %v allocations, 11 MiB %v", few, many)
 		}
 		return nil

@@ -1,5 +1,0 @@
-//go:build !race
-
-package quiesce
-
-const underRace = false

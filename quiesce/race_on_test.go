@@ -1,6 +1,0 @@
-//go:build race
-
-package quiesce
-
-// underRace: the race detector takes memory of its own.
-const underRace = true
