@@ -18,6 +18,9 @@ const (
 	// listenPause is how long another restore that is being fetched is waited for
 	// until the next look.
 	listenPause = 200 * time.Millisecond
+	// strangerLooks is how often in a row somebody else must be found there: a restore
+	// that is just ending may hang up without a word, as a stranger would.
+	strangerLooks = 5
 )
 
 // listen opens the address from which the server fetches, and returns it as the
@@ -31,7 +34,7 @@ func (t *target) listen(ctx context.Context) (net.Listener, string, error) {
 		}
 		address = net.JoinHostPort(host, leaderPort)
 	}
-	for {
+	for strangers := 0; ; {
 		listener, err := net.Listen("tcp", address)
 		if errors.Is(err, syscall.EADDRNOTAVAIL) { // an address of a router in front of us
 			_, port, _ := net.SplitHostPort(address)
@@ -41,7 +44,11 @@ func (t *target) listen(ctx context.Context) (net.Listener, string, error) {
 			return listener, address, nil
 		}
 		// Solr is allowed one address, and another core may be fetched from there.
-		if !errors.Is(err, syscall.EADDRINUSE) || !isLeader(ctx, address) {
+		inUse := errors.Is(err, syscall.EADDRINUSE)
+		if strangers++; inUse && isLeader(ctx, address) {
+			strangers = 0
+		}
+		if !inUse || strangers == strangerLooks {
 			return nil, "", fmt.Errorf("service %s: listen where Solr is to fetch the index (another address: ?leader=host:port): %w", t.service, err)
 		}
 		select {

@@ -52,6 +52,31 @@ func takenPort(t *testing.T, server *testserver.SolrServer) {
 	w.clean()
 }
 
+// passingPort: whoever hangs up there and is gone is waited for, as a restore that ends
+// just now may do.
+func passingPort(t *testing.T, server *testserver.SolrServer) {
+	listener, err := net.Listen("tcp", server.Leader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group errgroup.Group
+	group.Go(func() error {
+		asked, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		return errors.Join(asked.Close(), listener.Close())
+	})
+	w := newWorkbench(t, server, enginetest.Known)
+	w.capture()
+	target := w.target(nil)
+	_, err = target.Stage(t.Context(), w.entries, w.memory)
+	w.must(err)
+	w.must(group.Wait())
+	w.must(target.Discard(t.Context()))
+	w.clean()
+}
+
 // configSets: the config set that a restore brings lies within another, and goes
 // when it is nobody's any more.
 func configSets(t *testing.T, server *testserver.SolrServer) {
