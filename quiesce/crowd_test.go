@@ -2,6 +2,7 @@ package quiesce
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -63,6 +64,35 @@ func TestNoMoreFiles(t *testing.T) {
 		return len(p), nil
 	}), "", 0)
 	c := controlled(t, k)
+	restore := allowFewFiles(t)
+	for {
+		leaveOneFile(t)
+		answered := make(chan error, 1)
+		go func() {
+			_, err := c.Status(t.Context())
+			answered <- err
+		}()
+		select {
+		case line := <-said:
+			if !strings.Contains(line, "too many open files") {
+				t.Errorf("the gate said %q", line)
+			}
+			restore()
+			if err := <-answered; err != nil {
+				t.Error(err)
+			}
+			return
+		case err := <-answered: // something left behind was closed, and the gate had its file
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// allowFewFiles lets the process open some files more than it has, until restore is called.
+func allowFewFiles(t *testing.T) (restore func()) {
+	t.Helper()
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 		t.Fatal(err)
@@ -71,24 +101,36 @@ func TestNoMoreFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	few := syscall.Rlimit{Cur: uint64(next.Fd()) + 1, Max: before.Max} // one: the client's own
+	few := syscall.Rlimit{Cur: uint64(next.Fd()) + 10, Max: before.Max}
 	next.Close()
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
 		t.Fatal(err)
 	}
-	answered := make(chan error, 1)
-	go func() {
-		_, err := c.Status(t.Context())
-		answered <- err
-	}()
-	if line := <-said; !strings.Contains(line, "too many open files") {
-		t.Errorf("the gate said %q", line)
+	restore = func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-answered; err != nil {
-		t.Error(err)
+	t.Cleanup(restore)
+	return restore
+}
+
+// leaveOneFile opens all files that may still be opened, except one.
+func leaveOneFile(t *testing.T) {
+	t.Helper()
+	for last := (*os.File)(nil); ; {
+		f, err := os.Open(os.DevNull)
+		if errors.Is(err, syscall.EMFILE) {
+			if last != nil {
+				last.Close()
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		last = f
 	}
 }
 
