@@ -54,6 +54,7 @@ var rules = []struct {
 		"the conductor plays no instrument: storage, seal and the engines' packages stay out"},
 	{"internal/imports", nil, "a test"},
 	{"internal/soak", nil, "it knows tests alone"},
+	{"internal/race", nil, "it knows how it was built, and no more"},
 	{"internal/corpora", nil, "a test"},
 	{"docs/gc", nil, "a model and its test, no code"},
 }
