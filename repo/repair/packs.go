@@ -18,7 +18,9 @@ import (
 type packs struct {
 	stored    map[[32]byte]int64
 	damaged   map[[32]byte]*damagedPack
-	unindexed int // stored, and named by no segment
+	condemned map[[32]byte]bool // when the others were listed: a collection may delete them at any time
+	collected map[[32]byte]bool // deleted by one, though the index names them
+	unindexed int               // stored, and named by no segment
 	bad       map[copyKey]bool
 	proven    map[[32]byte]bool          // read already, and found whole
 	partly    map[[32]byte]parity.Stored // damaged, and mended in part by this group
@@ -50,6 +52,10 @@ func (m *mender) examine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	condemned, err := m.condemned(ctx) // what is condemned later waits for this session
+	if err != nil {
+		return err
+	}
 	stored, err := m.repo.StoredPacks(ctx)
 	if err != nil {
 		return err
@@ -61,18 +67,16 @@ func (m *mender) examine(ctx context.Context) error {
 	}
 	m.report.Packs = len(stored)
 	m.packs.stored, m.packs.damaged, m.packs.bad = stored, map[[32]byte]*damagedPack{}, map[copyKey]bool{}
-	condemned, err := m.repo.Condemned(ctx)
-	if _, damaged := errors.AsType[*repo.DamagedError](err); damaged && m.options.DryRun {
-		condemned, err = &repo.Condemned{}, nil // it would have been set aside
-	}
-	if err != nil {
+	m.packs.condemned, m.packs.collected = condemned.Packs(), map[[32]byte]bool{}
+	if condemned, err = m.condemned(ctx); err != nil {
 		return err
 	}
 	going := condemned.Swept() // the others of the list are there until it says so
 	for name, p := range indexed {
 		size, ok := stored[name]
 		switch {
-		case !ok && going[name]: // collected meanwhile
+		case !ok && going[name]:
+			m.packs.collected[name] = true
 		case !ok:
 			m.packs.damaged[name] = &damagedPack{reason: errors.New("is missing")}
 		case size != int64(p.Size):
@@ -92,6 +96,14 @@ func (m *mender) examine(ctx context.Context) error {
 		m.wasRead(size)
 	}
 	return nil
+}
+
+func (m *mender) condemned(ctx context.Context) (*repo.Condemned, error) {
+	list, err := m.repo.Condemned(ctx)
+	if _, damaged := errors.AsType[*repo.DamagedError](err); damaged && m.options.DryRun {
+		return &repo.Condemned{}, nil // it would have been set aside
+	}
+	return list, err
 }
 
 // read looks at every byte of a pack.
@@ -127,12 +139,7 @@ func (m *mender) salvage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	outside := m.repo.NewSurvey(func(e *index.Entry) error {
-		if p := m.packs.damaged[e.Pack.Name]; p != nil {
-			return fmt.Errorf("%s: %w", pack.ObjectName(e.Pack.Name), p.reason)
-		}
-		return nil
-	})
+	outside := m.repo.NewSurvey(m.unreliable)
 	adopt := func(context.Context, *index.Entry, []byte) error { return nil }
 	if m.options.DryRun {
 		return m.salvageAll(ctx, known, outside, adopt)
@@ -141,6 +148,19 @@ func (m *mender) salvage(ctx context.Context) error {
 	return m.session.Write(ctx, func(ctx context.Context, w *repo.Writer) error {
 		return m.salvageAll(ctx, known, outside, w.Adopt)
 	})
+}
+
+// unreliable is why a copy does not make one in a damaged pack superfluous: a collection
+// that has decided to delete the pack it lies in may rest on just that other one.
+func (m *mender) unreliable(e *index.Entry) error {
+	name := e.Pack.Name
+	why := errors.New("is condemned")
+	if p := m.packs.damaged[name]; p != nil {
+		why = p.reason
+	} else if _, stored := m.packs.stored[name]; stored && !m.packs.condemned[name] {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", pack.ObjectName(name), why)
 }
 
 type adopter func(context.Context, *index.Entry, []byte) error

@@ -35,10 +35,13 @@ func (m *mender) snapshots(ctx context.Context) error {
 	return nil
 }
 
-// unusable holds in a dry run only: else the index names no such copy any more.
+// unusable tells of damaged packs in a dry run only: else the index names no such copy
+// any more.
 func (m *mender) unusable(e *index.Entry) error {
 	p := m.packs.damaged[e.Pack.Name]
 	switch {
+	case m.packs.collected[e.Pack.Name]:
+		return &repo.MissingError{Object: pack.ObjectName(e.Pack.Name)}
 	case !m.options.DryRun || p == nil:
 		return nil
 	case !p.stored, m.packs.bad[copyKey{e.Pack.Name, e.Number}]:

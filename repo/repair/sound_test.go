@@ -1,0 +1,108 @@
+package repair_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/storage/storagetest"
+	"holdfast/repo"
+	"holdfast/repo/gc"
+	"holdfast/repo/repotest"
+)
+
+// condemning deletes the first of two snapshots and collects: what is needed of its pack,
+// which is condemned, lies twice from then on.
+func condemning(t *testing.T) world {
+	t.Helper()
+	w := world{store: repotest.New(t)}
+	day := site{db: text(1, 2000), uploads: map[string]map[string][]byte{"kept": {"a": text(2, 2000)}, "gone": {"b": text(3, 9000)}}}
+	w.take(t, w.store, day)
+	day.uploads = map[string]map[string][]byte{"kept": day.uploads["kept"]}
+	w.take(t, w.store, day)
+	r := open(t, w.store)
+	if _, err := r.Mark(t.Context(), w.snapshots[0].Name, repo.Delete, now()); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := gc.Run(t.Context(), r, collecting(48)); err != nil || report.Copied == 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	return world{store: w.store, snapshots: w.snapshots[1:], sites: w.sites[1:]}
+}
+
+func collecting(hours time.Duration) gc.Options {
+	return gc.Options{Now: func() time.Time { return start.Add(hours * time.Hour) }, Grace: 24 * time.Hour, MaxRepack: 1 << 40}
+}
+
+// TestADamagedPackBesideDeletedOnes: the index goes on naming packs that a collection has
+// deleted where there was no room to write it. What they had serves nobody, so that
+// everything else of a damaged pack is saved.
+func TestADamagedPackBesideDeletedOnes(t *testing.T) {
+	w := condemning(t)
+	full := storagetest.NewFaulty(w.store)
+	full.Inject(storagetest.Fault{Ops: storagetest.Put, Names: storagetest.Under("index"), Effect: storagetest.Full()})
+	if report, err := gc.Run(t.Context(), open(t, full), collecting(96)); err != nil || report.Freed.Packs == 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	room := w.store.Clone()
+	if _, err := gc.Run(t.Context(), open(t, room), collecting(97)); err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range w.store.Names() {
+		if !strings.HasPrefix(object, "packs/") {
+			continue
+		}
+		for _, d := range damages {
+			t.Run(d.name+" "+object, func(t *testing.T) {
+				lost := map[*storagetest.Memory]int{}
+				for _, of := range []*storagetest.Memory{room, w.store} {
+					state := of.Clone()
+					d.to(state, object)
+					dry := options()
+					dry.DryRun = true
+					said := mustRepair(t, state, dry)
+					did := mustRepair(t, state, options())
+					if len(said.Lost) != len(did.Lost) {
+						t.Errorf("a dry run says %+v, the repair did %+v", said, did)
+					}
+					lost[of] = mustBeMended(t, w, state)
+				}
+				if lost[w.store] != lost[room] {
+					t.Errorf("%d files are lost, and %d where the index was written", lost[w.store], lost[room])
+				}
+			})
+		}
+	}
+}
+
+// TestADamagedPackBesideCondemnedOnes: a collection that was killed anywhere has decided to
+// delete packs because what is needed of them lies in another one. Where no blob of that
+// is damaged, nothing is lost when a repair comes before the collection goes on.
+func TestADamagedPackBesideCondemnedOnes(t *testing.T) {
+	w := condemning(t)
+	recorder := storagetest.NewRecorder(t, w.store.Clone())
+	if _, err := gc.Run(t.Context(), open(t, recorder), collecting(96)); err != nil {
+		t.Fatal(err)
+	}
+	cases := 0
+	for _, killed := range recorder.Prefixes() {
+		for _, object := range killed.Names() {
+			if !strings.HasPrefix(object, "packs/") {
+				continue
+			}
+			cases++
+			state := killed.Clone()
+			data, _ := state.Object(object)
+			state.Replace(object, append(data, 0))
+			mustRepair(t, state, options())
+			if _, err := gc.Run(t.Context(), open(t, state), collecting(97)); err != nil {
+				t.Fatal(err)
+			}
+			if lost := mustBeMended(t, w, state); lost > 0 || t.Failed() {
+				t.Fatalf("case %d: %d files are lost", cases, lost)
+			}
+		}
+	}
+	t.Attr("cases", fmt.Sprint(cases))
+}
