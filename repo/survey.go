@@ -130,6 +130,12 @@ func (v *Survey) Readable(id blob.ID) (why, err error) {
 	return (&reading{Survey: v}).below(id, anyDepth)
 }
 
+// Replaceable is Readable of a copy that serves whatever one of this depth does: what
+// is a difference from that cannot do with a deeper one.
+func (v *Survey) Replaceable(id blob.ID, depth uint8) (why, err error) {
+	return (&reading{Survey: v}).below(id, int(depth)+1)
+}
+
 // reading is one search for a copy that can be read. It remembers what it has found
 // of each base: several copies of each make more ways through a chain than can be
 // gone.

@@ -166,7 +166,7 @@ func (m *mender) unreliable(e *index.Entry) error {
 type adopter func(context.Context, *index.Entry, []byte) error
 
 func (m *mender) salvageAll(ctx context.Context, known map[[32]byte][]index.Entry, outside *repo.Survey, adopt adopter) error {
-	adopted := map[blob.ID]bool{}
+	adopted := map[blob.ID]uint8{} // depth of the copy
 	for _, name := range m.packs.inOrder() {
 		s, err := m.repo.ReadPack(ctx, name, known[name])
 		if err != nil {
@@ -179,9 +179,11 @@ func (m *mender) salvageAll(ctx context.Context, known map[[32]byte][]index.Entr
 		told := Salvaged{Pack: pack.ObjectName(name), Reason: m.packs.damaged[name].reason.Error()}
 		for i := range s.Entries {
 			e := &s.Entries[i]
-			if why, err := outside.Readable(e.ID); err != nil {
+			why, err := outside.Replaceable(e.ID, e.Depth)
+			if err != nil {
 				return err
-			} else if why == nil || adopted[e.ID] {
+			}
+			if depth, is := adopted[e.ID]; why == nil || is && depth <= e.Depth {
 				told.Other++
 				continue
 			}
@@ -197,7 +199,7 @@ func (m *mender) salvageAll(ctx context.Context, known map[[32]byte][]index.Entr
 			if err := adopt(ctx, e, payload); err != nil {
 				return err
 			}
-			adopted[e.ID] = true
+			adopted[e.ID] = e.Depth
 			told.Saved++
 		}
 		m.packs.damaged[name].saved = told.Lost == 0 && s.Listed

@@ -1,6 +1,7 @@
 package repair_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -105,4 +106,51 @@ func TestADamagedPackBesideCondemnedOnes(t *testing.T) {
 		}
 	}
 	t.Attr("cases", fmt.Sprint(cases))
+}
+
+// TestADamagedPackBesideADeeperCopy: two hosts store the same content at the same time,
+// one of them whole and the other as a difference. What is a difference from the whole
+// copy cannot do with the other one.
+func TestADamagedPackBesideADeeperCopy(t *testing.T) {
+	store := repotest.New(t)
+	content := func(version int) repotest.Files {
+		dump := repotest.Dump(1, 300)
+		copy(dump[4000:], fmt.Sprintf("version %d", version))
+		return repotest.Files{"dump": dump}
+	}
+	first := repotest.Put(t, repotest.Open(t, store), content(0), nil)
+	one, other := repotest.Open(t, store), repotest.Open(t, store)
+	beside, err := repotest.Begin(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := map[string]bool{}
+	for _, object := range store.Names() {
+		before[object] = true
+	}
+	whole := repotest.Put(t, one, content(1), nil)
+	var damaged []string
+	for _, object := range store.Names() {
+		if strings.HasPrefix(object, "packs/") && !before[object] {
+			damaged = append(damaged, object)
+		}
+	}
+	deeper, err := beside.Write(t.Context(), content(1), first)
+	if err == nil {
+		err = errors.Join(beside.Commit(t.Context(), deeper), beside.End(t.Context()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := repotest.Put(t, repotest.Open(t, store), content(2), whole)
+	for _, object := range damaged {
+		data, _ := store.Object(object)
+		store.Replace(object, append(data, 0))
+	}
+	mustRepair(t, store, options())
+	r := repotest.Open(t, store)
+	for version, s := range map[int]*repo.Snapshot{0: first, 1: whole, 2: last} {
+		repotest.MustHold(t, r, s, content(version))
+	}
+	repotest.MustHold(t, r, deeper, content(1))
 }
