@@ -8,14 +8,16 @@ import (
 )
 
 const (
-	segmentMagic  = "HFIX"
-	segmentHead   = 24      // bytes
-	fanoutSize    = 256 * 4 // bytes
-	maxSuperseded = 1 << 16
-	maxPacks      = 1 << 20
-	maxEntries    = 1 << 28
-	maxBaseIDs    = 1 << 28
+	segmentMagic = "HFIX"
+	segmentHead  = 24      // bytes
+	fanoutSize   = 256 * 4 // bytes
+	maxPacks     = 1 << 20
+	maxEntries   = 1 << 28
+	maxBaseIDs   = 1 << 28
 )
+
+// MaxSuperseded bounds the segments that one can replace.
+const MaxSuperseded = 1 << 16
 
 // segmentHeader is the counts with which a segment begins.
 type segmentHeader struct{ superseded, packs, entries, bases int }
@@ -41,7 +43,7 @@ func (h *segmentHeader) parse(data []byte) error {
 }
 
 func (h segmentHeader) validate() error {
-	if h.superseded > maxSuperseded || h.packs > maxPacks || h.entries > maxEntries || h.bases > maxBaseIDs {
+	if h.superseded > MaxSuperseded || h.packs > maxPacks || h.entries > maxEntries || h.bases > maxBaseIDs {
 		return fmt.Errorf("%w: %d superseded, %d packs, %d entries, %d bases: more than a segment can have",
 			ErrDamaged, h.superseded, h.packs, h.entries, h.bases)
 	}

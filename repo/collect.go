@@ -134,10 +134,30 @@ func (r *Repository) Supersede(ctx context.Context, old map[index.SegmentName]*i
 			b, filled = index.Builder{}, 0
 		}
 	}
-	for _, name := range slices.AppendSeq(slices.Clone(older), maps.Keys(old)) {
-		b.Supersede(name) // in the last one: all others are durable by then
+	// The older ones first, before any that has superseded them is superseded itself.
+	more, err := r.putInPlaceOf(ctx, &b, slices.AppendSeq(slices.Clone(older), maps.Keys(old)))
+	return made + more, err
+}
+
+// maxSuperseded is how many segments one is made to supersede.
+var maxSuperseded = index.MaxSuperseded
+
+// putInPlaceOf publishes the last one of the segments that together say what others do,
+// which it supersedes: only now, when all are durable. Where these are too many for one,
+// empty ones that follow it supersede the rest. It returns the number of segments it
+// has made.
+func (r *Repository) putInPlaceOf(ctx context.Context, b *index.Builder, replaced []index.SegmentName) (made int, err error) {
+	for ; made == 0 || len(replaced) > 0; made++ {
+		n := min(len(replaced), maxSuperseded)
+		for _, name := range replaced[:n] {
+			b.Supersede(name)
+		}
+		if err := r.putBuilt(ctx, b); err != nil {
+			return made, err
+		}
+		b, replaced = new(index.Builder), replaced[n:]
 	}
-	return made + 1, r.putBuilt(ctx, &b)
+	return made, nil
 }
 
 func largestFirst(segments map[index.SegmentName]*index.Segment) []index.SegmentName {

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"time"
 
 	"holdfast/index"
-	"holdfast/internal/seal"
 	"holdfast/internal/storage"
 	"holdfast/repo/pack"
 )
@@ -84,10 +84,9 @@ func (s *Session) RebuildIndex(ctx context.Context, without map[[32]byte]bool, p
 		}
 	}
 	// The last segment, even an empty one, supersedes: only now do the old ones go.
-	for n := range old {
-		b.builder.Supersede(n)
-	}
-	if err := b.put(ctx); err != nil {
+	made, err := r.putInPlaceOf(ctx, &b.builder, slices.Collect(maps.Keys(old)))
+	done.Segments += made
+	if err != nil {
 		return done, err
 	}
 	return done, r.dropSegments(ctx, old, &done)
@@ -232,26 +231,14 @@ func (b *segmentBuilder) add(ctx context.Context, p index.Pack, entries []index.
 }
 
 func (b *segmentBuilder) put(ctx context.Context) error {
-	err := b.repo.putSegment(ctx, &b.builder, b.done)
+	err := b.repo.putBuilt(ctx, &b.builder)
 	b.builder, b.entries = index.Builder{}, 0
+	b.done.Segments++
 	return err
 }
 
 // rebuildEntries bounds what one rebuilt segment holds.
 const rebuildEntries = 1 << 20
-
-func (r *Repository) putSegment(ctx context.Context, b *index.Builder, done *Rebuilt) error {
-	plain, err := b.Encode()
-	if err != nil {
-		return fmt.Errorf("encode an index segment: %w", err)
-	}
-	id, err := r.randomHex(16)
-	if err != nil {
-		return err
-	}
-	done.Segments++
-	return r.createSealed(ctx, seal.Segment, "index/"+id, plain)
-}
 
 func (r *Repository) dropSegments(ctx context.Context, old map[index.SegmentName]bool, done *Rebuilt) error {
 	for n := range old {
