@@ -45,9 +45,10 @@
 #define DELETE_UNSETTLED        20  /* none between the copies' segment and the deletion */
 #define REMOVE_UNSETTLED        21  /* none between a list and the removal of those below */
 #define REBUILD_UNSETTLED       22  /* none between the old segments and the packs */
+#define JOIN_UNSETTLED          23  /* none between a segment and the removal of those it supersedes */
 
 /* no rule, but a claim that must be refuted */
-#define NOTHING_IS_FREED        23  /* no pack is ever deleted whose snapshot was purged */
+#define NOTHING_IS_FREED        24  /* no pack is ever deleted whose snapshot was purged */
 
 #ifndef BROKEN
 #define BROKEN NOTHING
@@ -367,7 +368,13 @@ finish:	/* G3, G11 */
 		d_step { saw = named };
 		/* The segment without them supersedes those that were read just now: what
 		 * others have dropped since comes back into the index. */
-		d_step { named = (named & ~saw) | (saw & ~packsOf(due)); saw = 0; promises() };
+		d_step {
+			named = (named & ~saw) | (saw & ~packsOf(due));
+#if BROKEN == JOIN_UNSETTLED
+			youngNamed = youngNamed | (saw & named);
+#endif
+			saw = 0; promises()
+		};
 		d_step { packs = packs & ~packsOf(due); promises() };
 #if BROKEN == NOTHING_IS_FREED
 		assert(packs || name[0] != PUBLISHED);
@@ -380,6 +387,10 @@ finish:	/* G3, G11 */
 #endif
 			promises()
 		};
+#if BROKEN != JOIN_UNSETTLED
+		/* Then those that were read are removed, and only that one says what they did. */
+		settle(everybody finds the segment that supersedes them);
+#endif
 		/* Lists below the newest. */
 		d_step { if :: removed < number - 1 -> removed = number - 1 :: else fi }
 	:: else

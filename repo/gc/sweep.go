@@ -115,6 +115,13 @@ func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error
 		return err
 	}
 	maps.Copy(c.finished, swept)
+	if len(old) == 0 {
+		return nil
+	}
+	// Whoever looks for what they said has to see the segments that say it now.
+	if err := sleep(ctx, c.Settle); err != nil {
+		return err
+	}
 	return c.repo.RemoveSegments(ctx, old)
 }
 

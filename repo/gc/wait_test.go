@@ -2,10 +2,15 @@ package gc_test
 
 import (
 	"context"
+	"crypto/rand"
+	"iter"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"holdfast/internal/storage"
+	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/repotest"
 )
@@ -91,4 +96,53 @@ func TestSettle(t *testing.T) {
 		})
 		w.mustHold(t, state, 0)
 	}
+}
+
+// TestWhoseListingShowsNothingNewReadsAll: a segment that was joined to others stays until
+// every listing shows what took its place.
+func TestWhoseListingShowsNothingNewReadsAll(t *testing.T) {
+	const settle = 150 * time.Second
+	w := newWorld(t, 2)
+	w.delete(t, w.store, 0)
+	state := w.store.Clone()
+	store := storagetest.NewFaulty(state)
+	collector := repotest.Open(t, store)
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		created := map[string]time.Time{}
+		store.Inject(storagetest.Fault{Ops: storagetest.Put, Effect: func(_ context.Context, c *storagetest.Call, do func() error) error {
+			mu.Lock()
+			defer mu.Unlock()
+			created[c.Name] = time.Now()
+			return do()
+		}})
+		stale := bent{Storage: state, list: func(ctx context.Context, prefix string) iter.Seq2[storage.Info, error] {
+			return func(yield func(storage.Info, error) bool) {
+				for info, err := range state.List(ctx, prefix) {
+					if at, is := created[info.Name]; is && time.Since(at) < settle {
+						continue
+					}
+					if !yield(info, err) {
+						return
+					}
+				}
+			}
+		}}
+		joined := store.Inject(storagetest.Fault{Ops: storagetest.Delete, Names: storagetest.Under("index"), Effect: func(_ context.Context, c *storagetest.Call, do func() error) error {
+			err := do()
+			reader, opening := repo.Open(t.Context(), stale, repotest.Secret, repo.Options{Random: rand.Reader})
+			if opening != nil {
+				t.Fatal(opening)
+			}
+			defer reader.Close()
+			repotest.MustHold(t, reader, w.snapshots[1], w.contents[1])
+			return err
+		}})
+		o := w.options(0)
+		o.Settle = settle
+		collectWith(t, collector, o)
+		if joined.Hits() == 0 {
+			t.Error("no segment was joined to another")
+		}
+	})
 }
