@@ -63,10 +63,10 @@ func (l *life) step() {
 			return err
 		})
 	case draw < 18:
-		l.try("repair", func(r *repo.Repository) error {
-			_, err := repair.Run(l.Context(), r, repair.Options{Now: l.clock, Divisible: func(string) bool { return false }})
-			return err
-		})
+		l.try("repair", l.repair)
+		if l.random.IntN(2) == 0 {
+			l.spoil()
+		}
 	case draw < 19:
 		l.try("rotate keys", func(r *repo.Repository) error {
 			_, err := r.RotateKeys(l.Context(), repotest.Secret, cheap, l.now)
@@ -171,6 +171,25 @@ func (l *life) collect(r *repo.Repository) error {
 	_, err := gc.Run(l.Context(), r, gc.Options{Now: l.clock, Grace: time.Duration(l.random.IntN(2)) * 90 * time.Minute,
 		Silent: func(context.Context, repo.Announced) (bool, error) { return true, nil }}) // nobody is alive
 	return err
+}
+
+func (l *life) repair(r *repo.Repository) error {
+	_, err := repair.Run(l.Context(), r, repair.Options{Now: l.clock, Divisible: func(string) bool { return false }})
+	return err
+}
+
+// spoil damages some packs, but no blob in them, or some segments of the index, which
+// tell where in such a pack these are, and repairs that.
+func (l *life) spoil() {
+	l.Helper()
+	folder := []string{"packs/", "index/"}[l.random.IntN(2)]
+	for _, object := range l.store.Names() {
+		if strings.HasPrefix(object, folder) && l.random.IntN(3) == 0 {
+			data, _ := l.store.Object(object)
+			l.store.Replace(object, append(data, 0))
+		}
+	}
+	l.note("spoil "+folder, "", l.repair(repotest.Open(l.T, l.store)), false)
 }
 
 func (l *life) mustBeWhole() {
