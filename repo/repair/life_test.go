@@ -44,6 +44,7 @@ type life struct {
 	store  *storagetest.Memory
 	now    time.Time
 	alive  []*repo.Snapshot
+	gone   []*repo.Snapshot // was asked to be deleted
 	files  map[repo.Name]repotest.Files
 	done   []string
 }
@@ -55,6 +56,9 @@ func (l *life) step() {
 		l.create()
 	case draw < 11:
 		l.try("delete", l.delete)
+		if l.random.IntN(3) == 0 {
+			l.undelete()
+		}
 	case draw < 16:
 		l.try("collect", l.collect)
 	case draw < 17:
@@ -146,11 +150,7 @@ func (l *life) create() {
 	if s == nil || s.Name == (repo.Name{}) {
 		return
 	}
-	listed, err := repotest.Open(l.T, l.store).Snapshots(l.Context())
-	if err != nil {
-		l.Fatal(err)
-	}
-	if slices.ContainsFunc(listed, func(other repo.Listed) bool { return other.Name == s.Name }) { // also one whose success was not told
+	if l.isListed(s) { // also one whose success was not told
 		l.alive = append(l.alive, s)
 		l.files[s.Name] = files
 	}
@@ -162,9 +162,41 @@ func (l *life) delete(r *repo.Repository) error {
 	}
 	i := l.random.IntN(len(l.alive))
 	s := l.alive[i]
-	l.alive = slices.Delete(l.alive, i, i+1) // whether it is told to have been deleted or not: nobody asks for it again
+	l.alive = slices.Delete(l.alive, i, i+1) // whether it is told to have been deleted or not
+	l.gone = append(l.gone, s)
 	_, err := r.Mark(l.Context(), s.Name, repo.Delete, l.now)
 	return err
+}
+
+// undelete takes a deletion back, unless it is too late.
+func (l *life) undelete() {
+	l.Helper()
+	if len(l.gone) == 0 {
+		return
+	}
+	i := l.random.IntN(len(l.gone))
+	s := l.gone[i]
+	l.try("undelete", func(r *repo.Repository) error {
+		_, err := r.Mark(l.Context(), s.Name, repo.Undelete, l.now)
+		if errors.Is(err, repo.ErrPurged) {
+			err = nil
+		}
+		return err
+	})
+	if l.isListed(s) {
+		l.gone = slices.Delete(l.gone, i, i+1)
+		l.alive = append(l.alive, s)
+	}
+}
+
+// isListed reports whether a snapshot is there, and not in the trash.
+func (l *life) isListed(s *repo.Snapshot) bool {
+	l.Helper()
+	listed, err := repotest.Open(l.T, l.store).Snapshots(l.Context())
+	if err != nil {
+		l.Fatal(err)
+	}
+	return slices.ContainsFunc(listed, func(other repo.Listed) bool { return other.Name == s.Name && other.Deleted.IsZero() })
 }
 
 func (l *life) collect(r *repo.Repository) error {
