@@ -1,15 +1,20 @@
 package repair_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
+	"holdfast/internal/soak"
+	"holdfast/internal/storage"
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/gc"
+	"holdfast/repo/repair"
 	"holdfast/repo/repotest"
 )
 
@@ -153,4 +158,57 @@ func TestADamagedPackBesideADeeperCopy(t *testing.T) {
 		repotest.MustHold(t, r, s, content(version))
 	}
 	repotest.MustHold(t, r, deeper, content(1))
+}
+
+// TestARepairAndACollectionBesideEachOther: all of one comes between two calls of the
+// other. Where no blob is damaged nothing is lost.
+func TestARepairAndACollectionBesideEachOther(t *testing.T) {
+	w := condemning(t)
+	repairing := func(s storage.Storage) error {
+		_, err := repair.Run(t.Context(), open(t, s), options())
+		return err
+	}
+	collects := func(s storage.Storage) error {
+		_, err := gc.Run(t.Context(), open(t, s), collecting(96))
+		return err
+	}
+	step, cases := 1, 0
+	if !soak.On(t) {
+		step = 31
+	}
+	for name, order := range map[string][2]func(storage.Storage) error{
+		"a collection within a repair": {repairing, collects},
+		"a repair within a collection": {collects, repairing},
+	} {
+		for _, object := range w.store.Names() {
+			if !strings.HasPrefix(object, "packs/") {
+				continue
+			}
+			for n, reached := 1+mathrand.IntN(step), true; reached; n += step {
+				cases++
+				state := w.store.Clone()
+				data, _ := state.Object(object)
+				state.Replace(object, append(data, 0))
+				faulty := storagetest.NewFaulty(state)
+				rule := faulty.Inject(storagetest.Fault{Nth: n, Effect: func(_ context.Context, _ *storagetest.Call, do func() error) error {
+					if err := order[1](state); err != nil {
+						t.Logf("within: %v", err)
+					}
+					return do()
+				}})
+				if err := order[0](faulty); err != nil {
+					t.Logf("%s, before call %d: %v", name, n, err)
+				}
+				reached = rule.Hits() > 0
+				mustRepair(t, state, options())
+				if _, err := gc.Run(t.Context(), open(t, state), collecting(97)); err != nil {
+					t.Error(err)
+				}
+				if lost := mustBeMended(t, w, state); lost > 0 || t.Failed() {
+					t.Fatalf("%s, before call %d, %s damaged: %d files are lost", name, n, object, lost)
+				}
+			}
+		}
+	}
+	t.Attr("cases", fmt.Sprint(cases))
 }
