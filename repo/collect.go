@@ -139,16 +139,13 @@ func (r *Repository) Supersede(ctx context.Context, old map[index.SegmentName]*i
 	return made + more, err
 }
 
-// maxSuperseded is how many segments one is made to supersede.
-var maxSuperseded = index.MaxSuperseded
-
 // putInPlaceOf publishes the last one of the segments that together say what others do,
 // which it supersedes: only now, when all are durable. Where these are too many for one,
 // empty ones that follow it supersede the rest. It returns the number of segments it
 // has made.
 func (r *Repository) putInPlaceOf(ctx context.Context, b *index.Builder, replaced []index.SegmentName) (made int, err error) {
 	for ; made == 0 || len(replaced) > 0; made++ {
-		n := min(len(replaced), maxSuperseded)
+		n := min(len(replaced), r.mostSuperseded)
 		for _, name := range replaced[:n] {
 			b.Supersede(name)
 		}

@@ -18,20 +18,24 @@ import (
 // does it.
 func TestMoreSegmentsThanOneCanSupersede(t *testing.T) {
 	const most = 3
-	t.Cleanup(repo.SupersedeAtMost(most))
 	store, files := repotest.New(t), repotest.Files{}
 	var last *repo.Snapshot
 	for day := range 4 * most {
 		files[fmt.Sprint(day)] = repotest.Random(uint64(day), 1000)
 		last = repotest.Put(t, repotest.Open(t, store), files, last)
 	}
+	opened := func(s storage.Storage) *repo.Repository {
+		r := repotest.Open(t, s)
+		r.SupersedeAtMost(most)
+		return r
+	}
 	for name, join := range map[string]func(storage.Storage) error{
 		"collection": func(s storage.Storage) error {
-			_, err := gc.Run(t.Context(), repotest.Open(t, s), gc.Options{Now: time.Now})
+			_, err := gc.Run(t.Context(), opened(s), gc.Options{Now: time.Now})
 			return err
 		},
 		"rebuild-index": func(s storage.Storage) error {
-			_, err := repotest.Open(t, s).RebuildIndex(t.Context(), time.Now, func(int, int) {})
+			_, err := opened(s).RebuildIndex(t.Context(), time.Now, func(int, int) {})
 			return err
 		},
 	} {

@@ -11,13 +11,9 @@ import (
 // in memory.
 func (r *Repository) KeepSegmentsOnDisk() { r.local.room = 0 }
 
-// SupersedeAtMost bounds the segments that one is made to supersede, as if that were all
-// that one can, until it is undone.
-func SupersedeAtMost(n int) (undo func()) {
-	before := maxSuperseded
-	maxSuperseded = n
-	return func() { maxSuperseded = before }
-}
+// SupersedeAtMost lets the segments that r makes supersede so many at most, as if that
+// were all that one can.
+func (r *Repository) SupersedeAtMost(n int) { r.mostSuperseded = n }
 
 // AheadBytes is what AheadLeft is while nothing is read ahead.
 const AheadBytes = aheadBytes

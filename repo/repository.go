@@ -27,6 +27,8 @@ type Repository struct {
 	local  localIndex
 	index  *index.Index
 
+	mostSuperseded int // segments that one is made to supersede
+
 	hashers  sync.Pool
 	cache    blobCache
 	scratch  buffers
@@ -120,6 +122,7 @@ func Open(ctx context.Context, store storage.Storage, secret Secret, o Options) 
 func newRepository(store storage.Storage, root *seal.Root, o Options) *Repository {
 	r := &Repository{store: &withdrawing{Storage: store}, root: root, keys: seal.NewKeys(root, o.Random), random: o.Random}
 	r.local.dir, r.local.room, r.index = o.CacheDir, inMemory, index.New(nil)
+	r.mostSuperseded = index.MaxSuperseded
 	r.ahead.left.Store(aheadBytes)
 	r.hashers.New = func() any { return blob.NewHasher(r.idKey()) }
 	return r

@@ -135,6 +135,9 @@ func explore(t *testing.T, s scene, rule string) (found outcome) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := os.Stat(model); err != nil { // go test takes note of what it depends on
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	macros := []string{"-DBROKEN=" + rule}
 	for m := range strings.FieldsSeq(s.macros) {
