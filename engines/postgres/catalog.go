@@ -128,6 +128,14 @@ func (s *session) tables(ctx context.Context, schemas []string) ([]table, error)
 	return list, s.orders(ctx, list, at)
 }
 
+// foreignKeys are the tables with rows of their own that refer to others, and those that
+// they refer to: of a partitioned table each partition.
+const foreignKeys = `WITH RECURSIVE part (whole, oid) AS (SELECT oid, oid FROM pg_class WHERE relkind IN ('r', 'p')
+		UNION ALL SELECT whole, inhrelid FROM part JOIN pg_inherits ON inhparent = oid WHERE (SELECT relispartition FROM pg_class WHERE pg_class.oid = inhrelid)),
+	leaf AS (SELECT whole, oid FROM part WHERE (SELECT relkind FROM pg_class WHERE pg_class.oid = part.oid) <> 'p')
+	SELECT f.oid, t.oid, f.oid::regclass FROM pg_constraint JOIN leaf f ON f.whole = conrelid JOIN leaf t ON t.whole = confrelid
+	WHERE contype = 'f' AND conparentid = 0 ORDER BY 3`
+
 // leaveOut decides of which tables the rows are left out. One to which another refers
 // is refused, since a restore could not create that foreign key; where it is too late to
 // refuse anything its rows are kept.
@@ -135,7 +143,7 @@ func (s *session) leaveOut(ctx context.Context, tables []table, tooLate bool) er
 	if !slices.ContainsFunc(tables, func(t table) bool { return t.bare }) {
 		return nil
 	}
-	keys, err := s.rows(ctx, "SELECT conrelid, confrelid, conrelid::regclass FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 ORDER BY 3")
+	keys, err := s.rows(ctx, foreignKeys)
 	if err != nil {
 		return err
 	}

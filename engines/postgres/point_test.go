@@ -369,3 +369,30 @@ func TestSchemaOnlyWithWhatRefersToIt(t *testing.T) {
 		t.Error(counts)
 	}
 }
+
+// TestSchemaOnlyPartitionsWithWhatRefersToThem: a foreign key to a partitioned table is
+// one to the rows of its partitions.
+func TestSchemaOnlyPartitionsWithWhatRefersToThem(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE visits (id INT PRIMARY KEY) PARTITION BY RANGE (id)", "CREATE TABLE visits_old PARTITION OF visits FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id)",
+		"CREATE TABLE visits_older PARTITION OF visits_old FOR VALUES FROM (0) TO (5)", "CREATE TABLE visits_new PARTITION OF visits FOR VALUES FROM (10) TO (20)",
+		"INSERT INTO visits VALUES (1), (11)", "CREATE TABLE clicks (id INT REFERENCES visits) PARTITION BY LIST (id)",
+		"CREATE TABLE clicks_1 PARTITION OF clicks FOR VALUES IN (1)", "CREATE TABLE clicks_2 PARTITION OF clicks FOR VALUES IN (2)", "INSERT INTO clicks VALUES (1)")
+	service := s.service("site", "shop")
+	for _, c := range []struct{ only, refused string }{
+		{"visits_older", "table visits_older: its rows cannot be left out (schema_only), because public.clicks_1 refers to them by a foreign key"},
+		{"visits_* clicks_1", "because public.clicks_2 refers"},
+		{"visits_* clicks_*", ""},
+		{"clicks_*", ""},
+	} {
+		service.SchemaOnly = strings.Fields(c.only)
+		source, memory, _ := s.markedIn(service)
+		result, err := source.Send(t.Context(), memory)
+		if c.refused == "" {
+			s.must(err)
+			s.restore("copy", memory, result.Entries)
+		} else if err == nil || !strings.Contains(err.Error(), c.refused) {
+			t.Errorf("without the rows of %s: %v", c.only, err)
+		}
+	}
+}
