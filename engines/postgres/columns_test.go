@@ -52,3 +52,18 @@ func TestANumberOfRowsThatIsWrongIsNoticedWithoutColumns(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOlderSnapshotsOfTablesWithoutColumns: their streams said nothing of rows.
+func TestOlderSnapshotsOfTablesWithoutColumns(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE bare ()", "INSERT INTO bare DEFAULT VALUES", "CREATE TABLE orders (id int)", "INSERT INTO orders VALUES (1)")
+	memory, result := s.capture()
+	content, entries := damaged(t, memory, result.Entries, "tables/public.bare.sql", func(string) string { return "-- Table bare\n\n-- no columns with values\n" })
+	staged := s.restore("shop", content, entries)
+	if notes := strings.Join(staged.Notes, "\n"); !strings.Contains(notes, "rows without columns were not counted: bare") {
+		t.Error(notes)
+	}
+	if counts := s.value("shop", "SELECT concat_ws(' ', (SELECT count(*) FROM bare), (SELECT count(*) FROM orders))"); counts != "0 1" {
+		t.Error(counts)
+	}
+}

@@ -31,6 +31,10 @@ func copyFrom(table, columns string) string {
 	return "COPY " + table + " (" + columns + ") FROM stdin"
 }
 
+// saidNoColumns is the last line of a stream that older snapshots have of a table without
+// columns to load, whatever rows it had.
+const saidNoColumns = "no columns with values"
+
 // rowless is the stream of a table whose rows are left out.
 func (t table) rowless() string {
 	return fmt.Sprintf("-- Table %s\n\n-- %s\n", dump.OneLine(t.label()), dump.SaidLeftOut)

@@ -39,6 +39,8 @@ type loading struct {
 	mu     sync.Mutex
 	counts map[tableName]int64 // of rows that were loaded
 	bare   []string            // tables whose rows are not in the snapshot, because they were left out
+	// uncounted are tables of rows without columns, in a snapshot that does not know of rows.
+	uncounted []string
 }
 
 type tableName struct{ schema, name string }
@@ -131,6 +133,10 @@ func (l *loading) build(ctx context.Context) (staged engines.Staged, err error) 
 	if len(l.bare) > 0 {
 		slices.Sort(l.bare)
 		staged.Notes = append(staged.Notes, "empty from now on, because the snapshot holds none of their rows (schema_only): "+strings.Join(l.bare, ", "))
+	}
+	if len(l.uncounted) > 0 {
+		slices.Sort(l.uncounted)
+		staged.Notes = append(staged.Notes, "empty from now on, because the snapshot was taken when rows without columns were not counted: "+strings.Join(l.uncounted, ", "))
 	}
 	return staged, err
 }
@@ -267,12 +273,17 @@ func columnsIn(statement, table string) (string, error) {
 
 // without takes note of a table whose stream has no rows, and says why.
 func (l *loading) without(name tableName, said string) error {
-	if said != dump.SaidLeftOut {
-		return fmt.Errorf("it has no rows and does not say why: %w", errScript)
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.bare, l.counts[name] = append(l.bare, name.label()), 0
+	l.counts[name] = 0
+	switch said {
+	case dump.SaidLeftOut:
+		l.bare = append(l.bare, name.label())
+	case saidNoColumns:
+		l.uncounted = append(l.uncounted, name.label())
+	default:
+		return fmt.Errorf("it has no rows and does not say why: %w", errScript)
+	}
 	return nil
 }
 
