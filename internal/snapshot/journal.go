@@ -47,9 +47,12 @@ type Journal struct {
 	Retires []string `json:"retires,omitempty"`
 	// Safety is set when a safety snapshot is wanted.
 	Safety bool `json:"safety"`
-	// Saved is that snapshot once a recovery has committed it: what was retired may be
-	// gone in part since then, and is not asked for again. One that the restore itself
-	// has committed bears the token as its name.
+	// Sending is the name under which a recovery sends it, whose session is not the
+	// restore's: whoever comes next asks whether it was committed. The restore itself
+	// sends it under its token.
+	Sending repo.Name `json:"sending,omitzero"`
+	// Saved is that snapshot once it is committed: what was retired may be gone in part
+	// since then, and is not asked for again.
 	Saved repo.Name `json:"saved,omitzero"`
 	// Config is the absolute path of the configuration that the restore was begun with.
 	// Another one beside it may name users who may not finish it.

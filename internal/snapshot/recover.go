@@ -13,8 +13,8 @@ import (
 // environment's lock. It returns nil if there was nothing to do. r.Parts are all
 // of the environment's; Snapshot is not needed.
 //
-// Whether the safety snapshot was sent already the journal tells, or else a snapshot
-// whose name is the restore's token: that was the name of its session.
+// Whether the safety snapshot was sent already the journal tells, or else a snapshot of
+// the name under which the journal says that it was being sent.
 func (r *Restoration) Recover(ctx context.Context, begin func(context.Context) (*repo.Session, error)) (*Recovery, error) {
 	journal, err := r.Place.Load()
 	if err != nil {
@@ -78,32 +78,43 @@ func (r *Restoration) recoverSafety(ctx context.Context, j *Journal, begin func(
 	if !j.Saved.IsZero() {
 		return j.Saved, nil
 	}
-	token, err := repo.ParseName(j.Token)
-	if err != nil {
-		return token, err
+	last := j.Sending
+	if last.IsZero() {
+		var err error
+		if last, err = repo.ParseName(j.Token); err != nil {
+			return last, err
+		}
 	}
-	if _, err := r.Repository.Snapshot(ctx, token); !errors.Is(err, repo.ErrNoSnapshot) {
-		return token, err
+	if _, err := r.Repository.Snapshot(ctx, last); !errors.Is(err, repo.ErrNoSnapshot) {
+		return last, err
 	}
 	session, err := begin(ctx)
 	if err != nil {
-		return token, err
+		return last, err
 	}
-	s, err := r.sendSafety(ctx, session)
+	err = r.note("journal sending", func(j *Journal) { j.Sending = session.Name })
+	if err == nil {
+		_, err = r.sendSafety(ctx, session)
+	}
 	if err != nil {
-		return token, errors.Join(err, session.End(context.WithoutCancel(ctx)))
+		return last, errors.Join(err, session.End(context.WithoutCancel(ctx)))
 	}
-	return s.Name, errors.Join(r.saved(s.Name), session.End(ctx))
+	return session.Name, errors.Join(r.saved(session.Name), session.End(ctx))
 }
 
-// saved notes in the journal that a recovery has sent the safety snapshot: its session
-// has another name than the restore's.
+// saved notes in the journal that the safety snapshot is committed.
 func (r *Restoration) saved(safety repo.Name) error {
-	if err := r.at("journal saved"); err != nil {
+	return r.note("journal saved", func(j *Journal) { j.Saved = safety })
+}
+
+// note writes into the journal what spares a recovery something. Where there is no room for
+// it the work goes on: what is discarded at its end makes some.
+func (r *Restoration) note(step string, change func(*Journal)) error {
+	if err := r.at(step); err != nil {
 		return err
 	}
-	r.journal.Saved = safety
-	_ = r.Place.Store(r.journal) // where there is no room for it, what is discarded now makes some
+	change(r.journal)
+	_ = r.Place.Store(r.journal) // as said
 	return nil
 }
 

@@ -247,6 +247,9 @@ func (r *Restoration) finish(ctx context.Context, session *repo.Session, o *Outc
 			return fmt.Errorf("the restore is done, but what it replaced could not be saved yet; it is kept, and the next command on this environment tries again: %w", err)
 		}
 		o.Safety, o.Lost = &s.Name, s.Losses()
+		if err := r.saved(s.Name); err != nil {
+			return err
+		}
 	}
 	return discard(context.WithoutCancel(ctx), r.targets, r.Place, r.at)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"holdfast/engines/files"
+	"holdfast/repo"
 )
 
 func TestRestoreIntoAnotherEnvironmentAndUndo(t *testing.T) {
@@ -122,13 +123,13 @@ func TestKilledAtEveryStepOneRecoveryMakesItWhole(t *testing.T) {
 }
 
 // TestKilledRecoveries: one recovery after the other dies, each one step later, and the
-// last makes the target whole. What was replaced is in a safety snapshot.
+// last makes the target whole. What was replaced is in one safety snapshot.
 func TestKilledRecoveries(t *testing.T) {
 	w := newWorld(t)
 	w.fill("master", "day1")
 	s := w.create("master")
 	want := w.state("master")
-	cases := 0
+	cases, saved := 0, 0
 	for n := 0; ; n++ {
 		w.fill("staging", "before")
 		before := w.state("staging")
@@ -157,10 +158,14 @@ func TestKilledRecoveries(t *testing.T) {
 		}
 		switch got := w.state("staging"); got {
 		case want:
+			saved++
 			w.mustHaveSafety(*at, before, s.Name.String())
 		case before:
 		default:
 			t.Fatalf("stopped at %q: a mixture:\n%s\nbefore:\n%s\nrestored:\n%s", *at, got, before, want)
+		}
+		if n := w.saved(s.Name); n != saved {
+			t.Fatalf("stopped at %q: %d safety snapshots of %d restores", *at, n, saved)
 		}
 		if left := w.leftovers("staging"); len(left) > 0 {
 			t.Errorf("stopped at %q: left behind: %s", *at, left)
@@ -204,6 +209,19 @@ func TestKilledWhileTheJournalIsWritten(t *testing.T) {
 			t.Errorf("stopped at %q: %s is left behind (%v)", stop, r.Place.next(), err)
 		}
 	}
+}
+
+// saved counts the safety snapshots of restores of a snapshot.
+func (w *world) saved(before repo.Name) (n int) {
+	w.t.Helper()
+	all, err := w.repo.Snapshots(w.t.Context())
+	w.must(err)
+	for _, one := range all {
+		if one.Restore == before {
+			n++
+		}
+	}
+	return n
 }
 
 // mustHaveSafety restores the newest snapshot of staging elsewhere in mind: it
@@ -258,7 +276,7 @@ func TestFailureAtEveryStepLeavesTheTargetAsItWas(t *testing.T) {
 		if _, err := recovered.Recover(t.Context(), w.begin); err != nil {
 			t.Fatal(err)
 		}
-		committed := strings.HasPrefix(*at, "safety") || strings.HasPrefix(*at, "discard") || *at == "journal removed"
+		committed := strings.HasPrefix(*at, "safety") || strings.HasPrefix(*at, "discard") || *at == "journal saved" || *at == "journal removed"
 		if got := w.state("staging"); !committed && got != before {
 			t.Errorf("failure at %q: the target is\n%s\nwant:\n%s", *at, got, before)
 		}
