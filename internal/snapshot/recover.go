@@ -13,6 +13,10 @@ import (
 // environment's lock. It returns nil if there was nothing to do. r.Parts are all
 // of the environment's; Snapshot is not needed.
 //
+// Its error is a *LeftoverError wherever the journal does not say that parts were being
+// swapped. Where it does, only a recovery to the end is trusted: whom a service hides
+// things from finds nothing to bring back.
+//
 // Whether the safety snapshot was sent already the journal tells, or else a snapshot of
 // the name under which the journal says that it was being sent.
 func (r *Restoration) Recover(ctx context.Context, begin func(context.Context) (*repo.Session, error)) (*Recovery, error) {
@@ -23,22 +27,40 @@ func (r *Restoration) Recover(ctx context.Context, begin func(context.Context) (
 	if journal == nil {
 		return nil, r.Place.clear()
 	}
+	done, err := r.recover(ctx, journal, begin)
+	if err != nil && journal.State != Swapping {
+		err = &LeftoverError{err}
+	}
+	return done, err
+}
+
+func (r *Restoration) recover(ctx context.Context, journal *Journal, begin func(context.Context) (*repo.Session, error)) (*Recovery, error) {
 	if err := r.reopen(journal); err != nil {
 		return nil, err
 	}
 	defer r.Close()
 	done := &Recovery{Journal: *journal}
-	if journal.State != Committed {
-		err := rollBack(context.WithoutCancel(ctx), journal, r.targets, r.Place, r.at)
-		return done, recovering(journal, err)
+	if journal.State == Swapping {
+		if err := revert(context.WithoutCancel(ctx), r.targets, r.at); err != nil {
+			return done, recovering(journal, err)
+		}
 	}
-	if journal.Safety && len(journal.Retires) > 0 {
+	if journal.State == Committed && journal.Safety && len(journal.Retires) > 0 {
+		var err error
 		if done.Safety, err = r.recoverSafety(ctx, journal, begin); err != nil {
 			return done, recovering(journal, err)
 		}
 	}
 	return done, recovering(journal, discard(context.WithoutCancel(ctx), r.targets, r.Place, r.at))
 }
+
+// LeftoverError is a failure after which the environment is whole all the same, as before
+// the restore or as restored: something that lies beside its data could not be saved or
+// removed, and waits for the next recovery.
+type LeftoverError struct{ cause error }
+
+func (e *LeftoverError) Error() string { return e.cause.Error() }
+func (e *LeftoverError) Unwrap() error { return e.cause }
 
 // Recovery says what Recover found and did.
 type Recovery struct {
@@ -118,31 +140,31 @@ func (r *Restoration) note(step string, change func(*Journal)) error {
 	return nil
 }
 
-// rollBack makes every target what it was, last swapped first, and ends the journal. at
-// is told each step.
-func rollBack(ctx context.Context, j *Journal, targets []*replacement, place Place, at func(string) error) error {
-	if j.State == Swapping {
-		for _, t := range slices.Backward(targets) {
-			if err := at("revert " + t.part.Name); err != nil {
-				return err
-			}
-			if err := t.target.Revert(ctx); err != nil {
-				return t.wrap("while it was brought back to what it was", err)
-			}
+// revert makes every target what it was, last swapped first. at is told each step.
+func revert(ctx context.Context, targets []*replacement, at func(string) error) error {
+	for _, t := range slices.Backward(targets) {
+		if err := at("revert " + t.part.Name); err != nil {
+			return err
+		}
+		if err := t.target.Revert(ctx); err != nil {
+			return t.wrap("while it was brought back to what it was", err)
 		}
 	}
-	return discard(ctx, targets, place, at)
+	return nil
 }
 
-// discard removes what was staged or retired and ends the journal.
+// discard removes what was staged or retired, of all targets as far as it can be, and
+// ends the journal.
 func discard(ctx context.Context, targets []*replacement, place Place, at func(string) error) error {
+	var failed []error
 	for _, t := range targets {
 		if err := at("discard " + t.part.Name); err != nil {
 			return err
 		}
-		if err := t.target.Discard(ctx); err != nil {
-			return t.wrap("while what is left of the restore was removed", err)
-		}
+		failed = append(failed, t.wrap("while what is left of the restore was removed", t.target.Discard(ctx)))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
 	}
 	if err := at("journal removed"); err != nil {
 		return err

@@ -138,11 +138,11 @@ func (r *Restoration) swap(ctx context.Context) error {
 	}
 	if err := r.swapAll(ctx); err != nil {
 		err = r.undo(context.WithoutCancel(ctx), err)
-		if left, loadErr := r.Place.Load(); left != nil || loadErr != nil {
+		if whole(err) {
+			held.Release()
+		} else {
 			held.Abandon()
-			return err
 		}
-		held.Release()
 		return err
 	}
 	r.released = held.Release()
@@ -203,16 +203,29 @@ func (r *Restoration) undo(ctx context.Context, cause error) error {
 		return cause
 	}
 	r.Progress.Step("undoing")
+	none := func(string) error { return nil } // what fails here a recovery meets too
 	// The last journal may have reached the disk although storing it failed: what
 	// stands there must say again how far we are before data follows.
 	err := r.Place.Store(r.journal)
+	if err == nil && r.journal.State == Swapping {
+		err = revert(ctx, r.targets, none)
+	}
 	if err == nil {
-		err = rollBack(ctx, r.journal, r.targets, r.Place, func(string) error { return nil }) // what fails here a recovery meets too
+		if err = discard(ctx, r.targets, r.Place, none); err != nil {
+			err = &LeftoverError{err}
+		}
 	}
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("and undoing it failed; the next command on this environment tries again: %w", err))
 	}
 	return &UndoneError{r.Environment, cause}
+}
+
+// whole reports whether undo, which returned that error, made the target what it was.
+func whole(err error) bool {
+	_, undone := errors.AsType[*UndoneError](err)
+	_, leftover := errors.AsType[*LeftoverError](err)
+	return undone || leftover
 }
 
 // errStopped stands for the death of the process, in tests.
