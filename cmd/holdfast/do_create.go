@@ -71,7 +71,7 @@ func (app *env) take(ctx context.Context, r *opened, c *snapshot.Creation, progr
 	operation := snapshot.Operation{Repository: r.Repository, Kind: activity.Create, Project: c.Project, Environment: c.Environment,
 		Progress: progress.counts, Now: app.now}
 	err = operation.Run(ctx, func(ctx context.Context, session *repo.Session, record *activity.Recorder) error {
-		unlock, err := app.ready(ctx, r, c)
+		unlock, err := app.ready(ctx, r, c, operation.Kind)
 		if err != nil {
 			return err
 		}
@@ -91,13 +91,22 @@ func (app *env) take(ctx context.Context, r *opened, c *snapshot.Creation, progr
 }
 
 // ready locks the environment, finishes an interrupted restore, and reads what
-// the repository holds.
-func (app *env) ready(ctx context.Context, r *opened, c *snapshot.Creation) (unlock func(), err error) {
+// the repository holds. What that restore has left and cannot be removed is in the way of
+// another one, and not of a snapshot: whoever leaves it there must not be without backups.
+func (app *env) ready(ctx context.Context, r *opened, c *snapshot.Creation, kind activity.Kind) (unlock func(), err error) {
 	place := r.place(c.Environment)
 	if unlock, err = place.Lock(); err != nil {
 		return nil, err
 	}
 	done, err := app.recover(ctx, r, c, place)
+	if _, whole := errors.AsType[*snapshot.LeftoverError](err); whole && kind == activity.Create && ctx.Err() == nil {
+		app.console.warn("%v", err)
+		if hint := hintOf(err); hint != "" {
+			app.console.warn("hint: %s", hint)
+		}
+		app.console.warn("the data of %s is whole, and saved all the same", c.Environment)
+		err = nil
+	}
 	if err != nil {
 		unlock()
 		return nil, err
@@ -141,6 +150,9 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 	done, err := restoration.Recover(ctx, func(ctx context.Context) (*repo.Session, error) {
 		return r.Begin(ctx, repo.Restore, app.now)
 	})
+	if _, whole := errors.AsType[*snapshot.LeftoverError](err); whole {
+		app.settled(ctx, c.Barrier) // for what lies beside the data, requests need not wait either
+	}
 	if err != nil {
 		return nil, elsewhere(err, r, c.Environment)
 	}

@@ -263,7 +263,7 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 			return err
 		}
 		everything.Parts, everything.Barrier = parts, barrierOf(e) // what was interrupted before, its gate waits for
-		unlock, err := app.ready(ctx, r, &everything)
+		unlock, err := app.ready(ctx, r, &everything, operation.Kind)
 		if err != nil {
 			return err
 		}

@@ -115,7 +115,8 @@ func TestAPlanSaysWhichRowsAreLost(t *testing.T) {
 	}
 }
 
-// Backups have a user of their own, who cannot finish a restore that was killed.
+// Backups have a user of their own, who cannot finish a restore that was killed. Where that
+// left the data whole they are taken all the same, and nothing is restored.
 func TestABackupBesideAKilledRestoreSaysWhoCanFinishIt(t *testing.T) {
 	t.Parallel()
 	s, server := newMariaDBSite(t)
@@ -134,11 +135,21 @@ func TestABackupBesideAKilledRestoreSaysWhoCanFinishIt(t *testing.T) {
 		Parts: []string{"database"}, Config: s.path("holdfast.yaml")}
 	s.must(place.Store(killed))
 	server.Exec("CREATE DATABASE shop_master_hf_0123456789")
-	_, stderr, code := s.run(backup...)
-	_, line, hinted := strings.Cut(stderr, "hint: the restore was begun with another configuration, whose users may do more: holdfast ")
-	if code != int(exitFailed) || !hinted || !strings.Contains(stderr, "lacks a privilege") {
-		t.Fatalf("exit code %d\n%s", code, stderr)
+	const hint = "hint: the restore was begun with another configuration, whose users may do more: holdfast "
+	stdout, stderr, code := s.run(append(backup, "--quiet")...)
+	_, line, hinted := strings.Cut(stderr, hint)
+	if code != 0 || !twentyDigits.MatchString(stdout) || !hinted || !strings.Contains(stderr, "lacks a privilege") || !strings.Contains(stderr, "the data of master is whole, and saved all the same") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
+	if _, stderr, code := s.run("--config", "backup.yaml", "-e", "master", "snapshot", "restore", name, "--yes"); code != int(exitFailed) || !strings.Contains(stderr, hint) {
+		t.Errorf("a restore beside another one: exit code %d\n%s", code, stderr)
+	}
+	killed.State = snapshot.Swapping
+	s.must(place.Store(killed))
+	if _, stderr, code := s.run(backup...); code != int(exitFailed) || !strings.Contains(stderr, hint) {
+		t.Errorf("a snapshot of what may be half restored: exit code %d\n%s", code, stderr)
+	}
+	line, _, _ = strings.Cut(line, "\n")
 	s.ok(strings.Fields(strings.ReplaceAll(line, "'", ""))...)
 	s.ok(backup...)
 }
