@@ -20,13 +20,11 @@ func (r *database) staging() string { return beside(r.target.database, "_hf_", r
 func (r *database) aside() string   { return beside(r.target.database, "_hr_", r.token) }
 
 // read returns the journal: the comment on the room, or after the swap on the
-// database that it became. A room without one has only just been created.
+// database that it became. A room without one has only just been created. It can be
+// seen from any database, also where nothing can be done about it from there.
 func (r *database) read(ctx context.Context) (journal, bool, error) {
-	if r.server == nil {
-		return journal{}, false, nil
-	}
 	for _, name := range []string{r.staging(), r.target.database} {
-		comment, exists, err := r.server.databaseComment(ctx, name)
+		comment, exists, err := r.any().databaseComment(ctx, name)
 		if err != nil {
 			return journal{}, false, err
 		}

@@ -414,3 +414,28 @@ func TestStreamsThatAreNotWholeAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoCannotConnectIsNotToldThatNothingBegan: a recovery that gets no connection from
+// which a whole database can be put back fails, and the next one finds all there is to do.
+func TestWhoCannotConnectIsNotToldThatNothingBegan(t *testing.T) {
+	s, _, changed, memory, entries := changedShop(t, rooms["database"].more)
+	target, _ := s.stage("shop", memory, entries)
+	s.must(target.Swap(t.Context()))
+	s.must(target.Close())
+	s.server.Exec("postgres", "ALTER ROLE site CONNECTION LIMIT 1")
+	refused := s.target("site", "shop")
+	for what, err := range map[string]error{"revert": refused.Revert(t.Context()), "discard": refused.Discard(t.Context())} {
+		if err == nil || !strings.Contains(err.Error(), "no connection left") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	s.must(refused.Close())
+	s.server.Exec("postgres", "ALTER ROLE site CONNECTION LIMIT -1")
+	again := s.target("site", "shop")
+	s.must(again.Revert(t.Context()))
+	s.same(changed, s.dump("shop"), "after the revert")
+	s.must(again.Discard(t.Context()))
+	if left := s.value("postgres", "SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE 'shop_h%'"); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+}

@@ -93,6 +93,9 @@ func (t *target) begun(ctx context.Context) (room, journal, error) {
 		if found && j.Token != t.token {
 			return nil, j, fmt.Errorf("database %s holds what belongs to restore %s, not to %s", t.database, j.Token, t.token)
 		}
+		if _, whole := room(r).(*database); found && whole && t.server == nil {
+			return nil, j, fmt.Errorf("database %s: restore %s can go on or back only from another database of the server: %w", t.database, t.token, t.refused)
+		}
 		if found {
 			return r, j, nil
 		}

@@ -32,8 +32,9 @@ type target struct {
 	// error ends the call as the end of the process would.
 	step func(statement string) error
 
-	inside *session // in the database, where it exists; holds its lock
-	server *session // in another database of the server, where that lets us in; holds its lock
+	inside  *session // in the database, where it exists; holds its lock
+	server  *session // in another database of the server, where that lets us in; holds its lock
+	refused error    // why server is nil
 }
 
 // Plan implements engines.Target.
@@ -111,13 +112,13 @@ func (t *target) open(ctx context.Context) (err error) {
 		if other == t.database {
 			continue
 		}
-		t.server, err = t.connect(ctx, other, swapWait)
-		if err == nil || ctx.Err() != nil {
-			return err
+		t.server, t.refused = t.connect(ctx, other, swapWait)
+		if t.refused == nil || ctx.Err() != nil {
+			return t.refused
 		}
 	}
 	if t.inside == nil {
-		return fmt.Errorf("there is no database %s, and to create it user %s must connect to database postgres: %w", t.database, t.user, err)
+		return fmt.Errorf("there is no database %s, and to create it user %s must connect to database postgres: %w", t.database, t.user, t.refused)
 	}
 	return nil
 }
