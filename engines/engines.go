@@ -250,6 +250,9 @@ type Plan struct {
 	// Unsaved names tables that are there now and whose rows Retired leaves out, for the
 	// same reason on the target's side: whoever undoes the restore gets them back empty.
 	Unsaved []string
+	// Unreadable is why Retired could not be read, as far as that can be known before; nil
+	// where it can be. Nobody then has to find a restore done whose undoing cannot be saved.
+	Unreadable error
 	// Warnings are what should be known before it begins, such as data of a newer
 	// server than the one that is to take it: whole sentences.
 	Warnings []string

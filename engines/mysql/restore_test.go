@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -361,4 +362,22 @@ func TestANewerServersDataAreWarnedOf(t *testing.T) {
 			t.Errorf("taken from %q: warnings %q", server, got)
 		}
 	}
+}
+
+// What no snapshot can be taken of could not be saved after a restore either.
+func TestWhatCannotBeSavedIsKnownBefore(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE orders (id INT PRIMARY KEY)")
+	memory, result, _ := s.capture("shop")
+	for _, c := range []struct{ statement, unreadable string }{{"SELECT 1", ""}, {"CREATE TABLE `two\nlines` (id INT)", "a name with a line break"}} {
+		s.in("shop", c.statement)
+		target := s.target("root", "", "shop", testToken)
+		plan, err := target.Plan(t.Context(), result.Entries)
+		s.must(err)
+		if got := fmt.Sprint(plan.Unreadable); (plan.Unreadable == nil) != (c.unreadable == "") || !strings.Contains(got, c.unreadable) {
+			t.Errorf("after %s: %s", c.statement, got)
+		}
+		s.must(target.Close())
+	}
+	s.restore("shop", memory, result.Entries)
 }

@@ -109,8 +109,10 @@ func (t *target) replaces(ctx context.Context) (engines.Plan, error) {
 	if err != nil {
 		return engines.Plan{}, err
 	}
-	unsaved, err := t.unsaved(ctx)
-	return engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %s)", t.database, tables, noun, humanize.IBytes(uint64(size))), Unsaved: unsaved}, err
+	plan := engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %s)", t.database, tables, noun, humanize.IBytes(uint64(size)))}
+	_, plan.Unreadable = t.control.catalog(ctx) // what no snapshot can be taken of, none is taken of later either
+	plan.Unsaved, err = t.unsaved(ctx)
+	return plan, err
 }
 
 // open connects, if that has not been done.

@@ -53,6 +53,14 @@ func (t *target) unsaved(ctx context.Context) (names []string, err error) {
 	return names, nil
 }
 
+// unreadable is why a snapshot of what is replaced could not be taken.
+func (t *target) unreadable(ctx context.Context) error {
+	if _, err := findDump(ctx, t.inside.version); err != nil {
+		return err
+	}
+	return (&source{place: t.place, control: t.inside}).privileges(ctx)
+}
+
 // checkRoom says what the room takes in which the snapshot will be built.
 func (l *loading) checkRoom(ctx context.Context) ([]string, error) {
 	t := l.target

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -159,5 +160,32 @@ func TestSessionsAreEndedOnlyWhereAllCanBe(t *testing.T) {
 		s.visit("visitor")
 		s.restore("shop", memory, result.Entries)
 		own = s.visit("site")
+	}
+}
+
+// TestWhatCannotBeSavedIsKnownBefore: the user owns the database, and somebody else has
+// put a table there.
+func TestWhatCannotBeSavedIsKnownBefore(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE orders (id INT)")
+	memory, result := s.capture()
+	target := s.target("site", "shop")
+	plan, err := target.Plan(t.Context(), result.Entries)
+	s.must(errors.Join(err, plan.Unreadable))
+	s.server.Exec("shop", "CREATE TABLE closed (id INT)")
+	plan, err = target.Plan(t.Context(), result.Entries)
+	s.must(err)
+	if plan.Unreadable == nil || !strings.Contains(plan.Unreadable.Error(), "cannot read public.closed") {
+		t.Error(plan.Unreadable)
+	}
+	// And so it would be.
+	_, err = target.Stage(t.Context(), result.Entries, memory)
+	s.must(err)
+	s.must(target.Swap(t.Context()))
+	retired, err := target.Retired(t.Context())
+	s.must(err)
+	defer retired.Close()
+	if err := retired.Prepare(t.Context(), memory); err == nil || !strings.Contains(err.Error(), "cannot read public.closed") {
+		t.Error(err)
 	}
 }

@@ -77,8 +77,12 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 		noun = "table"
 	}
 	unsaved, err := t.unsaved(ctx)
-	return engines.Plan{Creates: row[1] == "0", Warnings: warnings, Unsaved: unsaved,
-		Replaces: fmt.Sprintf("database %s (%s %s, %s)", t.database, row[0], noun, humanize.IBytes(bytes))}, err
+	plan := engines.Plan{Creates: row[1] == "0", Warnings: warnings, Unsaved: unsaved,
+		Replaces: fmt.Sprintf("database %s (%s %s, %s)", t.database, row[0], noun, humanize.IBytes(bytes))}
+	if !plan.Creates {
+		plan.Unreadable = t.unreadable(ctx)
+	}
+	return plan, err
 }
 
 // warnings says what may not work because the servers differ.

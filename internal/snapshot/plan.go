@@ -79,9 +79,12 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 	return plan, errors.Join(refused...)
 }
 
-// ask lets a target look whether the restore can work.
+// ask lets a target look whether the restore can work, and what it replaces be saved.
 func (r *Restoration) ask(ctx context.Context, t *replacement) (engines.Plan, error) {
 	plan, err := t.target.Plan(ctx, t.entries)
+	if err == nil && r.Safety && plan.Unreadable != nil {
+		err = fmt.Errorf("what the restore replaces could not be saved (--no-safety-snapshot does without): %w", plan.Unreadable)
+	}
 	checker, more := t.target.(engines.Checker)
 	if err != nil || !more {
 		return plan, err

@@ -50,3 +50,32 @@ func TestATargetMayReadTheSnapshotForThePlan(t *testing.T) {
 		t.Errorf("refused, and planned: %v", err)
 	}
 }
+
+// unreadable is a target of which nothing could be saved once it is replaced.
+type unreadable struct{ engines.Target }
+
+func (u unreadable) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, error) {
+	plan, err := u.Target.Plan(ctx, entries)
+	plan.Unreadable = errors.New("somebody else's table")
+	return plan, err
+}
+
+// What could not be saved is replaced only where it need not be.
+func TestWhatCannotBeSavedIsNotReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.fill("master", "day1")
+	s := w.create("master")
+	for _, safety := range []bool{true, false} {
+		r := &Restoration{Creation: w.creation("staging"), Snapshot: s, Place: PlaceOf(w.dir, "shop", "staging"), Safety: safety}
+		plain := r.Parts[0].Engine.Target
+		r.Parts[0].Engine.Target = func(s engines.Service, token string) (engines.Target, error) {
+			target, err := plain(s, token)
+			return unreadable{target}, err
+		}
+		_, err := r.Plan(t.Context(), "00000000000000000000")
+		r.Close()
+		if refused := err != nil && strings.Contains(err.Error(), "could not be saved") && strings.Contains(err.Error(), "somebody else's table"); refused != safety || !safety && err != nil {
+			t.Errorf("with a safety snapshot %v: %v", safety, err)
+		}
+	}
+}
