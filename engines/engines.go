@@ -235,6 +235,14 @@ type Checker interface {
 	Check(ctx context.Context, entries []tree.Entry, content Content, plan *Plan) error
 }
 
+// Finder is a Target whose data lies where it may be out of reach without an error: on a
+// disk that is not mounted, Revert and Discard find nothing that was begun. A Target may
+// lack it.
+type Finder interface {
+	// Found reports whether anything is staged or retired under the token.
+	Found(ctx context.Context) (bool, error)
+}
+
 // Plan is what a Target would do.
 type Plan struct {
 	// Replaces describes what is there now: "database shop (12 tables, 3.4 MiB)".

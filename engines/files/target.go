@@ -272,6 +272,12 @@ func (t *target) Revert(ctx context.Context) error {
 	return nil
 }
 
+// Found implements engines.Finder.
+func (t *target) Found(context.Context) (bool, error) {
+	shop, err := t.enter()
+	return shop != nil, err
+}
+
 // Retired returns a Source of the tree that Swap put aside. After a restore of a
 // subpath it holds that path alone.
 func (t *target) Retired(context.Context) (engines.Source, error) {

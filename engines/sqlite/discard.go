@@ -5,6 +5,15 @@ import (
 	"errors"
 )
 
+// Found implements engines.Finder.
+func (t *target) Found(context.Context) (found bool, err error) {
+	defer t.name("look beside", &err)
+	if err := t.locate(); err != nil && !errors.Is(err, errMissing) {
+		return false, err
+	}
+	return anyExists(t.beside.staged, t.beside.retired, t.beside.created)
+}
+
 // Discard implements engines.Target.
 func (t *target) Discard(ctx context.Context) (err error) {
 	defer t.name("discard what was restored beside", &err)

@@ -45,6 +45,9 @@ type Journal struct {
 	Subpath string   `json:"subpath,omitempty"`
 	// Retires lists those parts that put data aside when they are swapped.
 	Retires []string `json:"retires,omitempty"`
+	// Discarding is set, in Swapping, once all parts were swapped back: what they had staged
+	// may be gone since then, and is not missed.
+	Discarding bool `json:"discarding,omitempty"`
 	// Safety is set when a safety snapshot is wanted.
 	Safety bool `json:"safety"`
 	// Sending is the name under which a recovery sends it, whose session is not the

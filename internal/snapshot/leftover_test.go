@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -136,6 +137,49 @@ func TestRequestsGoOnBesideALeftover(t *testing.T) {
 		}
 		if log := fmt.Sprint(g.log); log != c.log {
 			t.Errorf("the gate saw %s, want %s", log, c.log)
+		}
+	}
+}
+
+// A mount or a database whose disk is not there may be half swapped.
+func TestWhatIsNotMountedIsNotTakenBack(t *testing.T) {
+	for _, name := range []string{"uploads", "orders.db"} {
+		w := newWorld(t)
+		w.fill("master", "day1")
+		s := w.create("master")
+		w.fill("staging", "before")
+		before := w.state("staging")
+		r, session := w.restoration(s, "staging")
+		r.step = func(step string) error {
+			if step == "journal committed" {
+				return errStopped
+			}
+			return nil
+		}
+		_, err := r.Restore(t.Context(), session)
+		r.Close()
+		if !errors.Is(err, errStopped) {
+			t.Fatal(err)
+		}
+		recover := func() error {
+			recovered := &Restoration{Creation: w.creation("staging"), Place: r.Place}
+			_, err := recovered.Recover(t.Context(), w.begin)
+			return err
+		}
+		mounted, away := w.path("staging"), w.path("away")
+		if name == "uploads" {
+			mounted = w.path("staging", name)
+		}
+		w.must(os.Rename(mounted, away))
+		w.must(os.MkdirAll(w.path("staging", "uploads"), 0o755))
+		if err := recover(); err == nil || !strings.Contains(err.Error(), "is its disk mounted?") {
+			t.Errorf("without %s: %v", name, err)
+		}
+		w.must(os.RemoveAll(mounted))
+		w.must(os.Rename(away, mounted))
+		w.must(recover())
+		if got := w.state("staging"); got != before {
+			t.Errorf("with %s again:\n%s\nwant:\n%s", name, got, before)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"holdfast/engines"
 	"holdfast/repo"
 )
 
@@ -41,8 +42,14 @@ func (r *Restoration) recover(ctx context.Context, journal *Journal, begin func(
 	defer r.Close()
 	done := &Recovery{Journal: *journal}
 	if journal.State == Swapping {
+		if err := r.find(ctx); err != nil {
+			return done, recovering(journal, err)
+		}
 		if err := revert(context.WithoutCancel(ctx), r.targets, r.at); err != nil {
 			return done, recovering(journal, err)
+		}
+		if err := r.note("journal discarding", func(j *Journal) { j.Discarding = true }); err != nil {
+			return done, err
 		}
 	}
 	if journal.State == Committed && journal.Safety && len(journal.Retires) > 0 {
@@ -129,14 +136,34 @@ func (r *Restoration) saved(safety repo.Name) error {
 	return r.note("journal saved", func(j *Journal) { j.Saved = safety })
 }
 
-// note writes into the journal what spares a recovery something. Where there is no room for
-// it the work goes on: what is discarded at its end makes some.
+// note writes into the journal what helps the next recovery. Where there is no room for it
+// the work goes on: what is discarded at its end makes some.
 func (r *Restoration) note(step string, change func(*Journal)) error {
 	if err := r.at(step); err != nil {
 		return err
 	}
 	change(r.journal)
 	_ = r.Place.Store(r.journal) // as said
+	return nil
+}
+
+// find misses parts that were being swapped and of which nothing is there: they may be half
+// swapped where the disk is that they are on.
+func (r *Restoration) find(ctx context.Context) error {
+	for _, t := range r.targets {
+		finder, ok := t.target.(engines.Finder)
+		if !ok || r.journal.Discarding {
+			continue
+		}
+		found, err := finder.Found(ctx)
+		if err == nil && !found {
+			err = fmt.Errorf("nothing of the restore is at %s, though it was being swapped: is its disk mounted? If what was there is gone for good, remove %s",
+				t.part.URL.Path, r.Place.journal())
+		}
+		if err != nil {
+			return t.wrap("", err)
+		}
+	}
 	return nil
 }
 

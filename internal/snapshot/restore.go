@@ -209,6 +209,10 @@ func (r *Restoration) undo(ctx context.Context, cause error) error {
 	err := r.Place.Store(r.journal)
 	if err == nil && r.journal.State == Swapping {
 		err = revert(ctx, r.targets, none)
+		if err == nil {
+			r.journal.Discarding = true
+			_ = r.Place.Store(r.journal) // as note does
+		}
 	}
 	if err == nil {
 		if err = discard(ctx, r.targets, r.Place, none); err != nil {
