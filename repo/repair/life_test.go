@@ -7,6 +7,7 @@ import (
 	mathrand "math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,9 +103,10 @@ func (l *life) try(what string, do func(*repo.Repository) error) {
 		l.store = crash.Survivor()
 		l.note(what, fmt.Sprintf("until change %d", after), err, crash.Crashed())
 	case 4:
-		faulty, left := storagetest.NewFaulty(l.store), after
+		faulty := storagetest.NewFaulty(l.store)
+		var puts atomic.Int64
 		full := faulty.Inject(storagetest.Fault{Ops: storagetest.Put, Effect: func(_ context.Context, _ *storagetest.Call, do func() error) error {
-			if left--; left < 0 {
+			if puts.Add(1) > int64(after) {
 				return storage.ErrFull
 			}
 			return do()
