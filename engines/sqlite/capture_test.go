@@ -363,3 +363,41 @@ func TestAHeldLockIsWaitedForAndItsHolderNamed(t *testing.T) {
 		t.Errorf("a lock that was given up: %v", err)
 	}
 }
+
+// Between Prepare and Mark another database may take the place of the one that is
+// open: what is at the path is what the site has.
+func TestADatabaseThatIsReplacedBeforeTheMark(t *testing.T) {
+	inBothModes(t, func(t *testing.T, mode string) {
+		path, next := filled(t, mode), filled(t, mode)
+		shell(t, next, "CREATE TABLE of_the_next (v)")
+		source, memory := newSource(t, path), enginetest.NewMemory()
+		defer source.Close()
+		if err := source.Prepare(t.Context(), memory); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := source.Mark(t.Context(), memory); err != nil {
+			t.Fatal(err)
+		}
+		if moved, err := source.Moved(t.Context()); err != nil || moved != "" {
+			t.Errorf("nobody wrote after the mark: %q, %v", moved, err)
+		}
+		result, err := source.Send(t.Context(), memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := memory.File(t.Context(), result.Entries, result.Entries[0].Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const tables = "SELECT group_concat(name) FROM sqlite_master ORDER BY name"
+		if got, want := shell(t, write(t, data), tables), shell(t, path, tables); got != want {
+			t.Errorf("the snapshot has the tables %s, the database %s", got, want)
+		}
+		if len(result.Notes) != 1 || !strings.Contains(result.Notes[0], "was replaced") {
+			t.Errorf("notes %q", result.Notes)
+		}
+	})
+}

@@ -32,7 +32,8 @@ type source struct {
 
 	peeked  *os.File // see peek
 	db      *database
-	witness *witness // nil where nobody is held
+	file    fs.FileInfo // what was at the path when db was opened
+	witness *witness    // nil where nobody is held
 	notes   []string
 	sent    *tree.Entry // what Mark has sent already
 	marked  bool
@@ -41,20 +42,8 @@ type source struct {
 // Prepare implements engines.Source.
 func (s *source) Prepare(ctx context.Context, _ engines.Sink) (err error) {
 	defer s.name("open", &err)
-	path, err := locate(s.configured)
-	if err != nil {
+	if err := s.open(ctx); err != nil {
 		return err
-	}
-	if err := s.peek(path); err != nil {
-		return err
-	}
-	if s.db, err = openReader(ctx, path, s.patience); err != nil {
-		return err
-	}
-	if !s.unheld {
-		if s.witness, err = openWitness(ctx, s.db); err != nil {
-			return err
-		}
 	}
 	return s.db.read(ctx, func() error {
 		h, err := s.look(ctx)
@@ -63,6 +52,38 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) (err error) {
 		}
 		return s.examine(ctx)
 	})
+}
+
+// open connects to the database.
+func (s *source) open(ctx context.Context) error {
+	path, err := locate(s.configured)
+	if err != nil {
+		return err
+	}
+	if err := s.peek(path); err != nil {
+		return err
+	}
+	if s.file, err = os.Stat(path); err != nil {
+		return err
+	}
+	if s.db, err = openReader(ctx, path, s.patience); err != nil {
+		return err
+	}
+	if !s.unheld {
+		s.witness, err = openWitness(ctx, s.db)
+	}
+	return err
+}
+
+// replaced reports whether another file is at the path by now than the one that is
+// open, as after mv new.sqlite shop.sqlite: then nobody writes to ours any more.
+func (s *source) replaced() (bool, error) {
+	path, err := locate(s.configured)
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Stat(path)
+	return err == nil && !os.SameFile(now, s.file), err
 }
 
 // name makes an error say what was done to which database.
@@ -139,21 +160,12 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (_ engines.Point, 
 	if s.db == nil {
 		return engines.Point{}, errors.New("it is not prepared")
 	}
-	s.release(ctx)
-	s.sent = nil
-	if err := s.witness.mark(ctx); err != nil {
-		return engines.Point{}, err
-	}
-	if err := s.db.do(ctx, "BEGIN"); err != nil {
-		return engines.Point{}, err
-	}
-	s.marked = true
 	defer func() {
 		if err != nil {
 			s.release(ctx)
 		}
 	}()
-	h, err := s.look(ctx) // the first read is what fixes the point
+	h, err := s.begin(ctx)
 	if err != nil {
 		return engines.Point{}, err
 	}
@@ -168,6 +180,45 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (_ engines.Point, 
 	s.sent = &e
 	s.release(ctx)
 	return point, nil
+}
+
+// maxReplaced is how many new databases in a row are gone after.
+const maxReplaced = 3
+
+// begin begins the read transaction, on the database that is at the path then: since
+// Prepare, which may be long ago, it may have become another.
+func (s *source) begin(ctx context.Context) (header, error) {
+	for range maxReplaced {
+		h, err := s.fix(ctx)
+		if err != nil {
+			return header{}, err
+		}
+		if replaced, err := s.replaced(); err != nil || !replaced {
+			return h, err
+		}
+		if err := s.Close(); err != nil {
+			return header{}, err
+		}
+		s.notes = []string{s.entryName + " was replaced by another file after it had been looked at, so this one was not checked for damage"}
+		if err := s.open(ctx); err != nil {
+			return header{}, errors.Join(err, s.Close())
+		}
+	}
+	return header{}, errors.New("it is replaced by another file over and over")
+}
+
+// fix begins the read transaction on the open database.
+func (s *source) fix(ctx context.Context) (header, error) {
+	s.release(ctx)
+	s.sent = nil
+	if err := s.witness.mark(ctx); err != nil {
+		return header{}, err
+	}
+	if err := s.db.do(ctx, "BEGIN"); err != nil {
+		return header{}, err
+	}
+	s.marked = true
+	return s.look(ctx) // the first read is what fixes the point
 }
 
 // Send implements engines.Source.
