@@ -20,7 +20,7 @@ func (s *source) remainder(ctx context.Context, sink engines.Sink) (*engines.Res
 		var touched *touch
 		if touched, s.blind = s.touched(); s.blind == nil {
 			result, err := s.again(ctx, sink, touched)
-			if !errors.Is(err, errLinked) {
+			if !errors.Is(err, errLinked) && !errors.Is(err, errReplaced) {
 				s.byEvents = err == nil
 				return result, err
 			}
@@ -42,11 +42,17 @@ func (s *source) readFrozen(ctx context.Context, sink engines.Sink) (err error) 
 
 // again looks at what was touched. What was not is as the first walk found it.
 func (s *source) again(ctx context.Context, sink engines.Sink, touched *touch) (*engines.Result, error) {
-	root, err := s.open()
+	root, replaced, err := s.reopen()
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(root)
+	if replaced {
+		if touched != wholeTree {
+			return nil, errReplaced
+		}
+		s.started = everything() // what has come may lie on a filesystem that was not synced
+	}
 	result, err := s.walk(ctx, sink, root, &s.precopy.Entries[0], pass{last: true, remainder: true, touched: touched})
 	if err != nil || touched == wholeTree {
 		return result, err

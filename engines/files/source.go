@@ -28,6 +28,7 @@ type source struct {
 
 	began    time.Time // of Prepare
 	started  clock
+	walked   stat            // the root that Prepare went through
 	watch    *watch          // of what happens after Prepare has looked; nil if that cannot be told
 	blind    error           // why that cannot be told
 	precopy  *engines.Result // what Prepare stored
@@ -52,6 +53,9 @@ func (s *source) Prepare(ctx context.Context, sink engines.Sink) error {
 		return err
 	}
 	defer unix.Close(root)
+	if s.walked, err = statAt(root, ""); err != nil {
+		return err
+	}
 	s.started = s.clock(root)
 	s.watch, s.blind = s.follow(root)
 	var before *tree.Entry
@@ -87,7 +91,7 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (engines.Point, er
 	}
 	s.held = filesystemTime()
 	if s.frozen != nil {
-		err := s.frozen.take()
+		err := s.freeze()
 		if err == nil {
 			return engines.Point{At: now.UTC(), Position: "a btrfs snapshot"}, nil
 		}
@@ -98,6 +102,19 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (engines.Point, er
 		return engines.Point{}, fmt.Errorf("copy the remainder of %s: %w", s.path, err)
 	}
 	return engines.Point{At: now.UTC()}, nil
+}
+
+// freeze snapshots the mount's filesystem.
+func (s *source) freeze() error {
+	root, replaced, err := s.reopen()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	if replaced {
+		return errReplaced
+	}
+	return s.frozen.take()
 }
 
 // Send looks for what Mark has missed, if it did not look at everything and the
@@ -126,6 +143,24 @@ var (
 	errNotPrepared = errors.New("marked without having been prepared")
 	errNotMarked   = errors.New("sent without having been marked")
 )
+
+// errReplaced: of what has come, nothing is known.
+var errReplaced = errors.New("another directory has taken the place of the mount")
+
+// reopen opens the mount again, and reports whether the path leads to another
+// directory by now than the one that Prepare went through, as where it is a symlink
+// to the current release, or a disk was mounted there.
+func (s *source) reopen() (root int, replaced bool, err error) {
+	if root, err = s.open(); err != nil {
+		return -1, false, err
+	}
+	st, err := statAt(root, "")
+	if err != nil {
+		unix.Close(root)
+		return -1, false, err
+	}
+	return root, st.node != s.walked.node || st.mount != s.walked.mount, nil
+}
 
 // errLinked: a new name of a file makes no event under its old one, whose entry
 // is no longer right either.

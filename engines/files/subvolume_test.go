@@ -171,3 +171,27 @@ func TestSnapshotsOfAMountAreOurs(t *testing.T) {
 		}
 	}
 }
+
+// What has taken the subvolume's place is not in a snapshot of it.
+func TestASubvolumeThatIsReplacedBeforeTheMark(t *testing.T) {
+	mount := btrfs(t)
+	for _, name := range []string{"one", "two"} {
+		run(t, "btrfs", "subvolume", "create", filepath.Join(mount, name))
+		write(t, mount, map[string]string{name + "/file": "of " + name})
+	}
+	current := filepath.Join(mount, "current")
+	check(t, os.Symlink("one", current))
+	s, sink := sourceAt(t, current), enginetest.NewMemory()
+	check(t, s.Prepare(t.Context(), sink))
+	if s.frozen == nil {
+		t.Fatalf("it would not be snapshotted: %v", s.blind)
+	}
+	check(t, os.Symlink("two", current+".new"), os.Rename(current+".new", current))
+	result := marked(t, s, sink)
+	if got, err := sink.File(t.Context(), result.Entries, "uploads/file"); err != nil || string(got) != "of two" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if found := append(left(t, filepath.Join(mount, "one")), left(t, filepath.Join(mount, "two"))...); len(found) > 0 {
+		t.Errorf("left %q", found)
+	}
+}

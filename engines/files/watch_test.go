@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -254,6 +255,32 @@ func TestAKernelThatCannotTellCostsAWalk(t *testing.T) {
 				t.Errorf("%q, %v, by events %v, notes %q", got, err, s.byEvents, result.Notes)
 			}
 		})
+	}
+}
+
+// TestAMountThatIsReplacedBeforeTheMark: a symlink to the current release leads to the
+// next one by then. Nothing of the one before may pass for what is there.
+func TestAMountThatIsReplacedBeforeTheMark(t *testing.T) {
+	for _, held := range []bool{true, false} {
+		base := scratchDir(t)
+		write(t, base, map[string]string{"one/same": "of one", "one/gone": "of one", "two/same": "of two", "two/new": "of two"})
+		current := filepath.Join(base, "current")
+		check(t, os.Symlink("one", current))
+		now := time.Now()
+		s := unheldSource(t, current, &now)
+		s.unheld = !held
+		sink := enginetest.NewMemory()
+		check(t, s.Prepare(t.Context(), sink))
+		check(t, os.Symlink("two", current+".new"), os.Rename(current+".new", current))
+		now = now.Add(atOnce)
+		result := marked(t, s, sink)
+		if got, want := described(t, sink, result.Entries), described(t, sink, capture(t, mountService(current), sink).Entries); got != want {
+			t.Errorf("held %v: it is not what is there:\n%s", held, differing(got, want))
+		}
+		if said := slices.ContainsFunc(result.Notes, func(n string) bool { return strings.Contains(n, "taken the place of the mount") }); said != held {
+			t.Errorf("held %v: notes %q", held, result.Notes)
+		}
+		check(t, s.Close())
 	}
 }
 
