@@ -225,8 +225,12 @@ func (w *walker) window(ctx context.Context, l *listing) error {
 		return err
 	}
 	for i := range l.items {
-		if it := &l.items[i]; it.entry.Link != 0 {
+		it := &l.items[i]
+		if it.entry.Link != 0 {
 			w.meetLink(l, it)
+		}
+		if it.entry.Suspect && it.entry.Type == tree.File {
+			w.watch.touch(l.at.beneath(it.name)) // a mapping may have changed it since, and told nobody
 		}
 	}
 	return nil

@@ -163,6 +163,7 @@ func TestOnlyWhatWasTouchedIsLookedAt(t *testing.T) {
 	for i := range 50 {
 		write(t, root, map[string]string{fmt.Sprintf("dir%02d/a", i): "a", fmt.Sprintf("dir%02d/b", i): "b"})
 	}
+	settle(t)
 	sink := enginetest.NewMemory()
 	s := prepared(t, root, sink)
 	sink.Visited = nil
@@ -200,6 +201,46 @@ func TestWhatMakesNoEventsIsFoundToo(t *testing.T) {
 			t.Errorf("%s: %.10q, %v, by events %v; want %q", name, got, err, s.byEvents, want)
 		}
 	}
+}
+
+// TestAMappingThatIsGoneByTheMark: what it wrote to a page that was dirty already made no
+// event and moved no times, and /proc does not tell of it any more.
+func TestAMappingThatIsGoneByTheMark(t *testing.T) {
+	root := scratchDir(t)
+	file := filepath.Join(root, "mapped")
+	write(t, root, map[string]string{"mapped": "at first"})
+	settle(t)
+	sink := enginetest.NewMemory()
+	s := sourceAt(t, root)
+	var page []byte
+	s.clock = func(root int) clock {
+		c := startClock(root)
+		page = mapped(t, file)
+		copy(page, "at once ")
+		return c
+	}
+	check(t, s.Prepare(t.Context(), sink))
+	copy(page, "at last ")
+	check(t, unix.Munmap(page))
+	settle(t)
+	result := marked(t, s, sink)
+	got, err := sink.File(t.Context(), result.Entries, "uploads/mapped")
+	if err != nil || string(got) != "at last " || !s.byEvents {
+		t.Errorf("%q, %v, by events %v", got, err, s.byEvents)
+	}
+}
+
+// mapped maps the whole file, to be read and written.
+func mapped(t *testing.T, file string) []byte {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	check(t, err)
+	defer f.Close()
+	st, err := f.Stat()
+	check(t, err)
+	page, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	check(t, err)
+	return page
 }
 
 // TestWhatWasMissedIsNamed: the walk after the release finds what neither events
