@@ -21,14 +21,15 @@ type clock struct {
 // sync runs has moved its file's times to S or later.
 //
 // Where the sync does not work nothing is known about mapped pages, and every
-// file is suspect.
+// file is suspect. So it is on filesystems in memory, which have nothing to write
+// out: their pages stay dirty, and are written to without moving any times.
 func startClock(root int) clock {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
 		return everything()
 	}
 	tick := granularity(root)
-	if err := unix.Syncfs(root); err != nil {
+	if err := unix.Syncfs(root); err != nil || inMemory(root) {
 		return everything()
 	}
 	s := time.Unix(now.Unix())
@@ -37,6 +38,15 @@ func startClock(root int) clock {
 		whole: tree.TimeOf(s.Add(-max(tick, coarse))),
 		until: tree.TimeOf(s.Add(24 * time.Hour)),
 	}
+}
+
+// inMemory reports whether the filesystem has no disk, also where it cannot be told.
+func inMemory(root int) bool {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(root, &fs); err != nil {
+		return true
+	}
+	return uint32(fs.Type) == unix.TMPFS_MAGIC || uint32(fs.Type) == unix.RAMFS_MAGIC
 }
 
 // filesystemTime is what a local filesystem would stamp a change with now.
@@ -81,8 +91,8 @@ func granularity(root int) time.Duration {
 		return foreign
 	}
 	switch uint32(fs.Type) {
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.RAMFS_MAGIC,
-		unix.F2FS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.BCACHEFS_SUPER_MAGIC, zfsMagic:
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC,
+		unix.OVERLAYFS_SUPER_MAGIC, unix.BCACHEFS_SUPER_MAGIC, zfsMagic:
 		return ticks
 	case unix.EXFAT_SUPER_MAGIC, unix.MSDOS_SUPER_MAGIC, unix.REISERFS_SUPER_MAGIC, unix.NILFS_SUPER_MAGIC:
 		return coarse

@@ -230,6 +230,32 @@ func TestAMappingThatIsGoneByTheMark(t *testing.T) {
 	}
 }
 
+// TestMappingsOfFilesInMemory: there what is written through a mapping moves no times,
+// whether the mapping lasts or has ended when the next snapshot is taken.
+func TestMappingsOfFilesInMemory(t *testing.T) {
+	root := memoryDir(t)
+	write(t, root, map[string]string{"mapped": "at first"})
+	settle(t)
+	page := mapped(t, filepath.Join(root, "mapped"))
+	if page[0] != 'a' { // a page that was read first is not even noticed when it becomes dirty
+		t.Fatal(string(page))
+	}
+	sink := enginetest.NewMemory()
+	result := capture(t, mountService(root), sink)
+	for _, content := range []string{"mapped--", "and gone"} {
+		copy(page, content)
+		if content == "and gone" {
+			check(t, unix.Munmap(page))
+		}
+		settle(t)
+		sink = sink.Next(result.Entries)
+		result = capture(t, mountService(root), sink)
+		if got, err := sink.File(t.Context(), result.Entries, "uploads/mapped"); err != nil || string(got) != content {
+			t.Errorf("%q, %v; want %q", got, err, content)
+		}
+	}
+}
+
 // mapped maps the whole file, to be read and written.
 func mapped(t *testing.T, file string) []byte {
 	t.Helper()
