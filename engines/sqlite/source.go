@@ -50,6 +50,11 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) (err error) {
 		if err != nil || !h.wal && s.live {
 			return err
 		}
+		if h.wal {
+			if err := usedElsewhere(s.db.path); err != nil {
+				return err
+			}
+		}
 		return s.examine(ctx)
 	})
 }
