@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"holdfast/index"
 	"holdfast/internal/blob"
@@ -22,6 +23,14 @@ func (r *Repository) blob(ctx context.Context, dst []byte, id blob.ID) ([]byte, 
 	if err := r.needIndex(ctx); err != nil {
 		return dst, err
 	}
+	out, err := r.blobOrRefresh(ctx, dst, id)
+	if err != nil && ctx.Err() == nil {
+		r.unreadable.add(id)
+	}
+	return out, err
+}
+
+func (r *Repository) blobOrRefresh(ctx context.Context, dst []byte, id blob.ID) ([]byte, error) {
 	out, err := r.blobBelow(ctx, dst, id, anyDepth)
 	var missing *MissingError
 	if !errors.As(err, &missing) {
@@ -31,6 +40,16 @@ func (r *Repository) blob(ctx context.Context, dst []byte, id blob.ID) ([]byte, 
 		return out, errors.Join(err, again)
 	}
 	return r.blobBelow(ctx, dst, id, anyDepth)
+}
+
+// unreadable is a set of blobs no copy of which could be read.
+type unreadable struct{ ids sync.Map }
+
+func (u *unreadable) add(id blob.ID) { u.ids.Store(id, nil) }
+
+func (u *unreadable) has(id blob.ID) bool {
+	_, has := u.ids.Load(id)
+	return has
 }
 
 const anyDepth = 256

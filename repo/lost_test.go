@@ -105,3 +105,27 @@ func TestWhatWasCommittedSinceIsNotMissed(t *testing.T) {
 		t.Errorf("lost: %v, %v", vanished, err)
 	}
 }
+
+// TestWhatCouldNotBeReadIsStoredAnew: the packs are as long as they must be, so only
+// who reads from them notices; what is put after that is not taken for present.
+func TestWhatCouldNotBeReadIsStoredAnew(t *testing.T) {
+	store := repotest.New(t)
+	files := repotest.Files{"a": repotest.Random(1, 9000), "b": repotest.Random(2, 9000)}
+	before := repotest.Put(t, repotest.Open(t, store), files, nil)
+	for _, object := range store.Names() {
+		if strings.HasPrefix(object, "packs/") {
+			data, _ := store.Object(object)
+			store.Replace(object, make([]byte, len(data)))
+		}
+	}
+	r := repotest.Open(t, store)
+	if repotest.Holds(t.Context(), r, before, files) == nil {
+		t.Fatal("nothing is damaged")
+	}
+	after := repotest.Put(t, r, files, nil)
+	for e, err := range repotest.Open(t, store).Children(t.Context(), after.Root) {
+		if err != nil {
+			t.Fatalf("%s: %v", e.Name, err)
+		}
+	}
+}

@@ -14,6 +14,8 @@ import (
 //     after the session had been announced and had read what is condemned; and it is
 //     not condemned. Or the session has written it.
 //   - each of its bases has a sound copy of lower depth.
+//   - it is not of a blob that was to be read by this process and could not be, or the
+//     session has written it since: what is met again then is stored anew.
 //
 // Such a copy stays for as long as the session lives, whatever is collected
 // meanwhile (docs/gc.md, W5). That the index names a copy proves nothing: an entry
@@ -33,7 +35,10 @@ const maxSound = 1 << 16
 // copies returns those of a blob whose packs can be relied on, lowest depth first.
 func (a *reliance) copies(id blob.ID) ([]index.Entry, error) {
 	all, err := a.repo.Copies(id)
-	return slices.DeleteFunc(all, func(e index.Entry) bool { return !a.reliable(&e.Pack) }), err
+	unreadable := a.repo.unreadable.has(id)
+	return slices.DeleteFunc(all, func(e index.Entry) bool {
+		return !a.reliable(&e.Pack) || unreadable && e.Pack.Session != a.session
+	}), err
 }
 
 func (a *reliance) reliable(p *index.Pack) bool {
@@ -102,7 +107,7 @@ func (a *reliance) remembered(id blob.ID, bound int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	depth, ok := a.sound[id]
-	return ok && int(depth) < bound
+	return ok && int(depth) < bound && !a.repo.unreadable.has(id)
 }
 
 func (a *reliance) remember(id blob.ID, depth uint8) {

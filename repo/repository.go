@@ -29,13 +29,14 @@ type Repository struct {
 
 	mostSuperseded int // segments that one is made to supersede
 
-	hashers  sync.Pool
-	cache    blobCache
-	scratch  buffers
-	decoders decoders
-	packs    openPacks
-	reads    readCounter
-	ahead    budget
+	hashers    sync.Pool
+	cache      blobCache
+	unreadable unreadable
+	scratch    buffers
+	decoders   decoders
+	packs      openPacks
+	reads      readCounter
+	ahead      budget
 }
 
 // Options of Init and Open.
