@@ -25,7 +25,8 @@ type Output struct {
 }
 
 // NewOutput looks up what the parent snapshot holds of service. What changed since
-// then is dated at.
+// then is dated at. What of the parent cannot be read costs its differences, not the
+// snapshot.
 func NewOutput(ctx context.Context, sink engines.Sink, service string, at time.Time) (*Output, error) {
 	out := &Output{sink: sink, service: service, at: at, bases: map[string]tree.Entry{}}
 	if joined, ok := sink.Parent(service + Extension); ok {
@@ -36,22 +37,20 @@ func NewOutput(ctx context.Context, sink engines.Sink, service string, at time.T
 		return out, nil
 	}
 	out.bases[""] = top
-	return out, out.addBases(ctx, "", top)
+	out.addBases(ctx, "", top)
+	return out, context.Cause(ctx)
 }
 
-func (out *Output) addBases(ctx context.Context, prefix string, directory tree.Entry) error {
+func (out *Output) addBases(ctx context.Context, prefix string, directory tree.Entry) {
 	for e, err := range out.sink.Children(ctx, directory) {
 		if err != nil {
-			return err
+			return
 		}
 		out.bases[prefix+e.Name] = e
 		if e.Type == tree.Directory && e.Name == TablesDir && prefix == "" {
-			if err := out.addBases(ctx, TablesDir+"/", e); err != nil {
-				return err
-			}
+			out.addBases(ctx, TablesDir+"/", e)
 		}
 	}
-	return nil
 }
 
 // Put stores a stream. path is "schema.sql", or "tables/orders.sql".

@@ -90,3 +90,13 @@ func TestWhatDidNotChangeKeepsItsTime(t *testing.T) {
 		}
 	}
 }
+
+// TestAParentThatCannotBeRead: it costs the differences to it, not the snapshot.
+func TestAParentThatCannotBeRead(t *testing.T) {
+	parent := put(t, enginetest.NewMemory(), time.Unix(100, 0), streams)
+	sink := enginetest.NewMemory().Next(parent) // which has nothing of it
+	entries := put(t, sink, time.Unix(200, 0), streams)
+	if got, err := sink.File(t.Context(), entries, "shop/tables/ant.sql"); err != nil || string(got) != "ant;" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

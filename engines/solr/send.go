@@ -26,21 +26,28 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 		return engines.Result{}, errors.New("send before mark")
 	}
 	send := sending{source: s, sink: sink}
-	parent, ok := sink.Parent(s.service)
-	if ok && parent.Type == tree.Directory {
-		var err error
-		switch send.parent, err = storedAt(ctx, parent, sink); {
-		case errors.Is(err, errNotCore): // another kind of service had that name
-			parent = tree.Entry{}
-		case err != nil:
-			return engines.Result{}, err
-		}
+	parent, err := send.open(ctx)
+	if err != nil {
+		return engines.Result{}, err
 	}
 	e, err := send.core(ctx, parent)
 	if err != nil {
 		return engines.Result{}, err
 	}
 	return engines.Result{Entries: []tree.Entry{e}}, nil
+}
+
+// open looks up what the parent snapshot holds. Where that is another kind of service, or
+// cannot be read, everything is fetched: it costs no snapshot.
+func (s *sending) open(ctx context.Context) (parent tree.Entry, err error) {
+	parent, ok := s.sink.Parent(s.service)
+	if !ok || parent.Type != tree.Directory {
+		return parent, nil
+	}
+	if s.parent, err = storedAt(ctx, parent, s.sink); err != nil {
+		parent = tree.Entry{}
+	}
+	return parent, context.Cause(ctx)
 }
 
 // core puts everything.
@@ -147,7 +154,7 @@ func (s *sending) directory(ctx context.Context, name, prefix string, files []co
 	if parent.Type == tree.Directory {
 		for e, err := range s.sink.Children(ctx, parent) {
 			if err != nil {
-				return tree.Entry{}, err
+				break
 			}
 			before[e.Name] = e
 		}
