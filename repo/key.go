@@ -107,6 +107,9 @@ func slots(ctx context.Context, store storage.Storage, id seal.RepositoryID) ([]
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed meanwhile
 		}
+		if errors.Is(err, storage.ErrUnreadable) {
+			err = &DamagedError{Object: info.Name, Err: err}
+		}
 		if err != nil {
 			return nil, err
 		}

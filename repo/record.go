@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -9,6 +10,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"holdfast/internal/seal"
+	"holdfast/internal/storage"
 )
 
 // maxRecord bounds a sealed record, snapshots included, in bytes.
@@ -79,6 +81,9 @@ func (r *Repository) readSealed(ctx context.Context, kind seal.Type, object stri
 func (r *Repository) readWhole(ctx context.Context, kind seal.Type, object string, size int64) ([]byte, error) {
 	sealed := make([]byte, size)
 	if _, err := r.store.ReadAt(ctx, object, sealed, 0); err != nil && (err != io.EOF || size > 0) {
+		if errors.Is(err, storage.ErrUnreadable) {
+			err = &DamagedError{Object: object, Err: err}
+		}
 		return nil, err
 	}
 	plain, err := r.keys.Open(kind, object, sealed)

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"maps"
 
@@ -28,6 +29,9 @@ func (r *Repository) ReadPack(ctx context.Context, name [32]byte, known []index.
 	if errors.Is(err, fs.ErrNotExist) {
 		return Salvageable{Entries: known}, nil
 	}
+	if errors.Is(err, storage.ErrUnreadable) {
+		data, err = r.readLeft(ctx, object)
+	}
 	if err != nil {
 		return Salvageable{}, err
 	}
@@ -39,6 +43,28 @@ func (r *Repository) ReadPack(ctx context.Context, name [32]byte, known []index.
 		}
 	}
 	return s, nil
+}
+
+// sector is what a disk fails to read at least, in bytes.
+const sector = 4 << 10
+
+// readLeft reads what the medium still yields of an object, and zeros for the rest.
+func (r *Repository) readLeft(ctx context.Context, object string) ([]byte, error) {
+	info, err := r.store.Stat(ctx, object)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, info.Size)
+	for off := int64(0); off < info.Size; off += sector {
+		part := data[off:min(off+sector, info.Size)]
+		_, err := r.store.ReadAt(ctx, object, part, off)
+		if errors.Is(err, storage.ErrUnreadable) {
+			clear(part)
+		} else if err != nil && err != io.EOF {
+			return nil, err
+		}
+	}
+	return data, nil
 }
 
 // Payload opens the payload of one entry of a pack with these bytes. It does not need
@@ -71,6 +97,9 @@ func (r *Repository) SetAside(ctx context.Context, object string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if errors.Is(err, storage.ErrUnreadable) {
+		return r.store.move(ctx, object, aside+object)
+	}
 	if err != nil {
 		return err
 	}
@@ -90,8 +119,8 @@ func Foreign(err error) bool {
 // UnreadableKeys returns the key slots that cannot be read, with why.
 func (r *Repository) UnreadableKeys(ctx context.Context) (map[string]error, error) {
 	bad := map[string]error{}
-	err := r.eachSlot(ctx, func(name string, object []byte) {
-		if _, err := seal.ParseSlot(object); err != nil && !Foreign(versionOrDamaged(ctx, r.store, err)) {
+	err := r.eachSlot(ctx, func(name string, _ seal.SlotInfo, err error) {
+		if err != nil && !Foreign(versionOrDamaged(ctx, r.store, err)) {
 			bad[name] = err
 		}
 	})
@@ -101,15 +130,15 @@ func (r *Repository) UnreadableKeys(ctx context.Context) (map[string]error, erro
 // StrayKeys returns the key slots that say they are of another repository, and open
 // nothing here.
 func (r *Repository) StrayKeys(ctx context.Context) (stray []string, err error) {
-	err = r.eachSlot(ctx, func(name string, object []byte) {
-		if slot, err := seal.ParseSlot(object); err == nil && slot.Repository != r.root.Repository {
+	err = r.eachSlot(ctx, func(name string, slot seal.SlotInfo, err error) {
+		if err == nil && slot.Repository != r.root.Repository {
 			stray = append(stray, name)
 		}
 	})
 	return stray, err
 }
 
-func (r *Repository) eachSlot(ctx context.Context, visit func(name string, object []byte)) error {
+func (r *Repository) eachSlot(ctx context.Context, visit func(name string, slot seal.SlotInfo, err error)) error {
 	for info, err := range r.store.List(ctx, "keys") {
 		if err != nil {
 			return err
@@ -118,10 +147,13 @@ func (r *Repository) eachSlot(ctx context.Context, visit func(name string, objec
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed meanwhile
 		}
-		if err != nil {
+		var slot seal.SlotInfo
+		if err == nil {
+			slot, err = seal.ParseSlot(object)
+		} else if !errors.Is(err, storage.ErrUnreadable) {
 			return err
 		}
-		visit(info.Name, object)
+		visit(info.Name, slot, err)
 	}
 	return nil
 }

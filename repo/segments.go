@@ -222,7 +222,8 @@ func (r *Repository) openSegmentBy(ctx context.Context, object string, room int,
 	}
 	err = r.orDamaged(ctx, err)
 	var epoch *seal.EpochError
-	if errors.Is(err, index.ErrDamaged) || errors.Is(err, seal.ErrDamaged) || errors.Is(err, seal.ErrVersion) || errors.As(err, &epoch) {
+	if errors.Is(err, index.ErrDamaged) || errors.Is(err, seal.ErrDamaged) || errors.Is(err, seal.ErrVersion) || errors.As(err, &epoch) ||
+		errors.Is(err, storage.ErrUnreadable) {
 		return nil, &DamagedError{Object: object, Err: err}
 	}
 	return s, err

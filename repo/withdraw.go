@@ -2,7 +2,9 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +42,25 @@ func (w *withdrawing) Delete(ctx context.Context, object string) error {
 		}
 	}
 	return w.Storage.Delete(ctx, object)
+}
+
+// move gives an object that cannot be read another name; where that is taken, by one
+// that was moved before, it is removed.
+func (w *withdrawing) move(ctx context.Context, object, to string) error {
+	mover, ok := w.Storage.(storage.Mover)
+	if !ok {
+		return fmt.Errorf("move %s: %w: the storage cannot move objects", object, errors.ErrUnsupported)
+	}
+	if covered(object) {
+		if err := w.withdraw(ctx, object); err != nil {
+			return fmt.Errorf("move %s: %w", object, err)
+		}
+	}
+	err := mover.Move(ctx, object, to)
+	if errors.Is(err, fs.ErrExist) {
+		return w.Storage.Delete(ctx, object)
+	}
+	return err
 }
 
 // withdraw removes the groups that hold the object.

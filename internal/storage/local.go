@@ -180,7 +180,7 @@ func (l *Local) ReadAt(ctx context.Context, name string, p []byte, off int64) (i
 		return n, err
 	}
 	l.files.drop(name) // a network file system may have lost the file's handle
-	return n, failed("read", name, err)
+	return n, failed("read", name, unreadable(err))
 }
 
 // Stat implements Storage.
@@ -221,6 +221,28 @@ func (l *Local) Delete(ctx context.Context, name string) error {
 
 // removeEmpty removes a directory, never what somebody put in its place.
 func (l *Local) removeEmpty(dir string) bool { return l.isDirectory(dir) && l.root.Remove(dir) == nil }
+
+// Move implements Mover. Killed on the way it may leave the object under both names.
+func (l *Local) Move(ctx context.Context, name, to string) error {
+	if err := errors.Join(check(ctx, "move", name), check(ctx, "move", to)); err != nil {
+		return err
+	}
+	if _, err := statObject(l.root, name); err != nil {
+		return failed("move", name, err)
+	}
+	d, err := l.dirs.get(path.Dir(to), l.openDirectory)
+	if err != nil {
+		return failed("move", name, err)
+	}
+	defer l.dirs.release(d)
+	if err := l.step("link", func() error { return l.root.Link(name, to) }); err != nil {
+		return failed("move", name, err)
+	}
+	if err := l.syncDirectory(d.value); err != nil {
+		return failed("move", name, err)
+	}
+	return l.Delete(ctx, name)
+}
 
 func (l *Local) isDirectory(dir string) bool {
 	info, err := l.root.Lstat(dir)
@@ -272,6 +294,17 @@ func check(ctx context.Context, op, name string) error {
 		return &fs.PathError{Op: op, Path: name, Err: err}
 	}
 	return nil
+}
+
+// unreadable makes it ErrUnreadable if the medium, or what the file system has noted on
+// it, is damaged.
+func unreadable(err error) error {
+	for _, damage := range []error{syscall.EIO, syscall.EBADMSG, syscall.EUCLEAN} {
+		if errors.Is(err, damage) {
+			return fmt.Errorf("%w: %w", ErrUnreadable, damage)
+		}
+	}
+	return err
 }
 
 // failed names the operation and the object, in place of what package os names.

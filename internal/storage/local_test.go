@@ -262,6 +262,29 @@ func TestMoveOther(t *testing.T) {
 	}
 }
 
+func TestMove(t *testing.T) {
+	dir := t.TempDir()
+	l := create(t, dir)
+	put(t, l, "packs/3f/1", "one")
+	put(t, l, "packs/3f/2", "two")
+	if err := l.Move(t.Context(), "packs/3f/1", "aside/packs/3f/1"); err != nil {
+		t.Error(err)
+	}
+	if err := l.Move(t.Context(), "packs/3f/1", "aside/packs/3f/1"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("one that is gone: %v", err)
+	}
+	if err := l.Move(t.Context(), "packs/3f/2", "aside/packs/3f/1"); !errors.Is(err, storage.ErrExist) {
+		t.Errorf("a name that is taken: %v", err)
+	}
+	if data, err := storage.ReadAll(t.Context(), l, "aside/packs/3f/1", 10); err != nil || string(data) != "one" {
+		t.Errorf("%q, %v", data, err)
+	}
+	want := []string{"aside/", "aside/packs/", "aside/packs/3f/", "aside/packs/3f/1", "packs/", "packs/3f/", "packs/3f/2"}
+	if got := onDisk(t, dir); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestLeftoversOfKilledWriters(t *testing.T) {
 	dir := t.TempDir()
 	l := create(t, dir)

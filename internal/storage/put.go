@@ -128,7 +128,14 @@ func (l *Local) compare(d *os.Root, base string, want io.Reader) error {
 		return err
 	}
 	defer f.Close()
-	same, err := equal(f, want)
+	same := false
+	err = l.step("read existing", func() (err error) {
+		same, err = equal(f, want)
+		return err
+	})
+	if err = unreadable(err); errors.Is(err, ErrUnreadable) {
+		return fmt.Errorf("%w: %w", ErrExist, err) // whatever it holds, nobody can rely on it
+	}
 	if err != nil {
 		return err
 	}

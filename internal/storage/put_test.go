@@ -69,7 +69,7 @@ func TestADraftSyncsInOrder(t *testing.T) {
 	}{
 		{"packs/3f/3f02", draftSteps},
 		{"packs/3f/3f03", []string{"create", "write", "fsync", "close", "link", "unlink", "fsync directory"}},
-		{"packs/3f/3f03", []string{"create", "write", "fsync", "close", "link", "fsync existing", "unlink", "fsync directory"}},
+		{"packs/3f/3f03", []string{"create", "write", "fsync", "close", "link", "read existing", "fsync existing", "unlink", "fsync directory"}},
 	} {
 		got = nil
 		if err := putDraft(t.Context(), l, c.name, []byte("x")); err != nil || !slices.Equal(got, c.want) {
@@ -96,7 +96,7 @@ func TestPutSyncsInOrder(t *testing.T) {
 	}
 	got = nil
 	put(t, l, "packs/3f/3f03", "x")
-	if want := []string{"create", "write", "fsync", "close", "link", "unlink", "fsync existing", "fsync directory"}; !slices.Equal(got, want) {
+	if want := []string{"create", "write", "fsync", "close", "link", "unlink", "read existing", "fsync existing", "fsync directory"}; !slices.Equal(got, want) {
 		t.Errorf("put of what is there: %q\nwant %q", got, want)
 	}
 	got = nil
@@ -207,6 +207,22 @@ func TestPutOfWhatIsThereSyncsItToo(t *testing.T) {
 		if err := l.Put(t.Context(), "config", []byte("x")); !errors.Is(err, syscall.EIO) {
 			t.Errorf("%s fails, yet put says %v", step, err)
 		}
+	}
+}
+
+// What cannot be read is not what is put: who may replace it learns that the name is
+// taken.
+func TestPutOverWhatCannotBeRead(t *testing.T) {
+	l := create(t, t.TempDir())
+	put(t, l, "config", "x")
+	l.SetStep(func(what string, do func() error) error {
+		if what == "read existing" {
+			return syscall.EIO
+		}
+		return do()
+	})
+	if err := l.Put(t.Context(), "config", []byte("x")); !errors.Is(err, storage.ErrExist) || !errors.Is(err, storage.ErrUnreadable) {
+		t.Errorf("put says %v", err)
 	}
 }
 

@@ -29,7 +29,7 @@ type Info struct {
 //
 // Errors wrap fs.ErrNotExist where an object is missing, ErrExist where a name
 // is taken, ErrObstacle where what takes it is no object, ErrFull where there is no
-// room, fs.ErrInvalid where a name breaks the rule above, the context's cause where it
+// room, ErrUnreadable where the medium is damaged, fs.ErrInvalid where a name breaks the rule above, the context's cause where it
 // ended; and they name the operation and the object.
 type Storage interface {
 	// Put creates the object or fails; when it returns nil, the object is durable
@@ -53,6 +53,12 @@ type Storage interface {
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 	// Delete removes the object. A missing one is no error.
 	Delete(ctx context.Context, name string) error
+}
+
+// Mover is a storage that can move an object that it cannot read.
+type Mover interface {
+	// Move gives an object another name, which is ErrExist where it is taken.
+	Move(ctx context.Context, name, to string) error
 }
 
 // Draft is an object that is written before it has a name. One goroutine at a time
@@ -89,6 +95,9 @@ var (
 	ErrExist = fs.ErrExist
 	// ErrFull is wrapped when the storage has no room left.
 	ErrFull = errors.New("no space left in the repository")
+	// ErrUnreadable is wrapped by ReadAt where the object is there, and the medium does
+	// not yield what it holds: a bad sector.
+	ErrUnreadable = errors.New("the disk cannot read it")
 )
 
 // ReadAll reads a whole object, refusing one of more than limit bytes.

@@ -245,5 +245,8 @@ func readFull(at io.ReaderAt, p []byte, off int64) error {
 	if err == nil || err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: it ends at byte %d", ErrDamaged, off+int64(n))
 	}
+	if errors.Is(err, storage.ErrUnreadable) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	return err
 }

@@ -67,7 +67,7 @@ func Resume(ctx context.Context, store storage.Storage) error {
 	}
 	for _, name := range names {
 		data, err := storage.ReadAll(ctx, store, mended+name, 1<<40)
-		if err != nil {
+		if err != nil && !errors.Is(err, storage.ErrUnreadable) {
 			return err
 		}
 		if hash, known := hashes[name]; known && blake3.Sum256(data) == hash {

@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"holdfast/internal/storage/storagetest"
+	"holdfast/internal/storage"
 	"holdfast/repo/check"
 )
 
 // checked runs a check and returns the objects of its problems, sorted, and its notes.
-func checked(t *testing.T, state *storagetest.Memory) (objects []string, notes string) {
+func checked(t *testing.T, state storage.Storage) (objects []string, notes string) {
 	t.Helper()
 	report, err := check.Run(t.Context(), open(t, state), check.Options{ReadData: true})
 	if err != nil {
