@@ -16,14 +16,16 @@ import (
 
 // packs is what is known of the packs.
 type packs struct {
-	stored    map[[32]byte]int64
-	damaged   map[[32]byte]*damagedPack
-	condemned map[[32]byte]bool // when the others were listed: a collection may delete them at any time
-	collected map[[32]byte]bool // deleted by one, though the index names them
-	unindexed int               // stored, and named by no segment
-	bad       map[copyKey]bool
-	proven    map[[32]byte]bool          // read already, and found whole
-	partly    map[[32]byte]parity.Stored // damaged, and mended in part by this group
+	stored     map[[32]byte]int64
+	damaged    map[[32]byte]*damagedPack
+	condemned  map[[32]byte]bool       // when the others were listed: a collection may delete them at any time
+	collected  map[[32]byte]bool       // deleted by one, though the index names them
+	going      map[[32]byte]bool       // a collection may delete them next, whatever is needed of them
+	endangered map[blob.ID]index.Entry // needed, and to be read in these alone
+	unindexed  int                     // stored, and named by no segment
+	bad        map[copyKey]bool
+	proven     map[[32]byte]bool          // read already, and found whole
+	partly     map[[32]byte]parity.Stored // damaged, and mended in part by this group
 }
 
 type copyKey struct {
@@ -68,6 +70,7 @@ func (m *mender) examine(ctx context.Context) error {
 	m.report.Packs = len(stored)
 	m.packs.stored, m.packs.damaged, m.packs.bad = stored, map[[32]byte]*damagedPack{}, map[copyKey]bool{}
 	m.packs.condemned, m.packs.collected = condemned.Packs(), map[[32]byte]bool{}
+	m.packs.endangered = map[blob.ID]index.Entry{}
 	if condemned, err = m.condemned(ctx); err != nil {
 		return err
 	}
@@ -94,6 +97,9 @@ func (m *mender) examine(ctx context.Context) error {
 			return err
 		}
 		m.wasRead(size)
+	}
+	if m.packs.going = going; len(m.packs.damaged) > 0 {
+		m.packs.going = m.packs.condemned // by now a list may say so of any of them
 	}
 	return nil
 }

@@ -32,13 +32,16 @@ func (m *mender) snapshots(ctx context.Context) error {
 			return fmt.Errorf("snapshot %s: %w", s.Name, err)
 		}
 	}
-	return nil
+	return m.rescue(ctx)
 }
 
-// unusable tells of damaged packs in a dry run only: else the index names no such copy
+// unusable notes what is needed and goes with its pack. It tells of damaged packs in a dry run only: else the index names no such copy
 // any more.
 func (m *mender) unusable(e *index.Entry) error {
 	p := m.packs.damaged[e.Pack.Name]
+	if m.packs.going[e.Pack.Name] && m.onlyThere(e) {
+		m.packs.endangered[e.ID] = *e
+	}
 	switch {
 	case m.packs.collected[e.Pack.Name]:
 		return &repo.MissingError{Object: pack.ObjectName(e.Pack.Name)}

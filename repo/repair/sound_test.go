@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/gc"
+	"holdfast/repo/pack"
 	"holdfast/repo/repair"
 	"holdfast/repo/repotest"
 )
@@ -111,6 +112,50 @@ func TestADamagedPackBesideCondemnedOnes(t *testing.T) {
 		}
 	}
 	t.Attr("cases", fmt.Sprint(cases))
+}
+
+// TestALostBlobBesideSweptPacks: its last copy may lie in a pack that a collection which
+// was killed is about to delete. What a repair does not name as lost is there when the
+// collection has gone on.
+func TestALostBlobBesideSweptPacks(t *testing.T) {
+	w := condemning(t)
+	recorder := storagetest.NewRecorder(t, w.store.Clone())
+	if _, err := gc.Run(t.Context(), open(t, recorder), collecting(96)); err != nil {
+		t.Fatal(err)
+	}
+	cases, rescued := 0, 0
+	for _, killed := range recorder.Prefixes() {
+		list, err := open(t, killed).Condemned(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, object := range killed.Names() {
+			name, err := pack.ParseObjectName(object)
+			if err != nil || list.Packs()[name] {
+				continue
+			}
+			for _, d := range damages {
+				cases++
+				state := killed.Clone()
+				d.to(state, object)
+				said := len(mustRepair(t, state, options()).Lost)
+				mustRepair(t, state, options())
+				if _, err := gc.Run(t.Context(), open(t, state), collecting(97)); err != nil {
+					t.Fatalf("case %d: %s %s: %v", cases, d.name, object, err)
+				}
+				if lost := mustBeMended(t, w, state); (lost > 0) != (said > 0) || t.Failed() {
+					t.Fatalf("case %d: %d files are lost, of %d snapshots that the repair names", cases, lost, said)
+				}
+				if said == 0 && len(list.Swept()) > 0 {
+					rescued++
+				}
+			}
+		}
+	}
+	t.Attr("cases", fmt.Sprint(cases))
+	if rescued == 0 {
+		t.Error("there was nothing to be saved from packs that were to be deleted")
+	}
 }
 
 // TestADamagedPackBesideADeeperCopy: two hosts store the same content at the same time,
