@@ -5,12 +5,19 @@ import (
 	"errors"
 	"io/fs"
 
+	"holdfast/internal/storage"
 	"holdfast/repo/parity"
 )
 
 // ResumeMending finishes what a killed repair has begun.
 func (r *Repository) ResumeMending(ctx context.Context) error {
-	return parity.Resume(ctx, r.store.Storage)
+	return parity.Resume(ctx, r.store.Storage, func(name string, data []byte) bool {
+		if r.verifyObject(ctx, name, data) != nil {
+			return false
+		}
+		there, err := storage.ReadAll(ctx, r.store, name, int64(len(data)))
+		return err != nil || r.verifyObject(ctx, name, there) != nil
+	})
 }
 
 // ExamineParity is parity.Group.Examine.

@@ -14,7 +14,8 @@ import (
 )
 
 // withdrawing is the storage as a Repository uses it: it removes no object that
-// parity covers before the groups that the object is in. So a member that is not
+// parity covers before the groups that the object is in, and what waits in mended/ to
+// take its place. So a member that is not
 // there has been damaged, always, and what was removed on purpose is never brought
 // back. What else was in such a group is covered anew by the next UpdateParity.
 type withdrawing struct {
@@ -38,6 +39,9 @@ func covered(object string) bool {
 func (w *withdrawing) Delete(ctx context.Context, object string) error {
 	if covered(object) {
 		if err := w.withdraw(ctx, object); err != nil {
+			return fmt.Errorf("remove %s: %w", object, err)
+		}
+		if err := parity.Forget(ctx, w.Storage, object); err != nil {
 			return fmt.Errorf("remove %s: %w", object, err)
 		}
 	}

@@ -279,7 +279,7 @@ func TestReplaceAtEveryCrash(t *testing.T) {
 					t.Fatal("a crash went unnoticed")
 				}
 				after := crash.Survivor()
-				if err := Resume(t.Context(), after); err != nil {
+				if err := Resume(t.Context(), after, nil); err != nil {
 					t.Fatal(err)
 				}
 				if err := Replace(t.Context(), after, "packs/001", want); err != nil {

@@ -43,9 +43,23 @@ func finish(ctx context.Context, store storage.Storage, name string, data []byte
 	return store.Delete(ctx, mended+name)
 }
 
+// Forget removes what waits to be put in place of an object that is removed on purpose.
+func Forget(ctx context.Context, store storage.Storage, name string) error {
+	_, err := store.Stat(ctx, mended+name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return store.Delete(ctx, mended+name)
+}
+
 // Resume finishes what a killed Replace has begun. Its groups tell whether what
-// waits is what it must be.
-func Resume(ctx context.Context, store storage.Storage) error {
+// waits is what it must be. Where they are gone by now, because somebody removed what
+// was beside it, proven tells; it may be nil, then that is left: it may be all that
+// there is of the object.
+func Resume(ctx context.Context, store storage.Storage, proven func(name string, data []byte) bool) error {
 	var names []string
 	for info, err := range store.List(ctx, strings.TrimSuffix(mended, "/")) {
 		if err != nil {
@@ -70,10 +84,14 @@ func Resume(ctx context.Context, store storage.Storage) error {
 		if err != nil && !errors.Is(err, storage.ErrUnreadable) {
 			return err
 		}
-		if hash, known := hashes[name]; known && blake3.Sum256(data) == hash {
+		hash, known := hashes[name]
+		switch {
+		case !known && proven == nil:
+			continue
+		case known && blake3.Sum256(data) == hash, !known && proven(name, data):
 			err = finish(ctx, store, name, data)
-		} else {
-			err = store.Delete(ctx, mended+name) // torn, or of an object that is gone for good
+		default:
+			err = store.Delete(ctx, mended+name) // torn
 		}
 		if err != nil {
 			return err

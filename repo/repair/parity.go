@@ -58,7 +58,7 @@ func Locked(ctx context.Context, store storage.Storage, dryRun bool) (o Opening,
 		would := map[string][]byte{}
 		put = func(name string, data []byte) error { would[name] = data; return nil }
 		o.Store = repo.Pretend(store, would)
-	} else if err := parity.Resume(ctx, store); err != nil {
+	} else if err := parity.Resume(ctx, store, nil); err != nil {
 		return o, err
 	}
 	_, err = repo.ListedAnew(func() (struct{}, error) { return struct{}{}, o.mend(ctx, store, put) })
