@@ -25,6 +25,9 @@ type Key struct {
 // ErrLastKey: removing it would lose everything.
 var ErrLastKey = errors.New("the last key cannot be removed: without it nothing could be read again")
 
+// ErrLastNewKey: removing it would lose what was written since a rotation.
+var ErrLastNewKey = errors.New("the last key that opens what was written since the keys were rotated cannot be removed; add another one before")
+
 // ErrNoKey: no key slot has that name.
 var ErrNoKey = errors.New("no such key")
 
@@ -74,17 +77,22 @@ func (r *Repository) Keys(ctx context.Context) ([]Key, error) {
 }
 
 // RemoveKey removes a slot. Whoever has read the root record with it before
-// still has it; and the last one stays.
+// still has it; and the last one stays, and the last one of the newest epoch.
 func (r *Repository) RemoveKey(ctx context.Context, slot string) error {
 	keys, err := r.Keys(ctx)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(keys, func(k Key) bool { return k.Slot == slot }) {
+	at := slices.IndexFunc(keys, func(k Key) bool { return k.Slot == slot })
+	if at < 0 {
 		return fmt.Errorf("key %s: %w", slot, ErrNoKey)
 	}
 	if len(keys) == 1 {
 		return ErrLastKey
+	}
+	known := keys[at].Epochs
+	if !slices.ContainsFunc(slices.Delete(keys, at, at+1), func(k Key) bool { return k.Epochs >= known }) {
+		return ErrLastNewKey
 	}
 	return r.store.Delete(ctx, "keys/"+slot)
 }

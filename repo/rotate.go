@@ -52,6 +52,13 @@ func (r *Repository) RotateKeys(ctx context.Context, secret Secret, cost seal.Co
 	if err != nil {
 		return "", err
 	}
+	// Who has added a slot before this number was taken may not have seen it, and goes on.
+	if keys, err = r.Keys(ctx); err != nil {
+		return "", err
+	}
+	if slices.ContainsFunc(keys, func(k Key) bool { return k.Epochs > newest }) {
+		return "", ErrRotating
+	}
 	root := *r.root
 	root.Epochs = slices.Clone(r.root.Epochs)
 	for uint32(len(root.Epochs)) < number { // those in between belong to rotations that were killed

@@ -169,6 +169,60 @@ func TestTwoRotationsAtOnce(t *testing.T) {
 	}
 }
 
+// TestARotationBesideOneThatIsDone: all of another rotation, and a snapshot that is sealed
+// under its keys, come between two calls of one. Who is first has decided: the snapshot
+// is read by whoever has keys as new.
+func TestARotationBesideOneThatIsDone(t *testing.T) {
+	content := repotest.Files{"a": []byte("sealed under the keys of the other")}
+	cases := 0
+	for reached := true; reached; cases++ {
+		m := twoDays(t)
+		faulty := storagetest.NewFaulty(m.store)
+		first := mustOpen(t, faulty)
+		var s *repo.Snapshot
+		rule := faulty.Inject(storagetest.Fault{Ops: storagetest.Any, Nth: cases + 1, Effect: between(func() {
+			if err := rotate(t, mustOpen(t, m.store)); err != nil {
+				t.Logf("before call %d: %v", cases+1, err)
+			}
+			s = repotest.Put(t, mustOpen(t, m.store), content, nil)
+		})})
+		ours := rotate(t, first)
+		if reached = rule.Hits() > 0; !reached {
+			break
+		}
+		r := mustOpen(t, m.store)
+		if read, err := r.Snapshot(t.Context(), s.Name); err != nil {
+			t.Errorf("before call %d: %v; the rotation around it: %v", cases+1, err, ours)
+		} else {
+			repotest.MustHold(t, r, read, content)
+		}
+	}
+	if cases < 8 {
+		t.Errorf("%d calls only", cases)
+	}
+}
+
+// TestTheLastKeyOfWhatIsNew: of two slots one is from before a rotation. Without the other
+// nobody could read what was written since.
+func TestTheLastKeyOfWhatIsNew(t *testing.T) {
+	m := twoDays(t)
+	r := mustOpen(t, m.store)
+	old, err := r.AddKey(t.Context(), repo.Secret{Password: []byte("of a colleague")}, repo.Slot{Cost: cheap, Now: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot, err := r.RotateKeys(t.Context(), secret, cheap, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.RemoveKey(t.Context(), slot); !errors.Is(err, repo.ErrLastNewKey) {
+		t.Errorf("the only key that was written after a rotation is removed: %v", err)
+	}
+	if err := r.RemoveKey(t.Context(), old); err != nil {
+		t.Errorf("the old one: %v", err)
+	}
+}
+
 // between does something before an operation is done.
 func between(f func()) storagetest.Effect {
 	return func(_ context.Context, _ *storagetest.Call, do func() error) error {
