@@ -97,6 +97,27 @@ func (r *Repository) RemoveKey(ctx context.Context, slot string) error {
 	return r.store.Delete(ctx, "keys/"+slot)
 }
 
+// RemoveKeysOf removes the slots that a secret opens, but one: a rotation that was killed
+// has left two.
+func (r *Repository) RemoveKeysOf(ctx context.Context, secret Secret, but string) error {
+	all, _, err := candidates(ctx, r.store, r.root.Repository, secret)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if c.name == but {
+			continue
+		}
+		if _, err := openSlot(c.name, c.object, secret); err != nil {
+			continue // somebody else's
+		}
+		if err := r.RemoveKey(ctx, c.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SlotOf returns the slot that a secret opens: ErrWrongSecret if none does.
 func (r *Repository) SlotOf(ctx context.Context, secret Secret) (string, error) {
 	slot, _, err := findSlot(ctx, r.store, r.root.Repository, secret)

@@ -77,14 +77,11 @@ func TestEveryPrefixOfAKeyChange(t *testing.T) {
 	m := twoDays(t)
 	fresh := repo.Secret{Password: []byte("a new one")}
 	password := func(r *repo.Repository) error { // as the command does it
-		old, err := r.SlotOf(t.Context(), secret)
+		slot, err := r.AddKey(t.Context(), fresh, repo.Slot{Cost: cheap, Now: start})
 		if err != nil {
 			return err
 		}
-		if _, err := r.AddKey(t.Context(), fresh, repo.Slot{Cost: cheap, Now: start}); err != nil {
-			return err
-		}
-		return r.RemoveKey(t.Context(), old)
+		return r.RemoveKeysOf(t.Context(), secret, slot)
 	}
 	for name, change := range map[string]func(*repo.Repository) error{
 		"rotation": func(r *repo.Repository) error { return rotate(t, r) },
@@ -112,6 +109,13 @@ func TestEveryPrefixOfAKeyChange(t *testing.T) {
 			third := repotest.Files{"a": []byte("written meanwhile")}
 			s := repotest.Put(t, r, third, nil)
 			if name == "rotation" {
+				changed := state.Clone()
+				if err := password(mustOpen(t, changed)); err != nil {
+					t.Fatalf("the password after %d changes: %v", states-1, err)
+				}
+				if _, err := openMemory(t, changed, ""); !errors.Is(err, repo.ErrWrongSecret) {
+					t.Errorf("after %d changes of a rotation and a change of the password the old one opens: %v", states-1, err)
+				}
 				if err := rotate(t, r); err != nil {
 					t.Fatalf("again after %d changes: %v", states-1, err)
 				}

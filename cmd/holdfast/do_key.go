@@ -167,7 +167,7 @@ func keyPassword(ctx context.Context, app *env, o KeyPasswordOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := r.RemoveKey(ctx, old); err != nil {
+	if err := r.RemoveKeysOf(ctx, r.secret, slot); err != nil {
 		return fmt.Errorf("the new password opens the repository, but the old one does so still: %w", err)
 	}
 	app.console.say("Whatever has the old one, such as the file that password_file names, needs the new one from now on")
