@@ -17,7 +17,8 @@ type layer struct {
 
 // applyChain appends to dst what the operations of c, a delta with one base, make
 // of it. As long as its base is a delta with one base too, it goes down; then it
-// applies one after the other in two buffers.
+// applies one after the other in two buffers. Where the way down ends at what cannot be
+// read, there may be another, which blobByAnyWay looks for.
 //
 // What these make is neither cached nor compared with its id. It is hardly ever
 // wanted again, the seals show that the operations are what was written, and
@@ -30,7 +31,7 @@ func (r *Repository) applyChain(ctx context.Context, dst []byte, c *index.Entry,
 		}
 	}()
 	below := *c
-	for {
+	for waysOf(ctx) == nil { // else each base is to be looked for in all its copies
 		next, ok := r.single(&below)
 		if !ok {
 			break

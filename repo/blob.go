@@ -31,7 +31,7 @@ func (r *Repository) blob(ctx context.Context, dst []byte, id blob.ID) ([]byte, 
 }
 
 func (r *Repository) blobOrRefresh(ctx context.Context, dst []byte, id blob.ID) ([]byte, error) {
-	out, err := r.blobBelow(ctx, dst, id, anyDepth)
+	out, err := r.blobByAnyWay(ctx, dst, id)
 	var missing *MissingError
 	if !errors.As(err, &missing) {
 		return out, err
@@ -39,7 +39,17 @@ func (r *Repository) blobOrRefresh(ctx context.Context, dst []byte, id blob.ID) 
 	if refreshed, again := r.refreshIndex(ctx); again != nil || !refreshed {
 		return out, errors.Join(err, again)
 	}
-	return r.blobBelow(ctx, dst, id, anyDepth)
+	return r.blobByAnyWay(ctx, dst, id)
+}
+
+// blobByAnyWay goes down the shallowest copies of bases first, and where these end at
+// one that cannot be read, looks for another way down.
+func (r *Repository) blobByAnyWay(ctx context.Context, dst []byte, id blob.ID) ([]byte, error) {
+	out, err := r.blobBelow(ctx, dst, id, anyDepth)
+	if _, ok := errors.AsType[*basesError](err); !ok || waysOf(ctx) != nil {
+		return out, err
+	}
+	return r.blobBelow(context.WithValue(ctx, waysKey{}, &ways{failed: map[sought]error{}}), dst, id, anyDepth)
 }
 
 // unreadable is a set of blobs no copy of which could be read.
@@ -57,6 +67,10 @@ const anyDepth = 256
 // blobBelow uses copies of a depth below the bound only, which is what ends the
 // recursion through bases.
 func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, bound int) ([]byte, error) {
+	search := waysOf(ctx)
+	if err := search.known(id, bound); err != nil {
+		return dst, err
+	}
 	copies, err := r.Copies(id)
 	if err != nil {
 		return dst, fmt.Errorf("look up blob %s: %w", id.Short(), err)
@@ -81,11 +95,14 @@ func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, boun
 	}
 	switch len(failures) {
 	case 0:
-		return dst, &MissingError{Object: "blob " + id.Short()}
+		err = &MissingError{Object: "blob " + id.Short()}
 	case 1:
-		return dst, failures[0]
+		err = failures[0]
+	default:
+		err = errors.Join(failures...)
 	}
-	return dst, errors.Join(failures...)
+	search.fails(id, bound, err)
+	return dst, err
 }
 
 // sameBases reports whether a copy is made of what another, at least as deep, is made
