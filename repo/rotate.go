@@ -93,6 +93,20 @@ func (r *Repository) drawEpoch(ctx context.Context, now time.Time) (uint32, erro
 	return number, err
 }
 
+// RenewEpoch puts the record of an epoch once more, after a damaged one was set aside. It
+// does nothing where the object is none.
+func (r *Repository) RenewEpoch(ctx context.Context, object string, now time.Time) error {
+	n := uint32(0)
+	if _, err := fmt.Sscanf(object, epochsFolder+"/%08d", &n); err != nil || object != epochObject(n) {
+		return nil
+	}
+	err := r.create(ctx, seal.Setting, object, epochRecord{now.UTC()})
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
 func (r *Repository) latestEpoch(ctx context.Context) (latest uint32, err error) {
 	for info, err := range r.store.List(ctx, epochsFolder) {
 		if err != nil {

@@ -169,3 +169,25 @@ func mustServe(t *testing.T, w world, r *repo.Repository, damaged string) {
 		t.Errorf("parity: %d, %v", percent, err)
 	}
 }
+
+// TestARecordOfAnEpoch that is damaged is put anew: its number stays taken.
+func TestARecordOfAnEpoch(t *testing.T) {
+	w := newWorld(t)
+	if _, err := open(t, w.store).RotateKeys(t.Context(), secret, cheap, start); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range damages[1:] {
+		state := w.store.Clone()
+		d.to(state, "epochs/00000002")
+		report := mustRepair(t, state, options())
+		if len(report.SetAside) != 1 {
+			t.Errorf("%s: %+v", d.name, report)
+		}
+		if lost := mustBeMended(t, w, state); lost > 0 {
+			t.Errorf("%s: %d files are lost", d.name, lost)
+		}
+		if _, there := state.Object("epochs/00000002"); !there {
+			t.Errorf("%s: the number is free", d.name)
+		}
+	}
+}

@@ -293,7 +293,7 @@ func (m *mender) records(ctx context.Context) error {
 		kind   seal.Type
 		name   string
 		action repo.Action
-	}{{seal.Pin, "pins", repo.Pin}, {seal.Trash, "trash", repo.Undelete}, {seal.Damage, "damaged", ""}, {seal.Setting, "parity/settings", ""}, {seal.Condemned, "condemned", ""}} {
+	}{{seal.Pin, "pins", repo.Pin}, {seal.Trash, "trash", repo.Undelete}, {seal.Damage, "damaged", ""}, {seal.Setting, "parity/settings", ""}, {seal.Setting, "epochs", ""}, {seal.Condemned, "condemned", ""}} {
 		bad, err := m.repo.Unreadable(ctx, folder.kind, folder.name)
 		if err != nil {
 			return err
@@ -329,6 +329,12 @@ func (m *mender) records(ctx context.Context) error {
 	for _, object := range sorted(marks) {
 		if strings.HasPrefix(object, "parity/") { // on, but nobody can tell any more how much
 			if err := m.repo.SetParity(ctx, usualParity, m.options.Now()); err != nil {
+				return err
+			}
+			continue
+		}
+		if strings.HasPrefix(object, "epochs/") {
+			if err := m.repo.RenewEpoch(ctx, object, m.options.Now()); err != nil {
 				return err
 			}
 			continue
