@@ -53,7 +53,9 @@ func (r *Repository) UpdateParity(ctx context.Context, progress func(int64)) (Co
 			return c.done, err
 		}
 	}
-	if err := c.remove(ctx, c.unreadable); err != nil {
+	// What a disk does not read today it may read tomorrow: a repair decides.
+	worn := slices.DeleteFunc(c.unreadable, func(g parity.Stored) bool { return errors.Is(g.Err, storage.ErrUnreadable) })
+	if err := c.remove(ctx, worn); err != nil {
 		return c.done, err
 	}
 	made, damaged := c.done.Made, c.done.Damaged

@@ -170,6 +170,7 @@ func keyPassword(ctx context.Context, app *env, o KeyPasswordOptions) error {
 	if err := r.RemoveKeysOf(ctx, r.secret, slot); err != nil {
 		return fmt.Errorf("the new password opens the repository, but the old one does so still: %w", err)
 	}
+	app.keepParity(ctx, r)
 	app.console.say("Whatever has the old one, such as the file that password_file names, needs the new one from now on")
 	return app.result(struct {
 		Slot     string `json:"slot"`
