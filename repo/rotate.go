@@ -120,10 +120,10 @@ func (r *Repository) latestEpoch(ctx context.Context) (latest uint32, err error)
 	return latest, nil
 }
 
-// needNewestKeys is an *seal.EpochError where the keys were rotated since the slot in use
+// NeedNewestKeys is an *seal.EpochError where the keys were rotated since the slot in use
 // was written: what would be stored with it, old slots could open. A slot that is
 // damaged tells nothing.
-func (r *Repository) needNewestKeys(ctx context.Context) error {
+func (r *Repository) NeedNewestKeys(ctx context.Context) error {
 	newest := Key{SlotInfo: seal.SlotInfo{Epochs: r.keys.Newest()}}
 	keys, err := r.Keys(ctx)
 	if err != nil && !isDamage(err) {
@@ -134,7 +134,7 @@ func (r *Repository) needNewestKeys(ctx context.Context) error {
 	}
 	latest, err := r.latestEpoch(ctx)
 	if err == nil && latest > newest.Epochs {
-		err = &seal.EpochError{Epoch: latest, Newest: newest.Epochs}
+		return fmt.Errorf("the repository: %w", &seal.EpochError{Epoch: latest, Newest: newest.Epochs})
 	}
 	return err
 }

@@ -51,8 +51,8 @@ func sessionObject(n Name) string { return "sessions/" + n.String() }
 // over unread.
 func (r *Repository) Begin(ctx context.Context, kind string, now func() time.Time) (*Session, error) {
 	if kind != Restore {
-		if err := r.needNewestKeys(ctx); err != nil {
-			return nil, fmt.Errorf("the repository: %w", err)
+		if err := r.NeedNewestKeys(ctx); err != nil {
+			return nil, err
 		}
 	}
 	name, err := NewName(r.random)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/internal/seal"
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/repair"
@@ -188,6 +189,43 @@ func TestARecordOfAnEpoch(t *testing.T) {
 		}
 		if _, there := state.Object("epochs/00000002"); !there {
 			t.Errorf("%s: the number is free", d.name)
+		}
+	}
+}
+
+// TestARepairByAKeyFromBeforeARotation changes nothing: what it cannot open it would take
+// for damaged, and parity mends it for somebody who has the new keys.
+func TestARepairByAKeyFromBeforeARotation(t *testing.T) {
+	w := withParity(t, 100)
+	stale := open(t, w.store)
+	other := repo.Secret{Password: []byte("of a colleague")}
+	if _, err := stale.AddKey(t.Context(), other, repo.Slot{Cost: cheap, Now: start}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, w.store).RotateKeys(t.Context(), other, cheap, start); err != nil {
+		t.Fatal(err)
+	}
+	r, err := repo.Open(t.Context(), w.store, other, repo.Options{Random: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Mark(t.Context(), w.snapshots[0].Name, repo.Pin, now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.UpdateParity(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range damages {
+		state := w.store.Clone()
+		d.to(state, "pins/"+w.snapshots[0].Name.String()+"/00000001")
+		before := state.Clone()
+		var epoch *seal.EpochError
+		if _, err := repair.Run(t.Context(), open(t, state), options()); !errors.As(err, &epoch) {
+			t.Errorf("%s: %v", d.name, err)
+		}
+		mustBeAsBefore(t, before, state)
+		if len(before.Names()) != len(state.Names()) {
+			t.Errorf("%s: %d objects became %d", d.name, len(before.Names()), len(state.Names()))
 		}
 	}
 }

@@ -108,6 +108,11 @@ type mender struct {
 func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, err error) {
 	m := &mender{repo: r, options: o, known: map[repo.Name]bool{}, report: &Report{DryRun: o.DryRun, Mended: []Mended{}, Worn: []string{}, SetAside: []Aside{}, Salvaged: []Salvaged{},
 		Lost: []Lost{}, Whole: []repo.Name{}, Unread: []Aside{}}}
+	if !o.DryRun { // else what is of newer keys could be taken for damaged
+		if err := r.NeedNewestKeys(ctx); err != nil {
+			return m.report, err
+		}
+	}
 	for _, step := range []func(context.Context) error{m.clearWay, m.parity, m.records} {
 		if err := step(ctx); err != nil {
 			return m.report, err
