@@ -95,7 +95,8 @@ type coverer struct {
 
 	groups     []parity.Stored
 	unreadable []parity.Stored
-	open       [classes][]storage.Info // what is not covered
+	open       [classes][]storage.Info  // what is not covered
+	was        map[string]parity.Member // what is, as its group has it
 }
 
 func classOf(object string) class {
@@ -107,7 +108,7 @@ func classOf(object string) class {
 
 func (c *coverer) survey(ctx context.Context) error {
 	c.done.Percent = c.percent
-	known := map[string]bool{}
+	c.was = map[string]parity.Member{}
 	for g, err := range c.repo.ParityGroups(ctx) {
 		if err != nil {
 			return err
@@ -120,15 +121,15 @@ func (c *coverer) survey(ctx context.Context) error {
 		c.done.Groups++
 		c.done.Parity += uint64(g.Size)
 		for _, m := range g.Members {
-			if !known[m.Name] {
+			if _, known := c.was[m.Name]; !known {
 				c.done.Objects++
 				c.done.Bytes += uint64(m.Size)
 			}
-			known[m.Name] = true
+			c.was[m.Name] = m
 		}
 	}
 	add := func(info storage.Info) {
-		if !known[info.Name] {
+		if _, known := c.was[info.Name]; !known {
 			class := classOf(info.Name)
 			c.open[class] = append(c.open[class], info)
 			c.done.Uncovered++
@@ -311,6 +312,9 @@ func (c *coverer) verified(ctx context.Context, o storage.Info) (io.ReaderAt, er
 	}
 	if err == nil && int64(len(data)) != o.Size {
 		err = seal.ErrDamaged
+	}
+	if was, known := c.was[o.Name]; err == nil && known && !was.Is(data) {
+		err = seal.ErrDamaged // a key slot shows it by nothing else
 	}
 	return bytes.NewReader(data), c.spoiled(ctx, o.Name, err)
 }

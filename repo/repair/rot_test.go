@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -314,4 +315,33 @@ func TestPowerLossWhileParityMends(t *testing.T) {
 		}
 	}
 	t.Attr("cases", fmt.Sprint(cases))
+}
+
+// TestAKeySlotThatRotsBeforeItsParityIsMadeAgain: without its secret nobody can tell that
+// it is damaged, but by the parity that is to be replaced.
+func TestAKeySlotThatRotsBeforeItsParityIsMadeAgain(t *testing.T) {
+	w := withParity(t, 100)
+	second, err := open(t, w.store).AddKey(t.Context(), repo.Secret{Password: []byte("second")}, repo.Slot{Cost: cheap, Now: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cover(t, w.store, 100)
+	state := w.store.Clone()
+	damages[len(damages)-1].to(state, "keys/"+second)
+	var damaged []string
+	for day := range 10 { // until small groups are joined
+		action := []repo.Action{repo.Pin, repo.Unpin}[day%2]
+		if _, err := open(t, state).Mark(t.Context(), w.snapshots[0].Name, action, now()); err != nil {
+			t.Fatal(err)
+		}
+		damaged = append(damaged, cover(t, state, 100).Damaged...)
+	}
+	if !slices.Contains(damaged, "keys/"+second) {
+		t.Errorf("it is not named, only %q", damaged)
+	}
+	mend(t, state)
+	want, _ := w.store.Object("keys/" + second)
+	if got, _ := state.Object("keys/" + second); !bytes.Equal(got, want) {
+		t.Error("the slot is not as it was")
+	}
 }
