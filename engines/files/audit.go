@@ -79,7 +79,7 @@ func (a *audit) name(ctx context.Context, fd int, at *place, name string, stored
 		return nil
 	}
 	folder := st.kind() == tree.Directory
-	if a.rules.excluded(at, name, folder) || a.rules.nodes[st.node] || st.kind() == 0 || st.crosses(&a.root) {
+	if a.rules.excluded(at, name, folder) || a.rules.avoids(st.node) || st.kind() == 0 || st.crosses(&a.root) {
 		return nil
 	}
 	if st.ctime.Before(a.held) && (stored == nil || stored.Type != st.kind() || !folder && !fits(stored, &st)) {

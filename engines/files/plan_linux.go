@@ -193,7 +193,7 @@ func (c *census) directory(ctx context.Context, fd int, at *place) error {
 		}
 		folder := st.kind() == tree.Directory
 		switch {
-		case c.rules.left(at, n.name, folder), c.rules.nodes[st.node]:
+		case c.rules.left(at, n.name, folder), c.rules.avoids(st.node):
 		case !folder:
 			c.files++
 			if st.kind() == tree.File {

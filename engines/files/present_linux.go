@@ -43,7 +43,7 @@ func (w *writer) openPresent(path string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if st.kind() != tree.File || w.rules.nodes[st.node] {
+	if st.kind() != tree.File || w.rules.avoids(st.node) {
 		return -1, unix.EINVAL
 	}
 	return openFile(handle)

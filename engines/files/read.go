@@ -208,7 +208,7 @@ func (w *walker) openFile(dir int, name string) (fd int, st stat, err error) {
 		return -1, stat{}, err
 	}
 	defer unix.Close(handle)
-	if w.rules.nodes[st.node] {
+	if w.rules.avoids(st.node) {
 		return -1, stat{}, errOther
 	}
 	fd, err = openFile(handle)

@@ -20,8 +20,9 @@ type rules struct {
 	// beside holds the directories of those paths, counted from the mount. What
 	// another engine builds there for a restore is called .holdfast-…
 	beside map[string]bool
-	// nodes are the files of Service.Avoid that exist, whatever their names.
-	nodes map[node]bool
+	// nodes are the files of Service.Avoid that exist, whatever their names, each with
+	// the path that led to it; "" where that may not be asked again.
+	nodes map[node]string
 	// guarded is set if there are files among them, not directories only: then any
 	// name may lead to one of them, at any moment.
 	guarded bool
@@ -33,7 +34,7 @@ type node struct{ dev, ino uint64 }
 // newRules looks Service.Avoid up, without opening any of it. It is called for
 // each walk, because a SQLite file's -wal and -journal come and go.
 func newRules(s engines.Service, mount string, patterns []pattern) (*rules, error) {
-	r := &rules{patterns: patterns, avoid: map[string][]string{}, beside: map[string]bool{}, nodes: map[node]bool{}}
+	r := &rules{patterns: patterns, avoid: map[string][]string{}, beside: map[string]bool{}, nodes: map[node]string{}}
 	mounts := spellings(mount)
 	for _, avoided := range s.Avoid {
 		for _, p := range spellings(avoided) {
@@ -48,12 +49,31 @@ func newRules(s engines.Service, mount string, patterns []pattern) (*rules, erro
 			}
 			var st unix.Stat_t
 			if err := unix.Stat(p, &st); err == nil {
-				r.nodes[node{uint64(st.Dev), st.Ino}] = true
+				r.nodes[node{uint64(st.Dev), st.Ino}] = p
 				r.guarded = r.guarded || st.Mode&unix.S_IFMT != unix.S_IFDIR
 			}
 		}
 	}
 	return r, nil
+}
+
+// avoids reports whether a file must not be opened, whatever its name.
+//
+// What SQLite keeps beside a database comes and goes, and the next file that is made
+// often has its inode: so whether it is still there is asked again.
+func (r *rules) avoids(n node) bool {
+	p, ok := r.nodes[n]
+	if !ok || !strings.HasSuffix(p, "-wal") && !strings.HasSuffix(p, "-shm") && !strings.HasSuffix(p, "-journal") {
+		return ok
+	}
+	var st unix.Stat_t
+	switch err := unix.Stat(p, &st); err {
+	case nil:
+		return n == node{uint64(st.Dev), st.Ino}
+	case unix.ENOENT:
+		return false
+	}
+	return true
 }
 
 // spellings returns the paths under which p may be met: as given, with the
@@ -115,5 +135,5 @@ func (r *rules) leftAt(dir int, at *place, name string, folder bool) bool {
 		return false
 	}
 	st, err := statAt(dir, name)
-	return err == nil && r.nodes[st.node]
+	return err == nil && r.avoids(st.node)
 }

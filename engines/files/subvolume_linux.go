@@ -185,7 +185,7 @@ func (r *rules) extend(mount, root int) error {
 		}
 	}
 	for _, n := range more {
-		r.nodes[n] = true
+		r.nodes[n] = ""
 	}
 	return nil
 }

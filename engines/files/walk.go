@@ -316,7 +316,7 @@ func (w *walker) look(l *listing, it *item) bool {
 	st := &it.stat
 	folder := st.kind() == tree.Directory
 	switch {
-	case w.rules.excluded(l.at, it.name, folder) || w.rules.nodes[st.node]:
+	case w.rules.excluded(l.at, it.name, folder) || w.rules.avoids(st.node):
 		return false
 	case st.kind() == 0:
 		w.lose(l.at.path(it.name), "neither file nor directory nor anything else that can be stored")
