@@ -44,6 +44,15 @@ func (r *Repository) HasWhole(ctx context.Context, members []parity.Member) (boo
 	return true, nil
 }
 
+// HasSlot reports whether a key slot is as a group of parity has it.
+func (r *Repository) HasSlot(ctx context.Context, m parity.Member) (bool, error) {
+	data, err := storage.ReadAll(ctx, r.store, m.Name, maxSlot)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, storage.ErrUnreadable) {
+		return false, nil
+	}
+	return m.Is(data), err
+}
+
 // Mend puts what parity has computed in place of a damaged member of a group. It
 // is false where that is not what the repository needs: the group was removed
 // meanwhile, because its member was, or the bytes are none of this repository's.

@@ -88,23 +88,29 @@ func (c *checker) coverage(ctx context.Context) error {
 	return nil
 }
 
-// members names the snapshots that a group of parity has and that are gone: nobody
-// else may know of them. What is removed on purpose leaves its group first; that other
-// members are there is other steps' business.
+// members names the snapshots that a group of parity has and that are gone, and the key
+// slots that are not as it has them: nobody else may know of them. What is removed on
+// purpose leaves its group first; other members are other steps' business.
 func (c *checker) members(ctx context.Context, g parity.Stored) error {
 	for _, m := range g.Group.Members {
-		if !strings.HasPrefix(m.Name, "snapshots/") {
-			continue
+		well, why := true, "is missing, and parity has it"
+		var err error
+		switch folder, _, _ := strings.Cut(m.Name, "/"); folder {
+		case "snapshots":
+			well, err = c.repo.HasObject(ctx, m.Name)
+		case "keys":
+			well, err = c.repo.HasSlot(ctx, m)
+			why = "is not as parity has it"
 		}
-		if there, err := c.repo.HasObject(ctx, m.Name); err != nil {
+		if err != nil {
 			return err
-		} else if there || c.inTheWay[m.Name] != nil {
+		} else if well || c.inTheWay[m.Name] != nil {
 			continue
 		}
 		if there, err := c.repo.HasObject(ctx, g.Object); err != nil || !there {
 			return err
 		}
-		c.problem(m.Name, errors.New("is missing, and parity has it"))
+		c.problem(m.Name, errors.New(why))
 	}
 	return nil
 }

@@ -328,6 +328,9 @@ func TestAKeySlotThatRotsBeforeItsParityIsMadeAgain(t *testing.T) {
 	cover(t, w.store, 100)
 	state := w.store.Clone()
 	damages[len(damages)-1].to(state, "keys/"+second)
+	if named, _ := checked(t, state); !slices.Equal(named, []string{"keys/" + second}) {
+		t.Errorf("check names %q", named)
+	}
 	var damaged []string
 	for day := range 10 { // until small groups are joined
 		action := []repo.Action{repo.Pin, repo.Unpin}[day%2]
