@@ -35,8 +35,8 @@ func (m *mender) snapshots(ctx context.Context) error {
 	return m.rescue(ctx)
 }
 
-// unusable notes what is needed and goes with its pack. It tells of damaged packs in a dry run only: else the index names no such copy
-// any more.
+// unusable notes what is needed and goes with its pack. It tells of damaged packs in a
+// dry run only: else the index names no such copy any more.
 func (m *mender) unusable(e *index.Entry) error {
 	p := m.packs.damaged[e.Pack.Name]
 	if m.packs.going[e.Pack.Name] && m.onlyThere(e) {
