@@ -105,6 +105,8 @@ func (s *PostgresServer) start() {
 		"listen_addresses=127.0.0.1", "shared_buffers=32MB", "max_connections=60", "password_encryption=md5",
 		// Nothing has to survive the machine; the process's death it all does.
 		"fsync=off", "synchronous_commit=off", "full_page_writes=off",
+		// For whoever looks why a test has failed.
+		"log_lock_waits=on",
 		// What a killed server leaves is in its directory.
 		"dynamic_shared_memory_type=mmap",
 	}, s.options...) {

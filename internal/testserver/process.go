@@ -42,6 +42,9 @@ func newProcess(tb testing.TB, accounts ...string) *process {
 	p := &process{tb: tb, dir: dir, owner: credential(tb, accounts)}
 	tb.Cleanup(func() {
 		p.kill()
+		if text, err := os.ReadFile(p.log()); err == nil && tb.Failed() {
+			tb.Logf("what the server in %s said last:\n%s", dir, tail(text, 8<<10))
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			tb.Error(err)
 		}
