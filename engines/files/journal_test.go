@@ -31,8 +31,8 @@ func TestAFileThatTakesAJournalsInode(t *testing.T) {
 	found, _, result := captureWhile(t, mount, "a", 1, func() {
 		check(t, os.Remove(filepath.Join(root, "db-journal")))
 		write(t, root, map[string]string{"new": "after"})
-		if inode("new") != journal {
-			t.Skip("this filesystem does not use the inode again at once")
+		if inode("new") != journal { // as ext4 does; what is asked holds anywhere
+			t.Log("this filesystem does not use the inode again at once")
 		}
 		check(t, os.Rename(filepath.Join(root, "new"), filepath.Join(root, "z-config")))
 	})
