@@ -1,23 +1,11 @@
 package repo
 
-import (
-	"context"
+import "holdfast/internal/blob"
 
-	"holdfast/internal/blob"
-)
-
-// ways is one search for a blob through all copies of all bases; a context carries
-// it down. It remembers what cannot be read: several copies of each base make more ways
-// through a chain than can be gone. One goroutine uses it.
+// ways is one search for a blob through all copies of all bases. It remembers what
+// cannot be read: several copies of each base make more ways through a chain than can be
+// gone. One goroutine uses it. A nil one remembers nothing.
 type ways struct{ failed map[sought]error }
-
-type waysKey struct{}
-
-// waysOf returns the search that goes on; nil where there is none.
-func waysOf(ctx context.Context) *ways {
-	w, _ := ctx.Value(waysKey{}).(*ways)
-	return w
-}
 
 // known returns why a blob cannot be read by copies of a depth below the bound, if that
 // was found out.

@@ -23,7 +23,7 @@ type layer struct {
 // What these make is neither cached nor compared with its id. It is hardly ever
 // wanted again, the seals show that the operations are what was written, and
 // what is made in the end is compared.
-func (r *Repository) applyChain(ctx context.Context, dst []byte, c *index.Entry, ops []byte) ([]byte, error) {
+func (r *Repository) applyChain(ctx context.Context, dst []byte, c *index.Entry, ops []byte, search *ways) ([]byte, error) {
 	var layers []layer
 	defer func() {
 		for _, l := range layers {
@@ -31,7 +31,7 @@ func (r *Repository) applyChain(ctx context.Context, dst []byte, c *index.Entry,
 		}
 	}()
 	below := *c
-	for waysOf(ctx) == nil { // else each base is to be looked for in all its copies
+	for search == nil { // else each base is to be looked for in all its copies
 		next, ok := r.single(&below)
 		if !ok {
 			break
@@ -43,7 +43,7 @@ func (r *Repository) applyChain(ctx context.Context, dst []byte, c *index.Entry,
 		layers = append(layers, layer{ops, int(next.Length)})
 		below = next
 	}
-	base, err := r.cachedBlobBelow(ctx, below.Bases[0], int(below.Depth))
+	base, err := r.cachedBlobBelow(ctx, below.Bases[0], int(below.Depth), search)
 	if err != nil {
 		return dst, err
 	}

@@ -45,11 +45,11 @@ func (r *Repository) blobOrRefresh(ctx context.Context, dst []byte, id blob.ID) 
 // blobByAnyWay goes down the shallowest copies of bases first, and where these end at
 // one that cannot be read, looks for another way down.
 func (r *Repository) blobByAnyWay(ctx context.Context, dst []byte, id blob.ID) ([]byte, error) {
-	out, err := r.blobBelow(ctx, dst, id, anyDepth)
-	if _, ok := errors.AsType[*basesError](err); !ok || waysOf(ctx) != nil {
+	out, err := r.blobBelow(ctx, dst, id, anyDepth, nil)
+	if _, ok := errors.AsType[*basesError](err); !ok {
 		return out, err
 	}
-	return r.blobBelow(context.WithValue(ctx, waysKey{}, &ways{failed: map[sought]error{}}), dst, id, anyDepth)
+	return r.blobBelow(ctx, dst, id, anyDepth, &ways{failed: map[sought]error{}})
 }
 
 // unreadable is a set of blobs no copy of which could be read.
@@ -65,9 +65,8 @@ func (u *unreadable) has(id blob.ID) bool {
 const anyDepth = 256
 
 // blobBelow uses copies of a depth below the bound only, which is what ends the
-// recursion through bases.
-func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, bound int) ([]byte, error) {
-	search := waysOf(ctx)
+// recursion through bases. search is nil as long as the shallowest copies of bases do.
+func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, bound int, search *ways) ([]byte, error) {
 	if err := search.known(id, bound); err != nil {
 		return dst, err
 	}
@@ -81,7 +80,7 @@ func (r *Repository) blobBelow(ctx context.Context, dst []byte, id blob.ID, boun
 		if int(copies[i].Depth) >= bound || without != nil && sameBases(&copies[i], without) {
 			continue
 		}
-		out, err := r.readCopy(ctx, dst, &copies[i])
+		out, err := r.readCopy(ctx, dst, &copies[i], search)
 		if err == nil {
 			return out, nil
 		}
@@ -112,13 +111,13 @@ func sameBases(c, other *index.Entry) bool {
 }
 
 // readCopy reads one copy from its pack and proves it.
-func (r *Repository) readCopy(ctx context.Context, dst []byte, c *index.Entry) ([]byte, error) {
+func (r *Repository) readCopy(ctx context.Context, dst []byte, c *index.Entry, search *ways) ([]byte, error) {
 	sealed := r.scratch.get(int(c.Sealed))
 	defer r.scratch.put(sealed)
 	if err := r.readPart(ctx, *sealed, c); err != nil {
 		return dst, err
 	}
-	out, err := r.openCopy(ctx, dst, c, *sealed)
+	out, err := r.openCopy(ctx, dst, c, *sealed, search)
 	if err == nil {
 		return out, nil
 	}
@@ -158,7 +157,7 @@ func damagedBlob(c *index.Entry, err error) error {
 
 // openCopy turns the sealed bytes of a copy, which it overwrites, into those of
 // its blob, and compares them with the id.
-func (r *Repository) openCopy(ctx context.Context, dst []byte, c *index.Entry, sealed []byte) ([]byte, error) {
+func (r *Repository) openCopy(ctx context.Context, dst []byte, c *index.Entry, sealed []byte, search *ways) ([]byte, error) {
 	p, err := r.packs.get(r.keys, &c.Pack)
 	if err != nil {
 		return dst, err
@@ -170,7 +169,7 @@ func (r *Repository) openCopy(ctx context.Context, dst []byte, c *index.Entry, s
 	} else {
 		var payload []byte
 		if payload, err = p.cipher.OpenBlob(sealed[:0], c.Number, sealed); err == nil {
-			out, err = r.unpack(ctx, out, c, payload)
+			out, err = r.unpack(ctx, out, c, payload, search)
 		}
 	}
 	if err != nil {
@@ -183,7 +182,7 @@ func (r *Repository) openCopy(ctx context.Context, dst []byte, c *index.Entry, s
 }
 
 // unpack undoes the encoding.
-func (r *Repository) unpack(ctx context.Context, dst []byte, c *index.Entry, payload []byte) ([]byte, error) {
+func (r *Repository) unpack(ctx context.Context, dst []byte, c *index.Entry, payload []byte, search *ways) ([]byte, error) {
 	encoding := pack.Encoding(c.Encoding)
 	if encoding&pack.Delta == 0 {
 		return r.decompress(dst, payload, int(c.Length))
@@ -200,11 +199,11 @@ func (r *Repository) unpack(ctx context.Context, dst []byte, c *index.Entry, pay
 		}
 	}
 	if len(c.Bases) == 1 {
-		return r.applyChain(ctx, dst, c, payload)
+		return r.applyChain(ctx, dst, c, payload, search)
 	}
 	bases := make([][]byte, 0, delta.MaxBases)
 	for _, id := range c.Bases {
-		data, err := r.cachedBlobBelow(ctx, id, int(c.Depth))
+		data, err := r.cachedBlobBelow(ctx, id, int(c.Depth), search)
 		if err != nil {
 			return dst, err
 		}
@@ -219,6 +218,6 @@ func (r *Repository) cachedBlob(ctx context.Context, id blob.ID) ([]byte, error)
 	return r.cache.load(ctx, id, anyDepth, func() ([]byte, error) { return r.blob(ctx, nil, id) })
 }
 
-func (r *Repository) cachedBlobBelow(ctx context.Context, id blob.ID, bound int) ([]byte, error) {
-	return r.cache.load(ctx, id, bound, func() ([]byte, error) { return r.blobBelow(ctx, nil, id, bound) })
+func (r *Repository) cachedBlobBelow(ctx context.Context, id blob.ID, bound int, search *ways) ([]byte, error) {
+	return r.cache.load(ctx, id, bound, func() ([]byte, error) { return r.blobBelow(ctx, nil, id, bound, search) })
 }

@@ -70,7 +70,7 @@ func (r *Repository) verifyBlobs(ctx context.Context, object string, data []byte
 			return nil, context.Cause(ctx)
 		}
 		e := entryOf(info, p)
-		if buffer, err = r.openCopy(ctx, buffer[:0], &e, data[p.Offset:p.Offset+p.Sealed]); err != nil {
+		if buffer, err = r.openCopy(ctx, buffer[:0], &e, data[p.Offset:p.Offset+p.Sealed], nil); err != nil {
 			bad = append(bad, BadBlob{ID: p.ID, Number: p.Number, Err: err, Base: namesAnother(err)})
 		} else if err := r.agrees(e); err != nil {
 			bad = append(bad, BadBlob{ID: p.ID, Number: p.Number, Err: err})
