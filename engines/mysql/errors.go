@@ -60,7 +60,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	at := fmt.Sprintf("%s at %s", p.product(), p.address)
+	at := p.at()
 	var network *net.OpError
 	switch n := number(err); {
 	case n == errAccessUser:

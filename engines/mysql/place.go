@@ -23,6 +23,7 @@ type place struct {
 	user     string
 	address  string // for messages: host:port, or the socket's path
 	config   *driver.Config
+	answer   time.Duration // what the server has for its first answer
 	// schemaOnly are patterns of tables whose rows are left out.
 	schemaOnly []string
 	accounts   bool // the server's accounts belong to the service
@@ -40,6 +41,9 @@ func (p place) product() string {
 	}
 	return p.known
 }
+
+// at is the server, for messages.
+func (p place) at() string { return fmt.Sprintf("%s at %s", p.product(), p.address) }
 
 // placeOf reads a service's URL.
 func placeOf(s engines.Service) (place, error) {
@@ -93,7 +97,7 @@ func placeOf(s engines.Service) (place, error) {
 	if u.Hostname() == "" && config.Net == "tcp" {
 		return want("no host in the address")
 	}
-	return place{service: s.Name, database: database, user: config.User, address: config.Addr, config: config,
+	return place{service: s.Name, database: database, user: config.User, address: config.Addr, config: config, answer: engines.AnswerTimeout,
 		schemaOnly: s.SchemaOnly, reading: reading, accounts: s.Accounts, taken: s.Server}, nil
 }
 
@@ -135,6 +139,8 @@ const (
 // behind it.
 func (p place) connect(ctx context.Context, db *sql.DB, database string, wait time.Duration) (*session, error) {
 	s := &session{place: p, current: database}
+	ctx, cancel := engines.Answering(ctx, p.at(), p.answer)
+	defer cancel()
 	conn, err := db.Conn(context.WithValue(ctx, wireKey{}, &s.wire))
 	if err != nil {
 		return nil, p.explain(ctx, "connect", err)

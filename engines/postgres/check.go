@@ -98,7 +98,7 @@ func (t *target) checkExtensions(ctx context.Context, wanted []extensionName) (w
 		}
 		switch {
 		case row[0] == "0":
-			return nil, fmt.Errorf("PostgreSQL at %s has no extension %s, which the snapshot needs: install its package there", t.address, e.Name)
+			return nil, fmt.Errorf("%s has no extension %s, which the snapshot needs: install its package there", t.at(), e.Name)
 		case row[1] != "t":
 			warnings = append(warnings, fmt.Sprintf("the snapshot is restored as a database of its own, in which %s; else the restore fails before anything is replaced", t.extensionNeeds(e.Name)))
 		}

@@ -49,7 +49,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	at := fmt.Sprintf("PostgreSQL at %s", p.address)
+	at := p.at()
 	var network *net.OpError
 	var connecting *pgconn.ConnectError
 	switch c := code(err); {

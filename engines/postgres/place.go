@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"regexp"
@@ -32,12 +33,16 @@ type place struct {
 	tls      map[string]string // sslmode, sslrootcert
 	address  string            // for messages
 	config   *pgconn.Config    // of a connection to database
+	answer   time.Duration     // what the server has for its first answer
 	// schemaOnly are patterns of tables whose rows are left out.
 	schemaOnly []string
 	accounts   bool // the server's accounts belong to the service
 	reading    dump.Reading
 	taken      string // the server that a snapshot was taken from, where it is known
 }
+
+// at is the server, for messages.
+func (p place) at() string { return "PostgreSQL at " + p.address }
 
 // placeOf reads a service's URL.
 func placeOf(s engines.Service) (place, error) {
@@ -55,7 +60,7 @@ func placeOf(s engines.Service) (place, error) {
 		return want("no user in the address")
 	}
 	p := place{service: s.Name, database: strings.TrimPrefix(u.Path, "/"), user: u.User.Username(),
-		host: u.Hostname(), port: defaultPort, tls: map[string]string{"sslmode": "prefer"}, schemaOnly: s.SchemaOnly, reading: dump.DefaultReading, accounts: s.Accounts, taken: s.Server}
+		host: u.Hostname(), port: defaultPort, tls: map[string]string{"sslmode": "prefer"}, answer: engines.AnswerTimeout, schemaOnly: s.SchemaOnly, reading: dump.DefaultReading, accounts: s.Accounts, taken: s.Server}
 	switch p.database {
 	case "":
 		return want("no database in the address")
@@ -102,7 +107,7 @@ func placeOf(s engines.Service) (place, error) {
 // environment: PGPASSWORD and the like belong to somebody else.
 func (p place) configuration(password string) (*pgconn.Config, error) {
 	values := url.Values{"host": {p.host}, "port": {strconv.Itoa(p.port)}, "user": {p.user}, "dbname": {p.database},
-		"passfile": {os.DevNull}, "servicefile": {os.DevNull}, "application_name": {application}, "connect_timeout": {"10"}}
+		"passfile": {os.DevNull}, "servicefile": {os.DevNull}, "application_name": {application}}
 	for key, value := range p.tls {
 		values.Set(key, value)
 	}
@@ -110,7 +115,8 @@ func (p place) configuration(password string) (*pgconn.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the address cannot be used (sslmode, sslrootcert): %w", err)
 	}
-	config.Password, config.ConnectTimeout = password, dialTimeout
+	config.Password = password
+	config.DialFunc = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	return config, nil
 }
 

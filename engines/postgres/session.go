@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"holdfast/engines"
 )
 
 // session is one connection, with everything set that a site's defaults could
@@ -38,6 +40,8 @@ const oldest = 120000
 func (p place) connect(ctx context.Context, database string, wait time.Duration) (*session, error) {
 	config := p.config.Copy()
 	config.Database = database
+	ctx, cancel := engines.Answering(ctx, p.at(), p.answer)
+	defer cancel()
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		p.database = database
@@ -66,13 +70,13 @@ func (s *session) prepare(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 	if len(rows) == 0 {
-		return fmt.Errorf("PostgreSQL at %s has none of the settings it should have", s.place.address)
+		return fmt.Errorf("%s has none of the settings it should have", s.place.at())
 	}
 	if rows[0][1] != strconv.Itoa(int(s.PID())) {
 		return fmt.Errorf("what answers at %s is a connection pooler, which may change the server's session between two statements: give the server's own address", s.place.address)
 	}
 	if s.version, err = strconv.Atoi(rows[0][2]); err != nil || s.version < oldest {
-		return fmt.Errorf("PostgreSQL at %s is version %s: %d or later is needed", s.place.address, rows[0][2], oldest/10000)
+		return fmt.Errorf("%s is version %s: %d or later is needed", s.place.at(), rows[0][2], oldest/10000)
 	}
 	if rows[0][3] == noEncoding {
 		return s.exec(ctx, "SET client_encoding = "+noEncoding)

@@ -160,7 +160,7 @@ func (t *target) rights(ctx context.Context) (r rights, err error) {
 		return r, err
 	}
 	if row[2] == "t" {
-		return r, fmt.Errorf("PostgreSQL at %s is a standby, on which nothing can be written: restore on its primary", t.address)
+		return r, fmt.Errorf("%s is a standby, on which nothing can be written: restore on its primary", t.at())
 	}
 	r.rename, r.create = row[0] == "t", r.create && row[1] == "t"
 	return r, nil

@@ -25,7 +25,8 @@ type place struct {
 	address  string // host:port, or the socket's path
 	user     string // "" for the default user
 	password string
-	tls      *tls.Config // nil: plain
+	tls      *tls.Config   // nil: plain
+	answer   time.Duration // what the server has for its first answer
 }
 
 // placeOf reads a service's URL.
@@ -40,7 +41,7 @@ func placeOf(s engines.Service) (place, error) {
 	if _, has := u.User.Password(); has {
 		return place{}, fmt.Errorf("service %s: the password stands in the address; write it as password or password_file", s.Name)
 	}
-	p := place{service: s.Name, database: allDatabases, user: u.User.Username(), password: s.Password,
+	p := place{service: s.Name, database: allDatabases, user: u.User.Username(), password: s.Password, answer: engines.AnswerTimeout,
 		network: "tcp", address: net.JoinHostPort(u.Hostname(), "6379")}
 	if u.Port() != "" {
 		p.address = u.Host
@@ -91,6 +92,8 @@ func (p place) userName() string {
 
 // connect opens a connection and logs in.
 func (p place) connect(ctx context.Context) (*conn, error) {
+	ctx, cancel := engines.Answering(ctx, "the Redis server at "+p.address, p.answer)
+	defer cancel()
 	dialer := net.Dialer{Timeout: dialTimeout}
 	network, err := dialer.DialContext(ctx, p.network, p.address)
 	if err != nil {

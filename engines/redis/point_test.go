@@ -92,7 +92,7 @@ func TestAServerThatCannotForkFailsTheMarkAndIsLeftAsItWas(t *testing.T) {
 	server := testserver.Redis(t)
 	a := dial(t, server, "", 0)
 	fill(t, a, 0, knownData())
-	s := &source{place: place{service: "cache", network: "unix", address: server.Socket}, now: time.Now, wait: 300 * time.Millisecond}
+	s := &source{place: place{service: "cache", network: "unix", address: server.Socket, answer: time.Minute}, now: time.Now, wait: 300 * time.Millisecond}
 	defer s.Close()
 	if err := s.Prepare(t.Context(), nil); err != nil {
 		t.Fatal(err)

@@ -89,7 +89,7 @@ type admin struct {
 
 func dial(tb testing.TB, server *testserver.RedisServer, password string, database int) *admin {
 	tb.Helper()
-	p := place{database: database, network: "unix", address: server.Socket, password: password}
+	p := place{database: database, network: "unix", address: server.Socket, password: password, answer: time.Minute}
 	c, err := p.connect(context.Background())
 	if err != nil {
 		tb.Fatal(err)
@@ -245,7 +245,7 @@ func (p *testPlace) all(ctx context.Context, c *conn, list [][]any) error {
 }
 
 func (p *testPlace) Write(ctx context.Context, n int) error {
-	c, err := place{network: "unix", address: p.server.Socket, password: "none of yours"}.connect(ctx)
+	c, err := place{network: "unix", address: p.server.Socket, password: "none of yours", answer: time.Minute}.connect(ctx)
 	if err != nil {
 		return err
 	}

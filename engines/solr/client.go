@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+
+	"holdfast/engines"
 )
 
 // maxAnswer bounds an answer in JSON. A list of 100,000 files is a tenth of it.
@@ -69,6 +71,8 @@ type system struct {
 // identify finds out what answers, and refuses what is not a Solr server that
 // keeps its cores itself.
 func (p place) identify(ctx context.Context) (server string, err error) {
+	ctx, cancel := engines.Answering(ctx, p.at(), p.answer)
+	defer cancel()
 	var s system
 	if err := p.ask(ctx, "find out its version", "/admin/info/system", query(), &s); err != nil {
 		return "", err

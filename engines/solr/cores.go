@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"holdfast/engines"
 )
 
 // status is how things are with cores of the server.
@@ -37,8 +39,8 @@ const (
 // yet, and they would be taken for missing. Name is "" where there is none.
 func (p place) coreStatus(ctx context.Context, core string) (coreStatus, error) {
 	for deadline := time.Now().Add(loadLimit); ; {
-		var s status
-		if err := p.ask(ctx, "look at core "+core, "/admin/cores", query("action", "STATUS", "core", core), &s); err != nil {
+		s, err := p.statusOf(ctx, core)
+		if err != nil {
 			return coreStatus{}, err
 		}
 		if why, failed := s.Failed[core]; failed {
@@ -56,6 +58,15 @@ func (p place) coreStatus(ctx context.Context, core string) (coreStatus, error) 
 		case <-time.After(loadPause):
 		}
 	}
+}
+
+// statusOf asks for one core once.
+func (p place) statusOf(ctx context.Context, core string) (status, error) {
+	ctx, cancel := engines.Answering(ctx, p.at(), p.answer)
+	defer cancel()
+	var s status
+	err := p.ask(ctx, "look at core "+core, "/admin/cores", query("action", "STATUS", "core", core), &s)
+	return s, err
 }
 
 // coresOf lists the cores whose names begin with prefix.

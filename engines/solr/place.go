@@ -33,6 +33,7 @@ type place struct {
 	// configSet is the server's config set for a core that does not exist yet, or "".
 	configSet string
 	client    *http.Client
+	answer    time.Duration // what the server has to say who it is
 }
 
 // coreForm is what Solr allows for the name of a core.
@@ -53,7 +54,7 @@ func placeOf(s engines.Service) (place, error) {
 	if u.Hostname() == "" {
 		return want("no host in the address")
 	}
-	p := place{service: s.Name, core: path.Base(u.Path), address: u.Host, user: u.User.Username(), password: s.Password}
+	p := place{service: s.Name, core: path.Base(u.Path), address: u.Host, user: u.User.Username(), password: s.Password, answer: engines.AnswerTimeout}
 	context := path.Dir(u.Path)
 	if !path.IsAbs(u.Path) || context == "/" {
 		return want("no core in the address")

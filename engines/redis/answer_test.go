@@ -1,0 +1,33 @@
+package redis
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/engines"
+	"holdfast/internal/testserver"
+)
+
+// A server that is stopped, or whose disk hangs, must not keep a snapshot that
+// nobody watches waiting for ever.
+func TestAServerThatNeverAnswersIsGivenUp(t *testing.T) {
+	address := testserver.Mute(t)
+	u, err := url.Parse("redis://" + address + "/0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := placeOf(engines.Service{Name: "shop", URL: u, Password: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.answer != engines.AnswerTimeout {
+		t.Errorf("it is given %v", p.answer)
+	}
+	p.answer = 50 * time.Millisecond
+	_, err = p.connect(t.Context())
+	if err == nil || !strings.Contains(err.Error(), address+" takes the connection and has not answered in 50ms") {
+		t.Errorf("it says: %v", err)
+	}
+}

@@ -1,0 +1,34 @@
+package solr
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/engines"
+	"holdfast/internal/testserver"
+)
+
+// A server that is stopped, or whose disk hangs, must not keep a snapshot that
+// nobody watches waiting for ever.
+func TestAServerThatNeverAnswersIsGivenUp(t *testing.T) {
+	address := testserver.Mute(t)
+	u, err := url.Parse("solr://shop@" + address + "/solr/shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := placeOf(engines.Service{Name: "shop", URL: u, Password: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.answer != engines.AnswerTimeout {
+		t.Errorf("it is given %v", p.answer)
+	}
+	p.answer = 50 * time.Millisecond
+	defer p.close()
+	_, err = p.identify(t.Context())
+	if err == nil || !strings.Contains(err.Error(), address+" takes the connection and has not answered in 50ms") {
+		t.Errorf("it says: %v", err)
+	}
+}
