@@ -227,6 +227,7 @@ func (r *rig) write(p Place, writes int) {
 type traffic struct {
 	gate  sync.RWMutex
 	done  chan struct{}
+	once  sync.Once
 	group errgroup.Group
 }
 
@@ -235,7 +236,11 @@ func (r *rig) traffic(p Place) *traffic {
 	r.Helper()
 	const writers = 3
 	w := &traffic{done: make(chan struct{})}
-	ctx := context.WithoutCancel(r.ctx) // a write that has begun is finished
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx)) // a write that has begun is finished
+	r.Cleanup(func() {
+		cancel() // but where the case has failed
+		_ = w.stop()
+	})
 	for range writers {
 		w.group.Go(func() error {
 			for {
@@ -271,6 +276,6 @@ func (w *traffic) more(r *rig, writes int64) {
 
 // stop ends the writers and returns the first error that one of them had.
 func (w *traffic) stop() error {
-	close(w.done)
+	w.once.Do(func() { close(w.done) })
 	return w.group.Wait()
 }

@@ -250,6 +250,8 @@ func (p *testPlace) Write(ctx context.Context, n int) error {
 		switch {
 		case err == nil:
 			return nil
+		case ctx.Err() != nil:
+			return err
 		// Sessions that are ended with their database connect again.
 		case errors.As(err, &connecting), errors.As(err, &said) && (said.Code == "57P01" || said.Code == codeDeadlock), strings.Contains(err.Error(), "conn"):
 			time.Sleep(time.Millisecond)
