@@ -194,6 +194,31 @@ func TestHeldBodiesAreNotRead(t *testing.T) {
 	}
 }
 
+// A site may say several times that the body may come: its visitor is told once.
+func TestAVisitorIsToldOnceToContinue(t *testing.T) {
+	_, address, _ := inFront(t, "http", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 3 {
+			w.WriteHeader(http.StatusContinue)
+		}
+		io.Copy(w, r.Body)
+	}))
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
+	r := bufio.NewReader(conn)
+	if line, err := r.ReadString('\n'); !strings.Contains(line, "100 Continue") {
+		t.Fatalf("before the body came %q, %v", line, err)
+	}
+	fmt.Fprint(conn, "hello")
+	rest, err := io.ReadAll(r)
+	if err != nil || strings.Contains(string(rest), "100 Continue") || !strings.Contains(string(rest), "hello") {
+		t.Errorf("after the body came %q, %v", rest, err)
+	}
+}
+
 // waiting returns once so many requests wait.
 func waiting(t *testing.T, g *Gate, n int) {
 	t.Helper()

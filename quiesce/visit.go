@@ -36,8 +36,10 @@ func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
 
 // WriteHeader notices that the answer begins, and whether it is one without end. A
 // visitor of HTTP/1.0 would take a status 1xx for his answer (RFC 9110, section 15.2).
+// That he may go on with his body net/http tells him when the site takes it: the
+// site's word beside that would be a second one, and simple clients expect one.
 func (v *visit) WriteHeader(status int) {
-	if status < 200 && v.old {
+	if status < 200 && (v.old || status == http.StatusContinue) {
 		return
 	}
 	if status >= 200 && !v.wrote {
