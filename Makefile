@@ -29,12 +29,15 @@ test: test-tools lint
 	$(GO) test -timeout 20m ./...
 
 # What takes too long for every change: each test that draws at random for as long as
-# SOAK says, all scenes of the model, races, long fuzzing. More than an hour.
+# SOAK says, all scenes of the model, races, long fuzzing. More than an hour. What fails keeps
+# nothing that comes after it from being tried.
 SOAK ?= 10m
 soak: test-tools
-	HOLDFAST_SOAK=$(SOAK) $(GO) test -v -timeout 4h -count 1 ./...
-	$(GO) test -race -timeout 1h ./...
-	$(MAKE) fuzz FUZZTIME=30s
+	@failed=; \
+	HOLDFAST_SOAK=$(SOAK) $(GO) test -v -timeout 4h -count 1 ./... || failed="$$failed tests,"; \
+	$(GO) test -race -timeout 1h ./... || failed="$$failed race detector,"; \
+	$(MAKE) fuzz FUZZTIME=30s || failed="$$failed fuzzing,"; \
+	test -z "$$failed" || { echo "soak: failed:$${failed%,}"; exit 1; }
 
 # The fuzzer of Go sometimes fails at the end of its time (go.dev/issue/75804, until Go 1.27) although
 # it has found nothing; that target is tried once more. What it finds it writes down,
@@ -43,7 +46,8 @@ FUZZTIME ?= 10s
 fuzz:
 	@set -e; log=$$(mktemp); trap 'rm -f $$log' EXIT; \
 	fuzz() { $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package >$$log 2>&1 && ok=0 || ok=$$?; cat $$log; return $$ok; }; \
-	for package in $$($(GO) list ./...); do \
+	packages=$$($(GO) list ./...); \
+	for package in $$packages; do \
 	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 	    echo "$$package $$target"; \
 	    fuzz || { grep -q '^    context deadline exceeded$$' $$log && fuzz; }; \
