@@ -3,6 +3,8 @@ package repair
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"holdfast/index"
 	"holdfast/repo"
@@ -22,13 +24,19 @@ func (m *mender) onlyThere(e *index.Entry) bool {
 	return why != nil || err != nil
 }
 
-// rescue stores once more, whole, what would go with its pack.
-func (m *mender) rescue(ctx context.Context) error {
+// rescue stores once more, whole, what would go with its pack. What survey cannot read is
+// a difference from what is lost, and lost with that: its snapshots say so already.
+func (m *mender) rescue(ctx context.Context, survey *repo.Survey) error {
 	if m.options.DryRun || len(m.packs.endangered) == 0 {
 		return nil
 	}
 	return m.session.Write(ctx, func(ctx context.Context, w *repo.Writer) error {
-		for _, e := range m.packs.endangered {
+		for _, e := range slices.Collect(maps.Values(m.packs.endangered)) { // looking may add to them
+			if why, err := survey.Readable(e.ID); err != nil {
+				return err
+			} else if why != nil {
+				continue
+			}
 			if err := w.Whole(ctx, &e, false); err != nil {
 				return fmt.Errorf("save what a collection is about to delete: %w", err)
 			}

@@ -32,7 +32,7 @@ func (m *mender) snapshots(ctx context.Context) error {
 			return fmt.Errorf("snapshot %s: %w", s.Name, err)
 		}
 	}
-	return m.rescue(ctx)
+	return m.rescue(ctx, survey)
 }
 
 // unusable notes what is needed and goes with its pack. It tells of damaged packs in a

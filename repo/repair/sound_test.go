@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,47 @@ func condemning(t *testing.T) world {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	return world{store: w.store, snapshots: w.snapshots[1:], sites: w.sites[1:]}
+}
+
+// TestADifferenceThatIsLostBesideCondemnedPacks: what a condemned pack has in common with
+// another one cannot be saved where it is a difference from what is lost, and hinders nothing.
+func TestADifferenceThatIsLostBesideCondemnedPacks(t *testing.T) {
+	w := world{store: repotest.New(t)}
+	day := site{db: text(1, 2000)}
+	w.take(t, w.store, day)
+	day.db = slices.Concat(text(1, 1000), text(4, 20), text(1, 2000)[1000:])
+	day.uploads = map[string]map[string][]byte{"gone": {"b": text(3, 9000)}}
+	w.take(t, w.store, day)
+	day.uploads = nil
+	w.take(t, w.store, day)
+	r := open(t, w.store)
+	if _, err := r.Mark(t.Context(), w.snapshots[1].Name, repo.Delete, now()); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := gc.Run(t.Context(), r, collecting(48)); err != nil || report.Copied == 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	w.snapshots, w.sites = slices.Delete(w.snapshots, 1, 2), slices.Delete(w.sites, 1, 2)
+	for _, object := range w.store.Names() {
+		if !strings.HasPrefix(object, "packs/") {
+			continue
+		}
+		for _, d := range damages {
+			t.Run(d.name+" "+object, func(t *testing.T) {
+				state := w.store.Clone()
+				d.to(state, object)
+				dry := options()
+				dry.DryRun = true
+				said, did := mustRepair(t, state, dry), mustRepair(t, state, options())
+				if len(said.Lost) != len(did.Lost) {
+					t.Errorf("a dry run says %+v, the repair did %+v", said.Lost, did.Lost)
+				}
+				if lost := mustBeMended(t, w, state); (lost > 0) != (len(did.Lost) > 0) {
+					t.Errorf("%d files are lost, of %d snapshots that the repair names", lost, len(did.Lost))
+				}
+			})
+		}
+	}
 }
 
 func collecting(hours time.Duration) gc.Options {
