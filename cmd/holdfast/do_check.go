@@ -72,12 +72,20 @@ func afterCheck(report *check.Report) string {
 	if first, _, _ := strings.Cut(report.Problems[0].Object, "/"); first == "index" {
 		return "\"holdfast repo rebuild-index\" first, then \"holdfast repo check\" again: what is not in the index is not found, though it may be there"
 	}
-	return "\"holdfast repo repair --dry-run\" says what can be mended and what is lost"
+	hint := "\"holdfast repo repair --dry-run\" says what can be mended and what is lost"
+	if slices.ContainsFunc(report.Problems, func(p *check.Problem) bool { return strings.HasPrefix(p.Object, "packs/") }) {
+		hint += "; until \"holdfast repo repair\" has run, new snapshots rely on what is damaged, too"
+	}
+	return hint
 }
 
 func checkText(w io.Writer, report *check.Report, o CheckOptions) error {
-	for _, p := range report.Problems {
-		if _, err := fmt.Fprintf(w, "%s\n  next: %s\n", printable(p.Error()), p.Next()); err != nil {
+	for i, p := range report.Problems {
+		text := printable(p.Error())
+		if rest := report.Problems[i+1:]; len(rest) == 0 || rest[0].Next() != p.Next() {
+			text += "\n  next: " + p.Next()
+		}
+		if _, err := fmt.Fprintln(w, text); err != nil {
 			return err
 		}
 	}
