@@ -141,8 +141,17 @@ func (app *env) collectText(report *gc.Report) []string {
 	if report.Full {
 		say("The repository was full, so what needs much room was left: run it again")
 	}
-	for _, n := range report.Ended {
-		say("Ended %s, whose process has ended or was not heard of for long", n)
+	switch n := len(report.Ended); {
+	case n > 3:
+		say("Ended %d interrupted operations: what they had stored and nobody needs is collected", n)
+	default:
+		for _, n := range report.Ended {
+			say("Ended the interrupted operation %s: what it had stored and nobody needs is collected", n)
+		}
+	}
+	if d := report.Deleted; d.Snapshots > 0 {
+		say("%s can still be taken back; the first \"repo gc\" after %s purges the oldest, and one a grace period later gives its space back",
+			several(d.Snapshots, "deleted snapshot"), app.localTime(d.Due))
 	}
 	for _, p := range report.Pending {
 		say("The first \"repo gc\" after %s frees %s: it removes %s packs", app.localTime(p.Due), size(p.Bytes), count(uint64(p.Packs)))

@@ -122,12 +122,13 @@ func TestTheGracePeriodPassesTwice(t *testing.T) {
 	w := newWorld(t, 2)
 	day := 24 * time.Hour
 	w.delete(t, w.store, 0)
-	if r := collect(t, w.store, w.options(day)); len(r.Purged) > 0 || r.Condemned.Packs > 0 {
+	r := collect(t, w.store, w.options(day))
+	if len(r.Purged) > 0 || r.Condemned.Packs > 0 || r.Deleted != (gc.Deleted{Snapshots: 1, Due: w.now.Add(day)}) {
 		t.Errorf("at once: %+v", r)
 	}
 	w.now = w.now.Add(day)
-	r := collect(t, w.store, w.options(day))
-	if len(r.Purged) != 1 || r.Condemned.Packs == 0 || r.Freed.Packs > 0 || len(r.Pending) != 1 || !r.Pending[0].Due.Equal(w.now.Add(day)) {
+	r = collect(t, w.store, w.options(day))
+	if len(r.Purged) != 1 || r.Deleted.Snapshots > 0 || r.Condemned.Packs == 0 || r.Freed.Packs > 0 || len(r.Pending) != 1 || !r.Pending[0].Due.Equal(w.now.Add(day)) {
 		t.Errorf("a day later: %+v", r)
 	}
 	if p := r.Pending[0].Removal; p != r.Condemned || p.Gain > p.Bytes {

@@ -42,6 +42,7 @@ type Report struct {
 	DryRun    bool        `json:"dry_run"`
 	Accepted  []Accepted  `json:"accepted"`  // snapshots that have vanished, and are not missed any more
 	Purged    []repo.Name `json:"purged"`    // snapshots that cannot be undeleted any more
+	Deleted   Deleted     `json:"deleted"`   // snapshots that still can be
 	Freed     Removal     `json:"freed"`     // packs that this run removed
 	Copied    uint64      `json:"copied"`    // bytes that it wrote anew, out of packs that go
 	Condemned Removal     `json:"condemned"` // packs that it decided to remove, also those that it removed at once
@@ -49,6 +50,12 @@ type Report struct {
 	Ended     []repo.Name `json:"ended"`     // silent sessions
 	Stored    Amount      `json:"stored"`    // packs that are there at its end, the pending ones among them
 	Full      bool        `json:"full"`      // there was no room: what little could be done was done
+}
+
+// Deleted are snapshots that wait for their purge.
+type Deleted struct {
+	Snapshots int       `json:"snapshots"`
+	Due       time.Time `json:"due,omitzero"` // a collection from then on purges the first of them
 }
 
 // Accepted is a snapshot that was lost, and counts as purged from now on.

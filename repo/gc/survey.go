@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"holdfast/internal/storage"
 	"holdfast/repo"
@@ -84,8 +85,14 @@ func (c *collection) purge(ctx context.Context) error {
 		return err
 	}
 	var names []repo.Name
+	c.report.Deleted = Deleted{}
 	for _, s := range all {
-		if !s.Pinned && !s.Deleted.IsZero() && !c.Now().Before(s.Deleted.Add(c.Grace)) {
+		if s.Pinned || s.Deleted.IsZero() {
+			continue
+		}
+		if due := s.Deleted.Add(c.Grace); c.Now().Before(due) {
+			c.report.Deleted.wait(due)
+		} else {
 			names = append(names, s.Name)
 		}
 	}
@@ -97,6 +104,13 @@ func (c *collection) purge(ctx context.Context) error {
 	}
 	c.report.Purged = append(c.report.Purged, names...)
 	return err
+}
+
+// wait counts one that is purged from due on.
+func (d *Deleted) wait(due time.Time) {
+	if d.Snapshots++; d.Due.IsZero() || due.Before(d.Due) {
+		d.Due = due
+	}
 }
 
 // snapshots reads all that are not purged. What a snapshot needs that was lost, not
