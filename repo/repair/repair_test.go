@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	mathrand "math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -272,6 +273,17 @@ func mustBeMended(t *testing.T, w world, s *storagetest.Memory) (lost int) {
 	return lost
 }
 
+// blamed are the blobs that a report's losses name.
+func blamed(r *repair.Report) []string {
+	var all []string
+	for _, l := range r.Lost {
+		for _, lost := range l.Lost {
+			all = append(all, regexp.MustCompile(`blob [0-9a-f]+`).FindAllString(lost.Reason, -1)...)
+		}
+	}
+	return all
+}
+
 func named(losses []repo.Loss, path string) bool {
 	return slices.ContainsFunc(losses, func(l repo.Loss) bool {
 		return path == l.Path || strings.HasPrefix(path, l.Path+"/") || strings.HasPrefix(path, l.Path+".")
@@ -331,6 +343,9 @@ func TestEachObjectInEachWay(t *testing.T) {
 				if len(said.Lost) != len(did.Lost) || len(said.SetAside) != len(did.SetAside) || len(said.Salvaged) != len(did.Salvaged) ||
 					(said.Index == nil) != (did.Index == nil) {
 					t.Errorf("the dry run says %+v, the repair did %+v", said, did)
+				}
+				if said, did := blamed(said), blamed(did); d.apply != nil && !slices.Equal(said, did) {
+					t.Errorf("the dry run blames %q, the repair %q", said, did)
 				}
 				lost := mustBeMended(t, w, state)
 				if (lost > 0) != (len(did.Lost) > 0) {

@@ -47,8 +47,10 @@ func (m *mender) unusable(e *index.Entry) error {
 		return &repo.MissingError{Object: pack.ObjectName(e.Pack.Name)}
 	case !m.options.DryRun || p == nil:
 		return nil
-	case !p.stored, m.packs.bad[copyKey{e.Pack.Name, e.Number}]:
+	case !p.stored:
 		return fmt.Errorf("%s: %w", pack.ObjectName(e.Pack.Name), p.reason)
+	case m.packs.bad[copyKey{e.Pack.Name, e.Number}]: // its reason is that of the pack's first one
+		return fmt.Errorf("%s: blob %s is damaged", pack.ObjectName(e.Pack.Name), e.ID.Short())
 	}
 	return nil
 }
