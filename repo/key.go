@@ -132,12 +132,9 @@ func slots(ctx context.Context, store storage.Storage, id seal.RepositoryID) ([]
 		if err != nil {
 			return nil, fmt.Errorf("list keys: %w", err)
 		}
-		object, err := storage.ReadAll(ctx, store, info.Name, maxSlot)
+		object, err := readSlot(ctx, store, info.Name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed meanwhile
-		}
-		if errors.Is(err, storage.ErrUnreadable) {
-			err = &DamagedError{Object: info.Name, Err: err}
 		}
 		if err != nil {
 			return nil, err
@@ -151,6 +148,16 @@ func slots(ctx context.Context, store storage.Storage, id seal.RepositoryID) ([]
 		}
 	}
 	return keys, nil
+}
+
+// readSlot reads a slot's object. One that cannot be a slot's, or that the disk does not
+// read, is damaged.
+func readSlot(ctx context.Context, store storage.Storage, object string) ([]byte, error) {
+	data, err := storage.ReadAll(ctx, store, object, maxSlot)
+	if errors.Is(err, storage.ErrUnreadable) || errors.Is(err, storage.ErrTooLong) {
+		err = &DamagedError{Object: object, Err: err}
+	}
+	return data, err
 }
 
 func unlock(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (*seal.Root, error) {
@@ -207,7 +214,7 @@ func candidates(ctx context.Context, store storage.Storage, id seal.RepositoryID
 		if err != nil {
 			return nil, nil, fmt.Errorf("list keys: %w", err)
 		}
-		object, err := storage.ReadAll(ctx, store, info.Name, maxSlot)
+		object, err := readSlot(ctx, store, info.Name)
 		if err != nil {
 			unread = errors.Join(unread, err)
 			continue

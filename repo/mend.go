@@ -46,8 +46,8 @@ func (r *Repository) HasWhole(ctx context.Context, members []parity.Member) (boo
 
 // HasSlot reports whether a key slot is as a group of parity has it.
 func (r *Repository) HasSlot(ctx context.Context, m parity.Member) (bool, error) {
-	data, err := storage.ReadAll(ctx, r.store, m.Name, maxSlot)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, storage.ErrUnreadable) {
+	data, err := readSlot(ctx, r.store, m.Name)
+	if errors.Is(err, fs.ErrNotExist) || isDamage(err) {
 		return false, nil
 	}
 	return m.Is(data), err

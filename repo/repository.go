@@ -99,6 +99,9 @@ func Open(ctx context.Context, store storage.Storage, secret Secret, o Options) 
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoRepository
 	}
+	if errors.Is(err, storage.ErrUnreadable) || errors.Is(err, storage.ErrTooLong) {
+		err = &DamagedError{Object: "config", Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}

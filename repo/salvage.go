@@ -29,7 +29,7 @@ func (r *Repository) ReadPack(ctx context.Context, name [32]byte, known []index.
 	if errors.Is(err, fs.ErrNotExist) {
 		return Salvageable{Entries: known}, nil
 	}
-	if errors.Is(err, storage.ErrUnreadable) {
+	if errors.Is(err, storage.ErrUnreadable) || errors.Is(err, storage.ErrTooLong) {
 		data, err = r.readLeft(ctx, object)
 	}
 	if err != nil {
@@ -48,15 +48,16 @@ func (r *Repository) ReadPack(ctx context.Context, name [32]byte, known []index.
 // sector is what a disk fails to read at least, in bytes.
 const sector = 4 << 10
 
-// readLeft reads what the medium still yields of an object, and zeros for the rest.
+// readLeft reads what the medium still yields of a pack, as long as one can be, and zeros
+// for the rest.
 func (r *Repository) readLeft(ctx context.Context, object string) ([]byte, error) {
 	info, err := r.store.Stat(ctx, object)
 	if err != nil {
 		return nil, err
 	}
-	data := make([]byte, info.Size)
-	for off := int64(0); off < info.Size; off += sector {
-		part := data[off:min(off+sector, info.Size)]
+	data := make([]byte, min(info.Size, pack.MaxSize))
+	for off := int64(0); off < int64(len(data)); off += sector {
+		part := data[off:min(off+sector, int64(len(data)))]
 		_, err := r.store.ReadAt(ctx, object, part, off)
 		if errors.Is(err, storage.ErrUnreadable) {
 			clear(part)
@@ -93,11 +94,11 @@ const aside = "aside/"
 // SetAside takes an object out of the way, and keeps its bytes as they are beneath
 // aside/. A missing one is no error.
 func (r *Repository) SetAside(ctx context.Context, object string) error {
-	data, err := storage.ReadAll(ctx, r.store, object, 1<<30)
+	data, err := storage.ReadAll(ctx, r.store, object, 2*pack.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if errors.Is(err, storage.ErrUnreadable) {
+	if errors.Is(err, storage.ErrUnreadable) || errors.Is(err, storage.ErrTooLong) {
 		return r.store.move(ctx, object, aside+object)
 	}
 	if err != nil {
@@ -143,15 +144,17 @@ func (r *Repository) eachSlot(ctx context.Context, visit func(name string, slot 
 		if err != nil {
 			return err
 		}
-		object, err := storage.ReadAll(ctx, r.store, info.Name, 2*maxSlot)
+		object, err := readSlot(ctx, r.store, info.Name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed meanwhile
 		}
 		var slot seal.SlotInfo
-		if err == nil {
-			slot, err = seal.ParseSlot(object)
-		} else if !errors.Is(err, storage.ErrUnreadable) {
+		if damaged, is := errors.AsType[*DamagedError](err); is {
+			err = damaged.Err
+		} else if err != nil {
 			return err
+		} else {
+			slot, err = seal.ParseSlot(object)
 		}
 		visit(info.Name, slot, err)
 	}

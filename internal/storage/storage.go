@@ -98,6 +98,8 @@ var (
 	// ErrUnreadable is wrapped by ReadAt where the object is there, and the medium does
 	// not yield what it holds: a bad sector.
 	ErrUnreadable = errors.New("the disk cannot read it")
+	// ErrTooLong is wrapped by ReadAll where the object is longer than it can be.
+	ErrTooLong = errors.New("it is longer than such an object can be")
 )
 
 // ReadAll reads a whole object, refusing one of more than limit bytes.
@@ -107,7 +109,7 @@ func ReadAll(ctx context.Context, s Storage, name string, limit int64) ([]byte, 
 		return nil, err
 	}
 	if info.Size > limit {
-		return nil, fmt.Errorf("read %s: %d bytes, more than the %d such an object can have", name, info.Size, limit)
+		return nil, fmt.Errorf("read %s: %w: %d bytes, where %d are the most", name, ErrTooLong, info.Size, limit)
 	}
 	data := make([]byte, info.Size)
 	n, err := s.ReadAt(ctx, name, data, 0)

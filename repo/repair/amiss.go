@@ -43,7 +43,7 @@ func Amiss(ctx context.Context, store storage.Storage) (all []Mended, err error)
 			}
 			data, err := storage.ReadAll(ctx, store, m.Name, maxWayIn)
 			gone := errors.Is(err, fs.ErrNotExist)
-			if err != nil && !gone && !errors.Is(err, storage.ErrUnreadable) {
+			if err != nil && !gone && !errors.Is(err, storage.ErrUnreadable) && !errors.Is(err, storage.ErrTooLong) {
 				return nil, err
 			}
 			if there, err := stillThere(ctx, store, info.Name); err != nil || !there {
