@@ -37,16 +37,18 @@ func (r *Repository) AddKey(ctx context.Context, secret Secret, slot Slot) (stri
 }
 
 func (r *Repository) addKey(ctx context.Context, secret Secret, slot Slot) (string, error) {
-	return r.addKeyTo(ctx, r.root, secret, slot)
-}
-
-// addKeyTo adds a slot that opens to a root record.
-func (r *Repository) addKeyTo(ctx context.Context, root *seal.Root, secret Secret, slot Slot) (string, error) {
 	name, err := r.randomHex(16)
 	if err != nil {
 		return "", fmt.Errorf("draw the name of a key slot: %w", err)
 	}
+	return name, r.addKeyTo(ctx, name, r.root, secret, slot)
+}
+
+// addKeyTo adds a slot of a name that opens to a root record; fs.ErrExist if the name is
+// taken.
+func (r *Repository) addKeyTo(ctx context.Context, name string, root *seal.Root, secret Secret, slot Slot) error {
 	var object []byte
+	var err error
 	if secret.Token != nil {
 		object, err = seal.SealToken(root, name, slot.Label, *secret.Token, slot.Now, r.random)
 	} else {
@@ -56,9 +58,9 @@ func (r *Repository) addKeyTo(ctx context.Context, root *seal.Root, secret Secre
 		object, err = seal.SealPassword(root, name, slot.Label, secret.Password, slot.Cost, slot.Now, r.random)
 	}
 	if err != nil {
-		return "", fmt.Errorf("make a key slot: %w", err)
+		return fmt.Errorf("make a key slot: %w", err)
 	}
-	return name, r.store.Put(ctx, "keys/"+name, object)
+	return r.store.Put(ctx, "keys/"+name, object)
 }
 
 // Stale reports whether k was written before the keys were rotated: it opens only

@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +20,7 @@ var ErrStaleKey = errors.New("the key slot in use was written before the keys we
 var ErrRotating = errors.New("the keys are being rotated by another process: look at the key slots, and try again")
 
 // epochRecord is the object epochs/NUMBER: it says that this epoch's key was drawn.
-// It decides between two rotations at the same time; the key itself is in the slots.
+// So one number never stands for two keys; the key itself is in the slots.
 type epochRecord struct {
 	At time.Time `cbor:"1,keyasint"`
 }
@@ -52,12 +53,9 @@ func (r *Repository) RotateKeys(ctx context.Context, secret Secret, cost seal.Co
 	if err != nil {
 		return "", err
 	}
-	// Who has added a slot before this number was taken may not have seen it, and goes on.
-	if keys, err = r.Keys(ctx); err != nil {
+	slot = r.nextSlot(newest)
+	if err := r.isNewest(ctx, newest, slot); err != nil {
 		return "", err
-	}
-	if slices.ContainsFunc(keys, func(k Key) bool { return k.Epochs > newest }) {
-		return "", ErrRotating
 	}
 	root := *r.root
 	root.Epochs = slices.Clone(r.root.Epochs)
@@ -66,17 +64,42 @@ func (r *Repository) RotateKeys(ctx context.Context, secret Secret, cost seal.Co
 			return "", err
 		}
 	}
-	if slot, err = r.addKeyTo(ctx, &root, secret, Slot{Label: label, Cost: cost, Now: now}); err != nil {
+	err = r.addKeyTo(ctx, slot, &root, secret, Slot{Label: label, Cost: cost, Now: now})
+	if errors.Is(err, fs.ErrExist) {
+		return "", ErrRotating
+	}
+	if err != nil {
 		return "", err
 	}
-	if latest, err := r.latestEpoch(ctx); err != nil || latest > number {
-		return "", errors.Join(ErrRotating, err, r.store.Delete(ctx, "keys/"+slot))
+	// While this process slept the name may have been used and removed.
+	if err = r.isNewest(ctx, newest, slot); errors.Is(err, ErrRotating) {
+		err = errors.Join(err, r.store.Delete(ctx, "keys/"+slot))
+	}
+	if err != nil {
+		return "", err
 	}
 	if err := r.removeOlder(ctx, secret, number); err != nil {
 		return "", err
 	}
 	r.root, r.keys = &root, seal.NewKeys(&root, r.random)
 	return slot, nil
+}
+
+// nextSlot is the name of the slot with which a rotation of keys whose newest epoch is
+// this one puts them into use. All have the same, so that one is first before anybody
+// can open a slot of the others: what was sealed by it in between, nobody could read.
+func (r *Repository) nextSlot(newest uint32) string {
+	id := r.sum(fmt.Appendf(nil, "rotate\x00%d", newest))
+	return hex.EncodeToString(id[:16])
+}
+
+// isNewest is ErrRotating if another slot than this one knows epochs after the newest.
+func (r *Repository) isNewest(ctx context.Context, newest uint32, slot string) error {
+	keys, err := r.Keys(ctx)
+	if err == nil && slices.ContainsFunc(keys, func(k Key) bool { return k.Epochs > newest && k.Slot != slot }) {
+		err = ErrRotating
+	}
+	return err
 }
 
 // drawEpoch takes the next number.

@@ -206,6 +206,45 @@ func TestARotationBesideOneThatIsDone(t *testing.T) {
 	}
 }
 
+// TestASnapshotBetweenTwoRotations: both have drawn their keys before either has put its
+// slot, and a snapshot is taken as soon as one of the slots opens. Whichever is first, it
+// is read afterwards.
+func TestASnapshotBetweenTwoRotations(t *testing.T) {
+	m := twoDays(t)
+	content := repotest.Files{"a": []byte("sealed under the keys of the one whose slot is there")}
+	var s *repo.Snapshot
+	take := func() { s = repotest.Put(t, mustOpen(t, m.store), content, nil) }
+	arrived, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	behind := storagetest.NewFaulty(m.store)
+	behind.Inject(storagetest.Fault{Ops: storagetest.Put, Names: storagetest.Under("keys"), Nth: 1, Effect: between(func() {
+		close(arrived)
+		<-goOn
+	})})
+	second := mustOpen(t, behind)
+	ahead := storagetest.NewFaulty(m.store)
+	ahead.Inject(storagetest.Fault{Ops: storagetest.Put, Names: storagetest.Under("keys"), Nth: 1,
+		Effect: func(_ context.Context, _ *storagetest.Call, do func() error) error {
+			go func() { done <- rotate(t, second) }()
+			<-arrived
+			err := do()
+			take()
+			return err
+		}})
+	ours := rotate(t, mustOpen(t, ahead))
+	close(goOn)
+	if theirs := <-done; (ours == nil) == (theirs == nil) {
+		t.Errorf("one of two is first: %v, %v", ours, theirs)
+	}
+	r := mustOpen(t, m.store)
+	read, err := r.Snapshot(t.Context(), s.Name)
+	if err != nil {
+		t.Fatalf("the rotations: %v; %v", ours, err)
+	}
+	repotest.MustHold(t, r, read, content)
+	take()
+	repotest.MustBeWhole(t, mustOpen(t, m.store))
+}
+
 // TestTheLastKeyOfWhatIsNew: of two slots one is from before a rotation. Without the other
 // nobody could read what was written since.
 func TestTheLastKeyOfWhatIsNew(t *testing.T) {
