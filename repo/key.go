@@ -89,14 +89,39 @@ func (r *Repository) RemoveKey(ctx context.Context, slot string) error {
 	if at < 0 {
 		return fmt.Errorf("key %s: %w", slot, ErrNoKey)
 	}
-	if len(keys) == 1 {
-		return ErrLastKey
-	}
 	known := keys[at].Epochs
-	if !slices.ContainsFunc(slices.Delete(keys, at, at+1), func(k Key) bool { return k.Epochs >= known }) {
+	if err := replaces(slices.Delete(keys, at, at+1), known); err != nil {
+		return err
+	}
+	object, err := readSlot(ctx, r.store, "keys/"+slot)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody has removed it
+	}
+	if err == nil {
+		err = r.store.Delete(ctx, "keys/"+slot)
+	}
+	if err != nil {
+		return err
+	}
+	// Somebody else may have removed the others meanwhile, relying on this one.
+	if keys, err = r.Keys(ctx); err == nil {
+		err = replaces(keys, known)
+	}
+	if err != nil {
+		err = errors.Join(err, r.store.Put(ctx, "keys/"+slot, object))
+	}
+	return err
+}
+
+// replaces is an error where what a slot of so many epochs opens, none of these slots does.
+func replaces(keys []Key, epochs uint32) error {
+	switch {
+	case len(keys) == 0:
+		return ErrLastKey
+	case !slices.ContainsFunc(keys, func(k Key) bool { return k.Epochs >= epochs }):
 		return ErrLastNewKey
 	}
-	return r.store.Delete(ctx, "keys/"+slot)
+	return nil
 }
 
 // RemoveKeysOf removes the slots that a secret opens, but one: a rotation that was killed

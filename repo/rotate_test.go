@@ -266,6 +266,46 @@ func TestTheLastKeyOfWhatIsNew(t *testing.T) {
 	}
 }
 
+// TestTwoKeysAreRemovedAtOnce, by two people, each the other's: one of them stays.
+func TestTwoKeysAreRemovedAtOnce(t *testing.T) {
+	other := repo.Secret{Password: []byte("of a colleague")}
+	cases := 0
+	for reached := true; reached; cases++ {
+		m := twoDays(t)
+		r := mustOpen(t, m.store)
+		theirs, err := r.AddKey(t.Context(), other, repo.Slot{Cost: cheap, Now: start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, err := r.SlotOf(t.Context(), secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		colleague, err := repo.Open(t.Context(), m.store, other, repo.Options{Random: rand.Reader})
+		if err != nil {
+			t.Fatal(err)
+		}
+		faulty := storagetest.NewFaulty(m.store)
+		first := mustOpen(t, faulty)
+		rule := faulty.Inject(storagetest.Fault{Ops: storagetest.Any, Nth: cases + 1, Effect: between(func() {
+			err = colleague.RemoveKey(t.Context(), ours)
+		})})
+		err = errors.Join(err, first.RemoveKey(t.Context(), theirs))
+		reached = rule.Hits() > 0
+		_, byOurs := openMemory(t, m.store, "")
+		_, byTheirs := repo.Open(t.Context(), m.store, other, repo.Options{Random: rand.Reader})
+		if byOurs != nil && byTheirs != nil {
+			t.Errorf("before call %d: nobody can open the repository: %v", cases+1, byOurs)
+		}
+		if reached && err == nil {
+			t.Errorf("before call %d: both were told that they had removed the other's", cases+1)
+		}
+	}
+	if cases < 4 {
+		t.Errorf("%d calls only", cases)
+	}
+}
+
 // between does something before an operation is done.
 func between(f func()) storagetest.Effect {
 	return func(_ context.Context, _ *storagetest.Call, do func() error) error {
