@@ -26,6 +26,7 @@ func Obstacles(ctx context.Context, store storage.Storage, prefix string) (all [
 		}
 		switch depth, want := depthOf(other.Name); {
 		case depth > want: // beneath an obstacle, or none of ours
+		case depth == want && other.Mode.IsRegular():
 		case depth == want:
 			all = append(all, &DamagedError{other.Name, other.Err()})
 		case !other.Mode.IsDir():
@@ -53,8 +54,8 @@ func depthOf(name string) (depth, want int) {
 const NextOfObstacle = "move it out of the repository and put back what belongs there; where an object belongs \"holdfast repo repair\" sets it aside"
 
 // Obstacles is the function of this name.
-func (r *Repository) Obstacles(ctx context.Context) ([]*DamagedError, error) {
-	return Obstacles(ctx, r.store.Storage, "")
+func (r *Repository) Obstacles(ctx context.Context, prefix string) ([]*DamagedError, error) {
+	return Obstacles(ctx, r.store.Storage, prefix)
 }
 
 // ClearWay moves an obstacle beneath aside/; in a dry run it only says whether it

@@ -116,6 +116,66 @@ func TestWhatIsNoFileInAnObjectsPlace(t *testing.T) {
 	}
 }
 
+// TestAFileInThePlaceOfAFolder: nothing can be put beneath it, and what was there is not
+// listed.
+func TestAFileInThePlaceOfAFolder(t *testing.T) {
+	t.Parallel()
+	for _, folder := range []string{"packs/*", "packs", "index", "snapshots", "trash", "condemned"} {
+		t.Run(folder, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, siteConfig)
+			s.rows("master", "one", 10)
+			s.repository()
+			for range 2 {
+				s.ok("repo", "gc", "--grace", "0")
+				s.ok("snapshot", "delete", s.create(), "--yes")
+			}
+			s.create()
+			found, err := filepath.Glob(s.path("repo", folder))
+			s.must(err)
+			object, err := filepath.Rel(s.path("repo"), found[0])
+			s.must(err)
+			s.must(os.Rename(found[0], s.path("elsewhere")))
+			s.must(os.WriteFile(found[0], []byte("a pack that was copied back without its folder"), 0o400))
+			told := object + ": a file stands where a directory must be"
+			stdout, stderr, code := s.run("repo", "check")
+			if code != int(exitFailed) || !strings.Contains(stdout, told) {
+				t.Errorf("check: exit code %d, %s%s", code, stdout, stderr)
+			}
+			if _, stderr, code := s.run("repo", "repair"); code != int(exitFailed) || !strings.Contains(stderr, "a file stands where a directory must be") {
+				t.Errorf("repair: exit code %d, %s", code, stderr)
+			}
+			s.must(os.Remove(found[0]))
+			s.must(os.Rename(s.path("elsewhere"), found[0]))
+			s.ok("repo", "check", "--read-data")
+			s.ok("repo", "gc", "--grace", "0")
+			s.create()
+		})
+	}
+}
+
+// TestSnapshotsThatAreNotListed are not taken for none, on a machine that has seen none
+// either: nothing of theirs is collected.
+func TestSnapshotsThatAreNotListed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteConfig)
+	s.rows("master", "one", 10)
+	s.repository()
+	name := s.create()
+	s.must(os.Rename(s.path("repo/snapshots"), s.path("elsewhere")))
+	s.must(os.Symlink(s.path("elsewhere"), s.path("repo/snapshots")))
+	s.must(os.RemoveAll(s.path("cache")))
+	for range 2 {
+		if _, stderr, code := s.run("repo", "gc", "--grace", "0"); code != int(exitFailed) || !strings.Contains(stderr, "nothing was collected") || !strings.Contains(stderr, "a symbolic link") {
+			t.Errorf("gc: exit code %d, %s", code, stderr)
+		}
+	}
+	s.must(os.Remove(s.path("repo/snapshots")))
+	s.must(os.Rename(s.path("elsewhere"), s.path("repo/snapshots")))
+	s.ok("repo", "check", "--read-data")
+	s.ok("snapshot", "restore", name, "--to", s.path("out"))
+}
+
 // TestAFolderThatIsALink: what belongs there may be elsewhere, so it is named and left.
 func TestAFolderThatIsALink(t *testing.T) {
 	t.Parallel()

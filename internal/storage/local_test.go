@@ -210,8 +210,8 @@ func TestForeignFiles(t *testing.T) {
 	if err := l.Delete(t.Context(), "packs/out/secret"); err == nil {
 		t.Error("deleted through a symbolic link that leads outside")
 	}
-	if got, want := others(t, l, ""), []string{"packs", "packs/3f", "packs/3f/3f03", "packs/3f/3f04", "packs/3f/3f05", "packs/3f/3f06", "packs/again", "packs/out"}; !slices.Equal(got, want) {
-		t.Errorf("told of as no objects: %q, want %q", got, want)
+	if got, want := others(t, l, ""), []string{"packs", "packs/3f", "packs/3f/3f02", "packs/3f/3f03", "packs/3f/3f04", "packs/3f/3f05", "packs/3f/3f06", "packs/again", "packs/out"}; !slices.Equal(got, want) {
+		t.Errorf("told of as what may be no objects: %q, want %q", got, want)
 	}
 	if got := others(t, l, "packs/out"); !slices.Equal(got, []string{"packs/out"}) {
 		t.Errorf("told of as no object: %q, want what was asked for, and nothing behind it", got)

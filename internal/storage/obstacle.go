@@ -13,7 +13,8 @@ import (
 // There is no object, so that reading wraps fs.ErrNotExist too, and none can be put.
 var ErrObstacle = errors.New("something that is no file stands in its place")
 
-// Other is what is in a storage and is no object: a directory of objects, too.
+// Other is what is in a storage and is no object, or may be none: a directory of
+// objects, too.
 type Other struct {
 	Name string
 	Mode fs.FileMode // its type alone
@@ -23,6 +24,9 @@ type Other struct {
 func (o Other) Err() error { return obstacle(o.Mode) }
 
 func obstacle(mode fs.FileMode) error {
+	if mode.IsRegular() {
+		return fileError{}
+	}
 	what, known := map[fs.FileMode]string{fs.ModeDir: "a directory", fs.ModeSymlink: "a symbolic link", fs.ModeNamedPipe: "a FIFO", fs.ModeSocket: "a socket"}[mode.Type()]
 	if !known {
 		what = "a device"
@@ -30,11 +34,18 @@ func obstacle(mode fs.FileMode) error {
 	return fmt.Errorf("%w: %s", ErrObstacle, what)
 }
 
+// fileError is the ErrObstacle of a file where objects are to be beneath.
+type fileError struct{}
+
+func (fileError) Error() string { return "a file stands where a directory must be" }
+func (fileError) Unwrap() error { return ErrObstacle }
+
 // Mixed is a storage that can hold something else than objects.
 type Mixed interface {
 	// Others yields, in no order that matters, what is no object and has a name that
 	// one could have: prefix itself, or one that begins with prefix + "/"; of the whole
-	// storage where prefix is "". It opens nothing but directories.
+	// storage where prefix is "". Files come too: only who knows the objects' names can
+	// tell whether one stands where a directory must be. It opens nothing but directories.
 	Others(ctx context.Context, prefix string) iter.Seq2[Other, error]
 	// MoveOther gives what is no object another name, or, where that is taken, one that
 	// begins with it. A missing one is no error.
@@ -50,9 +61,7 @@ func (l *Local) Others(ctx context.Context, prefix string) iter.Seq2[Other, erro
 		}
 		info, err := l.root.Lstat(from)
 		if err == nil && !info.IsDir() { // the walk would follow it
-			if !info.Mode().IsRegular() {
-				yield(Other{prefix, info.Mode().Type()}, nil)
-			}
+			yield(Other{prefix, info.Mode().Type()}, nil)
 			return
 		}
 		err = fs.WalkDir(l.root.FS(), from, func(name string, d fs.DirEntry, err error) error {
@@ -63,7 +72,7 @@ func (l *Local) Others(ctx context.Context, prefix string) iter.Seq2[Other, erro
 				return nil // removed meanwhile
 			case err != nil:
 				return err
-			case name == "." || d.Type().IsRegular():
+			case name == ".":
 				return nil
 			case !ValidName(name) && d.IsDir():
 				return fs.SkipDir

@@ -14,7 +14,7 @@ import (
 // What is neither data nor snapshot: what is no object, key slots, settings, parity.
 
 func (c *checker) obstacles(ctx context.Context) error {
-	all, err := c.repo.Obstacles(ctx)
+	all, err := c.repo.Obstacles(ctx, "")
 	for _, o := range all {
 		c.inTheWay[o.Object] = c.problem(o.Object, o.Err)
 	}

@@ -120,6 +120,13 @@ func (d *Deleted) wait(due time.Time) {
 func (c *collection) snapshots(ctx context.Context) (all []repo.Listed, err error) {
 	var vanished []error
 	c.accepted, c.left = nil, nil
+	blocked, err := c.repo.Obstacles(ctx, "snapshots") // what they stand in the place of is not listed
+	if len(blocked) > 0 {
+		err = fmt.Errorf("nothing was collected, because not all snapshots can be read: %w", blocked[0])
+	}
+	if err != nil {
+		return nil, err
+	}
 	for range 2 {
 		if all, err = c.repo.Snapshots(ctx); err != nil {
 			return nil, fmt.Errorf("nothing was collected, because not all snapshots can be read: %w", err)

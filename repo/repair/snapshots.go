@@ -252,7 +252,7 @@ func (l *leaver) count(ctx context.Context, e tree.Entry) (bool, error) {
 // clearWay sets aside what stands in the place of objects, so that they can be put
 // there again.
 func (m *mender) clearWay(ctx context.Context) error {
-	all, err := m.repo.Obstacles(ctx)
+	all, err := m.repo.Obstacles(ctx, "")
 	if err != nil {
 		return err
 	}
