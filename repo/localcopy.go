@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -14,7 +13,7 @@ import (
 // restricted to what still counts.
 func (r *Repository) openLocalCopy(ctx context.Context, names map[index.SegmentName]bool) {
 	l := &r.local
-	if l.copy == nil && l.dir != "" {
+	if l.copy == nil && l.dir != "" && !l.spoiled {
 		var err error
 		if l.copy, err = index.Open(r.cacheDir()); err != nil {
 			l.copy = nil // missing or unusable: it is made anew when it pays
@@ -71,7 +70,7 @@ func (r *Repository) restrictCopy(ctx context.Context, names map[index.SegmentNa
 
 func (r *Repository) copyPays() bool {
 	l := &r.local
-	if l.dir == "" || len(l.bad) > 0 {
+	if l.dir == "" || l.spoiled || len(l.bad) > 0 {
 		return false
 	}
 	entries, held := 0, 0
@@ -108,13 +107,12 @@ func (r *Repository) rebuildCopy(ctx context.Context, names map[index.SegmentNam
 }
 
 // withoutCopy goes on with the segments alone, because the local copy turned out
-// to be damaged; it is removed, so that the next load makes another.
+// to be damaged; it is removed, so that the next load makes another, or where that
+// cannot be, is not looked at any more.
 func (r *Repository) withoutCopy() error {
 	r.local.mu.Lock()
 	defer r.local.mu.Unlock()
-	if err := os.RemoveAll(r.cacheDir()); err != nil {
-		return fmt.Errorf("remove the damaged local copy of the index: %w", err)
-	}
+	r.local.spoiled = os.RemoveAll(r.cacheDir()) != nil
 	r.local.copy = nil
 	_, err := r.loadLocked(context.Background())
 	return err

@@ -248,9 +248,7 @@ func (r *Repository) dropSegments(ctx context.Context, old map[index.SegmentName
 		done.Replaced++
 	}
 	if dir := r.cacheDir(); dir != "" {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("remove the local copy of the index: %w", err)
-		}
+		_ = os.RemoveAll(dir) // where it cannot be, it goes on telling of what the new segments name too
 	}
 	_, err := r.refreshIndex(ctx)
 	return err

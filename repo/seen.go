@@ -21,7 +21,7 @@ func (r *Repository) seenFile() string {
 // seen is empty where nothing is known.
 func (r *Repository) seen() map[string]uint64 {
 	seen := map[string]uint64{}
-	if data, err := os.ReadFile(r.seenFile()); err == nil && json.Unmarshal(data, &seen) != nil {
+	if data, err := os.ReadFile(r.seenFile()); err == nil && (json.Unmarshal(data, &seen) != nil || seen == nil) {
 		return map[string]uint64{}
 	}
 	return seen

@@ -37,6 +37,7 @@ type localIndex struct {
 	mu        sync.Mutex
 	loaded    bool
 	pretended bool // by PretendIndex: nothing is read anew
+	spoiled   bool // the copy's file is damaged, and cannot be removed
 	copy      *index.Copy
 	// within are the segments of which the copy has all that counts; it is restricted
 	// if it has more.
