@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"holdfast/internal/blake3"
 	"holdfast/repo"
 	"holdfast/repo/check"
 )
@@ -38,7 +39,7 @@ func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
 	options := check.Options{ReadData: o.ReadData, Part: o.Part, Rate: o.Rate, Now: app.now,
 		Progress: func(n, of int64) { read.Store(n); total.Store(of) }}
 	if cache := app.cacheDir(); cache != "" {
-		options.Position = filepath.Join(cache, r.ID(), "check.json")
+		options.Position = filepath.Join(cache, r.ID(), positionFile(r.config.Repository))
 	}
 	report, err := check.Run(ctx, r.Repository, options)
 	stop()
@@ -65,6 +66,16 @@ func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
 		return &withHint{fmt.Errorf("%s found in %s", several(n, "problem"), r.config.Repository), afterCheck(report)}
 	}
 	return nil
+}
+
+// positionFile is the file that keeps how far the repository at a place was read. A copy of
+// a repository has its id, and has to be read itself.
+func positionFile(place string) string {
+	if real, err := filepath.EvalSymlinks(place); err == nil {
+		place = real
+	}
+	sum := blake3.Sum256([]byte(place))
+	return fmt.Sprintf("check-%x.json", sum[:8])
 }
 
 // afterCheck says what to do next. Without the whole index more seems lost than is.
