@@ -40,7 +40,7 @@ func (c *checker) packs(ctx context.Context) error {
 		}
 	}
 	if unnamed > 0 {
-		c.note("packs that a collection has deleted, and that the index still names because there was no room to write it: %d; \"holdfast repo gc\" sees to it once there is some", unnamed)
+		c.note("packs that a collection has deleted, and that the index still names because there was no room to write it, or it was made anew meanwhile: %d; \"holdfast repo gc\" sees to it", unnamed)
 	}
 	if err := c.unindexed(ctx, stored, indexed); err != nil {
 		return err

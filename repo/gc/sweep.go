@@ -104,6 +104,10 @@ func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error
 			return err
 		}
 	}
+	before, err := c.isRemade(ctx, swept)
+	if err != nil {
+		return err
+	}
 	old, err := c.reindex(ctx, func(pack [32]byte) bool { return packs[pack] || absent[pack] })
 	if c.full != nil && errors.Is(err, storage.ErrFull) {
 		return nil // it names packs that are gone, which harms nobody, and the list goes on telling so
@@ -114,7 +118,13 @@ func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error
 	if err := c.removeAll(ctx, swept); err != nil {
 		return err
 	}
-	maps.Copy(c.finished, swept)
+	after, err := c.isRemade(ctx, swept)
+	if err != nil {
+		return err
+	}
+	if !before && !after {
+		maps.Copy(c.finished, swept)
+	}
 	if len(old) == 0 {
 		return nil
 	}
@@ -123,6 +133,16 @@ func (c *collection) finish(ctx context.Context, absent map[[32]byte]bool) error
 		return err
 	}
 	return c.repo.RemoveSegments(ctx, old)
+}
+
+// isRemade reports whether somebody is making the index anew, who may have seen packs of
+// these groups, and name them: the list tells that they were deleted, until he is done.
+func (c *collection) isRemade(ctx context.Context, swept map[uint64]bool) (bool, error) {
+	if len(swept) == 0 {
+		return false, nil
+	}
+	open, err := c.repo.Sessions(ctx)
+	return slices.ContainsFunc(open, func(a repo.Announced) bool { return a.Kind == repo.RebuildIndex || a.Kind == repo.Repair }), err
 }
 
 // removeAll removes what belongs to some groups.
