@@ -211,12 +211,18 @@ func (app *env) snapshots(ctx context.Context, o *opened) ([]repo.Listed, []erro
 }
 
 // readable returns the snapshots that can be read, with why others cannot, or else
-// those that have vanished: with some unreadable that cannot be told.
+// those that have vanished: with some unreadable that cannot be told. The error says that
+// they could not be looked for, which is not to be taken for there being none.
 func readable(ctx context.Context, o *opened) (all []repo.Listed, unread error, vanished []error, err error) {
-	if all, unread = o.Snapshots(ctx); unread == nil {
+	all, unread = o.Snapshots(ctx)
+	_, damaged := errors.AsType[*repo.DamagedError](unread)
+	switch {
+	case unread == nil:
 		vanished, err = o.Vanished(ctx, all)
-	} else if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return nil, nil, nil, context.Cause(ctx)
+	case len(all) == 0 && !damaged:
+		return nil, nil, nil, unread
 	}
 	return all, unread, vanished, err
 }
