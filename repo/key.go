@@ -199,11 +199,39 @@ type candidate struct {
 	seal.SlotInfo
 }
 
-// findSlot tries every slot of the secret's kind, those with the most epochs first:
+// findSlot finds the slot that a secret opens. Where none does and others have come or
+// gone meanwhile, it looks again: a rotation may have put one in the place of another.
+func findSlot(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (slot string, root *seal.Root, err error) {
+	for n := 1; ; n++ {
+		before, unlisted := slotNames(ctx, store)
+		if unlisted != nil {
+			return "", nil, unlisted
+		}
+		if slot, root, err = trySlots(ctx, store, id, secret); err == nil || n == maxListings {
+			return slot, root, err
+		}
+		after, unlisted := slotNames(ctx, store)
+		if unlisted != nil || slices.Equal(before, after) {
+			return "", nil, errors.Join(err, unlisted)
+		}
+	}
+}
+
+func slotNames(ctx context.Context, store storage.Storage) (names []string, err error) {
+	for info, err := range store.List(ctx, "keys") {
+		if err != nil {
+			return nil, fmt.Errorf("list keys: %w", err)
+		}
+		names = append(names, info.Name)
+	}
+	return names, nil
+}
+
+// trySlots tries every slot of the secret's kind, those with the most epochs first:
 // a rotation that was killed leaves two for one secret. A slot that cannot be read
 // does not keep another one from opening; it is named when none does, and where
 // none could be tried the secret may be right. ErrNoSlot if there is none of any kind.
-func findSlot(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (string, *seal.Root, error) {
+func trySlots(ctx context.Context, store storage.Storage, id seal.RepositoryID, secret Secret) (string, *seal.Root, error) {
 	candidates, unread, err := candidates(ctx, store, id, secret)
 	if err != nil {
 		return "", nil, err

@@ -245,6 +245,33 @@ func TestASnapshotBetweenTwoRotations(t *testing.T) {
 	repotest.MustBeWhole(t, mustOpen(t, m.store))
 }
 
+// TestOpenedBesideARotation: the slot that was there gives way to another one between any
+// two calls of who opens the repository, whose secret is not wrong for that.
+func TestOpenedBesideARotation(t *testing.T) {
+	cases := 0
+	for reached := true; reached; cases++ {
+		m := twoDays(t)
+		token := seal.Token{1}
+		if _, err := mustOpen(t, m.store).AddKey(t.Context(), repo.Secret{Token: &token}, repo.Slot{Now: start}); err != nil {
+			t.Fatal(err)
+		}
+		rotating := mustOpen(t, m.store)
+		faulty := storagetest.NewFaulty(m.store)
+		rule := faulty.Inject(storagetest.Fault{Ops: storagetest.Any, Nth: cases + 1, Effect: between(func() {
+			if err := rotate(t, rotating); err != nil {
+				t.Error(err)
+			}
+		})})
+		if _, err := openMemory(t, faulty, ""); err != nil {
+			t.Errorf("before call %d: %v", cases+1, err)
+		}
+		reached = rule.Hits() > 0
+	}
+	if cases < 6 {
+		t.Errorf("%d calls only", cases)
+	}
+}
+
 // TestTheLastKeyOfWhatIsNew: of two slots one is from before a rotation. Without the other
 // nobody could read what was written since.
 func TestTheLastKeyOfWhatIsNew(t *testing.T) {
