@@ -179,14 +179,9 @@ func (r *Repository) mark(ctx context.Context, all marks, n Name, action Action,
 	case action == Purge && before != Delete:
 		return errMarked // undeleted meanwhile
 	}
-	object, next := fmt.Sprintf("%s/%s/%08d", folder, n, current.number+1), mark{At: now.UTC(), Action: action}
-	var err error
-	if action == Delete || action == Purge {
-		err = r.spare(ctx, 1, kind, object, next)
-	} else {
-		err = r.create(ctx, kind, object, next)
-	}
-	if err != nil {
+	object := fmt.Sprintf("%s/%s/%08d", folder, n, current.number+1)
+	// Where there is no room, what gives some back and what keeps a snapshot from it count alike.
+	if err := r.spare(ctx, 1, kind, object, mark{At: now.UTC(), Action: action}); err != nil {
 		return err
 	}
 	return r.outlived(ctx, n, action, object)
