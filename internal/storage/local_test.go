@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -234,6 +235,37 @@ func others(t *testing.T, l *storage.Local, prefix string) (names []string) {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// TestOthersNamesWhatItCannotList, and not where it began.
+func TestOthersNamesWhatItCannotList(t *testing.T) {
+	dir := t.TempDir()
+	l := create(t, dir)
+	put(t, l, "packs/3f/3f02", "an object")
+	locked := filepath.Join(dir, "packs/3f")
+	for _, err := range []error{os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(locked), 0o755), os.Chmod(locked, 0)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() { _ = os.Chmod(locked, 0o700) }()
+	if os.Geteuid() == 0 { // nothing is locked for root
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := syscall.Setfsuid(65534); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = syscall.Setfsuid(0) }()
+	}
+	for _, prefix := range []string{"", "packs"} {
+		var failed error
+		for _, err := range l.Others(t.Context(), prefix) {
+			failed = errors.Join(failed, err)
+		}
+		if !errors.Is(failed, fs.ErrPermission) || !strings.Contains(failed.Error(), "packs/3f") {
+			t.Errorf("others of %q: %v", prefix, failed)
+		}
+	}
 }
 
 // What stands in an object's place can be moved away, twice too; objects cannot.

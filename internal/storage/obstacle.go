@@ -67,11 +67,11 @@ func (l *Local) Others(ctx context.Context, prefix string) iter.Seq2[Other, erro
 		err = fs.WalkDir(l.root.FS(), from, func(name string, d fs.DirEntry, err error) error {
 			switch {
 			case ctx.Err() != nil:
-				return context.Cause(ctx)
+				return failed("list", from, context.Cause(ctx))
 			case errors.Is(err, fs.ErrNotExist):
 				return nil // removed meanwhile
 			case err != nil:
-				return err
+				return failed("list", name, err)
 			case name == ".":
 				return nil
 			case !ValidName(name) && d.IsDir():
@@ -82,7 +82,7 @@ func (l *Local) Others(ctx context.Context, prefix string) iter.Seq2[Other, erro
 			return nil
 		})
 		if err != nil {
-			yield(Other{}, failed("list", from, err))
+			yield(Other{}, err)
 		}
 	}
 }
