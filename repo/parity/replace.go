@@ -8,13 +8,16 @@ import (
 	"iter"
 	"strings"
 
-	"holdfast/internal/blake3"
 	"holdfast/internal/storage"
 )
 
 // mended is where the new bytes of a member wait until the damaged ones are gone: a
 // storage never overwrites.
 const mended = "mended/"
+
+// maxUnknown bounds what waits there and is in no group any more, in bytes. Only segments of
+// the index can be longer, which can be made anew.
+const maxUnknown = 1 << 30
 
 // Replace puts the bytes that a member had in place of what is there. Killed
 // anywhere, Resume does the rest.
@@ -70,25 +73,29 @@ func Resume(ctx context.Context, store storage.Storage, proven func(name string,
 	if len(names) == 0 {
 		return nil
 	}
-	hashes := map[string][32]byte{}
+	covered := map[string]Member{}
 	for group, err := range Groups(ctx, store) {
 		if err != nil {
 			return err
 		}
 		for _, m := range group.members() {
-			hashes[m.Name] = m.Hash
+			covered[m.Name] = m
 		}
 	}
 	for _, name := range names {
-		data, err := storage.ReadAll(ctx, store, mended+name, 1<<40)
-		if err != nil && !errors.Is(err, storage.ErrUnreadable) {
+		m, known := covered[name]
+		most := int64(maxUnknown)
+		if known {
+			most = m.Size
+		}
+		data, err := storage.ReadAll(ctx, store, mended+name, most)
+		if err != nil && !errors.Is(err, storage.ErrUnreadable) && !errors.Is(err, storage.ErrTooLong) {
 			return err
 		}
-		hash, known := hashes[name]
 		switch {
 		case !known && proven == nil:
 			continue
-		case known && blake3.Sum256(data) == hash, !known && proven(name, data):
+		case known && m.Is(data), !known && proven(name, data):
 			err = finish(ctx, store, name, data)
 		default:
 			err = store.Delete(ctx, mended+name) // torn
