@@ -48,6 +48,25 @@ func (w *withdrawing) Delete(ctx context.Context, object string) error {
 	return w.Storage.Delete(ctx, object)
 }
 
+// mendBeside mends by a group that is to be removed what has been damaged of the others
+// in it: afterwards nothing could. What cannot be put in place is lost with the group.
+func (w *withdrawing) mendBeside(ctx context.Context, info storage.Info) error {
+	group, err := parity.Read(storage.At(ctx, w.Storage, info.Name), info.Size)
+	if err != nil {
+		return ctx.Err()
+	}
+	_, _ = group.Examine(ctx, w.Storage, info.Name, func(d parity.Damaged) error {
+		if _, err := w.Storage.Stat(ctx, info.Name); err != nil {
+			return err // somebody else has removed it, and perhaps this object
+		}
+		if d.Whole && !w.removed[d.Name] {
+			return parity.Replace(ctx, w.Storage, d.Name, d.Data)
+		}
+		return nil
+	})
+	return ctx.Err()
+}
+
 // move gives an object that cannot be read another name; where that is taken, by one
 // that was moved before, it is removed.
 func (w *withdrawing) move(ctx context.Context, object, to string) error {
@@ -111,6 +130,9 @@ func (w *withdrawing) drop(ctx context.Context, gone func(member string) bool) e
 			w.members[info.Name] = members
 		}
 		if slices.ContainsFunc(members, gone) {
+			if err := w.mendBeside(ctx, info); err != nil {
+				return err
+			}
 			if err := w.Storage.Delete(ctx, info.Name); err != nil {
 				return err
 			}

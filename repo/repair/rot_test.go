@@ -12,6 +12,7 @@ import (
 	"holdfast/internal/storage/storagetest"
 	"holdfast/repo"
 	"holdfast/repo/check"
+	"holdfast/repo/pack"
 	"holdfast/repo/repair"
 )
 
@@ -347,4 +348,63 @@ func TestAKeySlotThatRotsBeforeItsParityIsMadeAgain(t *testing.T) {
 	if got, _ := state.Object("keys/" + second); !bytes.Equal(got, want) {
 		t.Error("the slot is not as it was")
 	}
+}
+
+// TestWhatRotsBesideWhatIsRemoved: an object is removed on purpose, and with it the
+// parity of what has been damaged beside it, which nobody has noticed.
+func TestWhatRotsBesideWhatIsRemoved(t *testing.T) {
+	w := withParity(t, 50)
+	r := open(t, w.store)
+	var slots []string
+	for _, password := range []string{"second", "third"} {
+		slot, err := r.AddKey(t.Context(), repo.Secret{Password: []byte(password)}, repo.Slot{Cost: cheap, Now: start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slots = append(slots, "keys/"+slot)
+	}
+	cover(t, w.store, 100) // makes it all anew: one group of records, one of contents
+	removed := map[string]string{"keys": slots[0]}
+	for _, object := range w.store.Names() {
+		if folder, _, _ := strings.Cut(object, "/"); folder == "packs" || folder == "index" {
+			removed[folder] = object
+		}
+	}
+	cases := 0
+	for _, object := range append(slots[1:], w.store.Names()...) {
+		folder, _, _ := strings.Cut(object, "/")
+		with := removed["keys"]
+		switch folder {
+		case "packs", "index":
+			with = removed["packs"]
+		case "snapshots", "keys":
+		default:
+			continue
+		}
+		if object == with || folder == "keys" && object != slots[1] {
+			continue
+		}
+		for _, d := range damages {
+			cases++
+			state := w.store.Clone()
+			r := open(t, state)
+			d.to(state, object)
+			var err error
+			if name, bad := pack.ParseObjectName(with); bad == nil {
+				_, err = r.RemovePack(t.Context(), name)
+			} else {
+				err = r.RemoveKey(t.Context(), strings.TrimPrefix(with, "keys/"))
+			}
+			if err != nil { // a damaged slot can keep others from being listed, and so from being removed
+				mend(t, state)
+			} else if _, there := state.Object(with); there {
+				t.Errorf("%s, %s: %s is still there", object, d.name, with)
+			}
+			want, _ := w.store.Object(object)
+			if got, _ := state.Object(object); !bytes.Equal(got, want) {
+				t.Errorf("%s, %s: it is not mended", object, d.name)
+			}
+		}
+	}
+	t.Attr("cases", fmt.Sprint(cases))
 }
