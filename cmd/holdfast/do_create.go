@@ -154,6 +154,7 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 		app.settled(ctx, c.Barrier) // for what lies beside the data, requests need not wait either
 	}
 	if err != nil {
+		app.warnOfMixture(place)
 		return nil, elsewhere(err, r, c.Environment)
 	}
 	if done == nil {
@@ -161,6 +162,9 @@ func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, pl
 	}
 	app.settled(ctx, c.Barrier)
 	switch {
+	case done.LosesWrites():
+		app.console.warn("an interrupted restore of %s was undone: the environment %s is as it was before; no gate held the requests, so what was written meanwhile to any of %s that had been swapped already is lost",
+			done.Journal.Snapshot, done.Environment, strings.Join(done.Parts, ", "))
 	case done.State != snapshot.Committed:
 		app.console.warn("an interrupted restore of %s was undone: the environment %s is as it was before", done.Journal.Snapshot, done.Environment)
 	case done.Safety.IsZero():

@@ -112,7 +112,7 @@ func releaseGate(ctx context.Context, app *env, o GateOptions) error {
 		return err
 	}
 	if before.Mode == quiesce.Swap {
-		app.console.warn("a restore was about to swap, or in the middle of it: visitors may see half of it until it has ended; if it does not end well, \"%s\" makes the environment whole",
+		app.console.warn("a restore was about to swap, or in the middle of it: visitors may see half of it until it has ended; if it does not end well, \"%s\" makes the environment whole, and what was written until then to what had been swapped is lost",
 			app.recovery(o))
 	}
 	doc := struct {

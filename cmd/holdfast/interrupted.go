@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"strings"
 
 	"holdfast/internal/snapshot"
 )
@@ -25,9 +27,30 @@ func (app *env) warnOfInterrupted(o *opened) {
 		case journal != nil && journal.State == snapshot.Committed:
 			app.console.warn("the restore of %s into %s is done, but was interrupted before what it replaced was saved and removed: \"holdfast -e %s snapshot recover\" does that",
 				journal.Snapshot, name, name)
+		case journal != nil && journal.Mixed():
+			app.console.warn("%s", mixtureText(journal))
 		case journal != nil:
 			app.console.warn("the restore of %s into %s was interrupted: \"holdfast -e %s snapshot recover\" makes the environment again what it was",
 				journal.Snapshot, name, name)
 		}
 	}
+}
+
+// warnOfMixture warns, where a recovery has failed, of what that leaves, unless it was
+// warned of already.
+func (app *env) warnOfMixture(place snapshot.Place) {
+	if journal, err := place.Load(); err == nil && journal != nil && journal.Mixed() && !app.toldInterrupted {
+		app.console.warn("%s", mixtureText(journal))
+	}
+}
+
+// mixtureText says what an environment is in which a restore was interrupted between two
+// swaps, and what becomes of what is written to it.
+func mixtureText(j *snapshot.Journal) string {
+	text := fmt.Sprintf("the restore of %s into %s was interrupted while it swapped %s: some of that may be as restored and the rest as before; \"holdfast -e %s snapshot recover\" makes all of it again what it was",
+		j.Snapshot, j.Environment, strings.Join(j.Parts, ", "), j.Environment)
+	if j.LosesWrites() {
+		text += ", and what was written until then to what had been swapped is lost"
+	}
+	return text
 }

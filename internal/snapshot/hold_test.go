@@ -122,6 +122,9 @@ func TestRequestsGoOnOnlyWhereTheTargetIsWhole(t *testing.T) {
 			w.must(loadErr)
 			r.Close()
 			half := left != nil && left.State != Committed
+			if left != nil && left.LosesWrites() {
+				t.Errorf("%s at %q: it says that writes are lost, though nobody could write", name, *at)
+			}
 			switch log := fmt.Sprint(g.log); log {
 			case "[]":
 				if half && left.State == Swapping {

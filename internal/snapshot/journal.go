@@ -48,6 +48,9 @@ type Journal struct {
 	// Discarding is set, in Swapping, once all parts were swapped back: what they had staged
 	// may be gone since then, and is not missed.
 	Discarding bool `json:"discarding,omitempty"`
+	// Held is set, from Swapping on, when requests were held for the swap: they wait until
+	// a recovery. Without it visitors write meanwhile, also to what undoing discards.
+	Held bool `json:"held,omitempty"`
 	// Safety is set when a safety snapshot is wanted.
 	Safety bool `json:"safety"`
 	// Sending is the name under which a recovery sends it, whose session is not the
@@ -63,6 +66,13 @@ type Journal struct {
 }
 
 const journalVersion = 1
+
+// Mixed reports whether some parts may be as restored, and others as before.
+func (j *Journal) Mixed() bool { return j.State == Swapping && !j.Discarding }
+
+// LosesWrites reports whether undoing drops what was written meanwhile to parts that had
+// been swapped.
+func (j *Journal) LosesWrites() bool { return j.State == Swapping && !j.Held }
 
 // Place is where an environment's journal and lock are.
 type Place struct{ dir string }

@@ -136,6 +136,7 @@ func (r *Restoration) swap(ctx context.Context) error {
 	if err != nil {
 		return r.undo(context.WithoutCancel(ctx), fmt.Errorf("hold the requests: %w", err))
 	}
+	r.journal.Held = held != notHeld{}
 	if err := r.swapAll(ctx); err != nil {
 		err = r.undo(context.WithoutCancel(ctx), err)
 		if whole(err) {

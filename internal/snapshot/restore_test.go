@@ -99,8 +99,12 @@ func TestKilledAtEveryStepOneRecoveryMakesItWhole(t *testing.T) {
 		}
 		r.Close() // the death of the process closes everything, and does nothing else
 		recovered := &Restoration{Creation: w.creation("staging"), Place: r.Place}
-		if _, err := recovered.Recover(t.Context(), w.begin); err != nil {
+		done, err := recovered.Recover(t.Context(), w.begin)
+		if err != nil {
 			t.Fatalf("stopped at %q: recover: %v", *at, err)
+		}
+		if swapping := strings.HasPrefix(*at, "swap ") || *at == "journal committed"; done != nil && (done.LosesWrites() != swapping || done.Mixed() != swapping) {
+			t.Errorf("stopped at %q: it says that it may be a mixture: %v, and loses writes: %v", *at, done.Mixed(), done.LosesWrites())
 		}
 		switch got := w.state("staging"); {
 		case got == want:
