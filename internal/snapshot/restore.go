@@ -113,7 +113,7 @@ func (r *Restoration) at(step string) error {
 
 // prepare stages all parts: nothing is left that can be known to fail.
 func (r *Restoration) prepare(ctx context.Context) error {
-	r.Progress.Step("staging")
+	r.Progress.Step("building") // "staging" is what many call an environment
 	if err := r.stage(ctx); err != nil {
 		return err
 	}
