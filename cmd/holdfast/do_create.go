@@ -35,7 +35,7 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 	if err != nil {
 		return err
 	}
-	progress := newTracker(app.now(), true)
+	progress := newTracker(app.now())
 	c := &snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: name, Definition: string(definition),
 		Description: o.Description, Parts: parts, Barrier: barrierOf(e), Live: o.Live,
 		OrLive: cmp.Or(o.OnTimeout, e.Gate.OnTimeout) == environment.OnTimeoutLive, Program: programName(), Host: hostname(),
@@ -66,6 +66,7 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 
 // take runs the creation as an operation on its environment.
 func (app *env) take(ctx context.Context, r *opened, c *snapshot.Creation, progress *tracker) (s *repo.Snapshot, err error) {
+	progress.Step("starting")
 	stop := app.show(progress)
 	defer stop()
 	operation := snapshot.Operation{Repository: r.Repository, Kind: activity.Create, Project: c.Project, Environment: c.Environment,

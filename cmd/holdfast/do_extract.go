@@ -45,7 +45,7 @@ func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o Restore
 	if o.DryRun {
 		return app.tellExtracted(entries, bytes, s, into, "would be written to", nil, missing)
 	}
-	progress := newTracker(app.now(), false)
+	progress := newTracker(app.now())
 	progress.Expect(bytes)
 	stop := app.show(progress)
 	defer stop()

@@ -127,7 +127,7 @@ func (app *env) finishRestore(ctx context.Context, name string) (done *snapshot.
 	if err != nil {
 		return nil, err
 	}
-	progress := newTracker(app.now(), true)
+	progress := newTracker(app.now())
 	c := &snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: name, Parts: parts, Barrier: barrierOf(e),
 		Program: programName(), Host: hostname(), Now: app.now, Progress: progress}
 	operation := snapshot.Operation{Repository: r.Repository, Kind: activity.Restore, Project: c.Project, Environment: name,

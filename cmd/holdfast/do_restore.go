@@ -109,7 +109,7 @@ func (app *env) restoration(r *opened, s repo.Listed, o RestoreOptions) (*snapsh
 	if o.Live {
 		barrier = snapshot.NoBarrier{}
 	}
-	progress := newTracker(app.now(), false)
+	progress := newTracker(app.now())
 	return &snapshot.Restoration{
 		Creation: snapshot.Creation{Repository: r.Repository, Project: r.config.Project, Environment: target, Parts: parts,
 			Barrier: barrier, Program: programName(), Host: hostname(), Now: app.now, Progress: progress},

@@ -47,7 +47,7 @@ func (app *env) verifyRestore(ctx context.Context, r *opened, o CheckOptions) (e
 	if err != nil {
 		return err
 	}
-	t := newTracker(app.now(), false)
+	t := newTracker(app.now())
 	t.Expect(2 * s.Root.Size)
 	stop := app.show(t)
 	defer stop()

@@ -110,7 +110,7 @@ func takeOne(r *repo.Repository, directory string, now func() time.Time) error {
 		return err
 	}
 	c := snapshot.Creation{Repository: r, Project: "shop", Environment: "master", Parts: parts, Barrier: snapshot.NoBarrier{},
-		Program: "test", Host: "here", Now: now, Progress: newTracker(now(), true), Lineage: all}
+		Program: "test", Host: "here", Now: now, Progress: newTracker(now()), Lineage: all}
 	_, err = c.Create(ctx, session)
 	return errors.Join(err, session.End(ctx))
 }

@@ -11,6 +11,7 @@ import (
 // progress is how far an operation is: what its poller reads off, all at one
 // moment.
 type progress struct {
+	Phase      int    // which; what follows is counted from its beginning
 	Step       string // what is being done now: "database"; may be ""
 	Bytes      uint64 // done, kept unread included
 	TotalBytes uint64 // 0 where it is not known
@@ -79,7 +80,8 @@ func (app *env) drawProgress(s sample) {
 // meter turns progress at moments into a rate.
 type meter struct {
 	started time.Time
-	past    []moment // the last rateOver, oldest first
+	phase   int
+	past    []moment // the last rateOver, oldest first, of this phase
 }
 
 type moment struct {
@@ -100,6 +102,9 @@ type sample struct {
 }
 
 func (m *meter) measure(now time.Time, p progress) sample {
+	if p.Phase != m.phase {
+		m.phase, m.past = p.Phase, nil
+	}
 	m.past = append(m.past, moment{now, p.Bytes})
 	for len(m.past) > 2 && now.Sub(m.past[1].at) >= rateOver {
 		m.past = m.past[1:]
@@ -118,6 +123,9 @@ func (m *meter) measure(now time.Time, p progress) sample {
 
 // facts are the parts of a progress line, the most important first.
 func (s sample) facts() []string {
+	if s.Bytes == 0 && s.TotalBytes == 0 && s.Files == 0 {
+		return nil // it counts nothing
+	}
 	done := size(s.Bytes)
 	if s.TotalBytes > 0 {
 		about := ""
@@ -134,7 +142,10 @@ func (s sample) facts() []string {
 	if s.Files > 0 {
 		facts = append(facts, count(s.Files)+" files")
 	}
-	return append(facts, size(s.Stored)+" stored anew")
+	if s.Stored > 0 || s.Estimated { // a snapshot that has stored nothing says so, what never stores does not
+		facts = append(facts, size(s.Stored)+" stored anew")
+	}
+	return facts
 }
 
 // line is a progress line for a log.

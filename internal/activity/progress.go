@@ -64,6 +64,13 @@ func (p *Progress) Add(n Counts) {
 	p.counts.Files += n.Files
 }
 
+// Total returns what was counted so far.
+func (p *Progress) Total() Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counts
+}
+
 // Done says that everything is done.
 func (p *Progress) Done() {
 	p.mu.Lock()

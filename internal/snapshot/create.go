@@ -67,6 +67,7 @@ func (c *Creation) Create(ctx context.Context, session *repo.Session) (*repo.Sna
 	if session.LostPacks() {
 		s.Parent = repo.Name{} // what it holds may be lost: all is read and put again
 	}
+	c.Progress.Phase("copying", true)
 	parent, err := c.parentEntries(ctx, s.Parent)
 	if err != nil {
 		return nil, err
@@ -162,7 +163,6 @@ func closeAll(captures []*capture) {
 
 // capture runs the steps of all parts, each step of all parts at the same time.
 func (c *Creation) capture(ctx context.Context, w *repo.Writer, s *repo.Snapshot, captures []*capture) error {
-	c.Progress.Step("copying")
 	if err := prepareAll(ctx, captures); err != nil {
 		return err
 	}
@@ -362,7 +362,9 @@ func (c *Creation) parentEntries(ctx context.Context, parent repo.Name) (map[str
 	}
 	i := slices.IndexFunc(c.Lineage, func(l repo.Listed) bool { return l.Name == parent })
 	for _, service := range c.Lineage[i].Services {
-		c.Progress.Expect(service.Bytes)
+		if slices.ContainsFunc(c.Parts, func(p Part) bool { return p.Name == service.Name && p.Subpath == "" }) {
+			c.Progress.Expect(service.Bytes)
+		}
 	}
 	for e, err := range c.Repository.Children(ctx, c.Lineage[i].Root) {
 		if err != nil {

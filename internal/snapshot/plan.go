@@ -20,6 +20,7 @@ type replacement struct {
 	entries []tree.Entry
 	target  engines.Target
 	Plan    engines.Plan
+	bytes   uint64 // that are to be staged
 	staged  engines.Staged
 }
 
@@ -71,10 +72,10 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 		if err != nil {
 			return nil, fmt.Errorf("snapshot %s: %w", r.Snapshot.Name, err)
 		}
+		t.bytes = e.Size
 		plan = append(plan, Replacement{Name: p.Name, Subpath: r.Subpath, Replaces: t.Plan.Replaces, Creates: t.Plan.Creates, Stays: t.Plan.Creates && !t.Plan.Empties,
 			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath),
 			Emptied: t.Plan.Emptied, Unsaved: t.Plan.Unsaved, Warnings: t.Plan.Warnings})
-		r.Progress.Expect(e.Size)
 	}
 	return plan, errors.Join(refused...)
 }

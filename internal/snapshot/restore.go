@@ -113,7 +113,10 @@ func (r *Restoration) at(step string) error {
 
 // prepare stages all parts: nothing is left that can be known to fail.
 func (r *Restoration) prepare(ctx context.Context) error {
-	r.Progress.Step("building") // "staging" is what many call an environment
+	r.Progress.Phase("building", false) // "staging" is what many call an environment
+	for _, t := range r.targets {
+		r.Progress.Expect(t.bytes)
+	}
 	if err := r.stage(ctx); err != nil {
 		return err
 	}
@@ -131,7 +134,7 @@ func (r *Restoration) prepare(ctx context.Context) error {
 // swap holds the requests until the target is as restored, or again as it was. If
 // it is neither, they wait until a recovery has made it so.
 func (r *Restoration) swap(ctx context.Context) error {
-	r.Progress.Step("swapping")
+	r.Progress.Phase("swapping", false)
 	held, err := r.Barrier.Hold(ctx, HoldSwap, "restore "+r.journal.Token)
 	if err != nil {
 		return r.undo(context.WithoutCancel(ctx), fmt.Errorf("hold the requests: %w", err))
@@ -203,7 +206,7 @@ func (r *Restoration) undo(ctx context.Context, cause error) error {
 	if errors.Is(cause, errStopped) {
 		return cause
 	}
-	r.Progress.Step("undoing")
+	r.Progress.Phase("undoing", false)
 	none := func(string) error { return nil } // what fails here a recovery meets too
 	// The last journal may have reached the disk although storing it failed: what
 	// stands there must say again how far we are before data follows.
@@ -272,12 +275,20 @@ func (r *Restoration) finish(ctx context.Context, session *repo.Session, o *Outc
 	return discard(context.WithoutCancel(ctx), r.targets, r.Place, r.at)
 }
 
+// saving is the progress of a safety snapshot, whose own steps are of no interest: nothing
+// is copied beforehand or held for it.
+type saving struct{ Progress }
+
+func (s saving) Phase(string, bool) { s.Progress.Phase("saving what was replaced", true) }
+func (saving) Step(string)          {}
+
 // sendSafety takes the safety snapshot of what was retired.
 func (r *Restoration) sendSafety(ctx context.Context, session *repo.Session) (*repo.Snapshot, error) {
 	c := r.Creation
 	c.Parts, c.sources = nil, nil
 	c.Barrier, c.Live = heldBefore{r.released}, false
 	c.Restore = r.journal.Snapshot
+	c.Progress = saving{c.Progress}
 	c.Description = "before restoring " + r.journal.Snapshot.String()
 	for _, t := range r.targets {
 		if !slices.Contains(r.journal.Retires, t.part.Name) {

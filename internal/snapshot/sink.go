@@ -19,6 +19,9 @@ type Progress interface {
 	Entry()              // a file, directory or table is done
 	Stored(bytes uint64) // the total that the repository has grown by
 	Step(what string)    // what happens now
+	// Phase begins to count anew: what happens now, and whether what is expected of it
+	// is a guess.
+	Phase(what string, guessed bool)
 }
 
 // sink is the engines.Sink of one part.

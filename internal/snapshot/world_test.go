@@ -241,3 +241,5 @@ func (silent) Kept(uint64)   {}
 func (silent) Entry()        {}
 func (silent) Stored(uint64) {}
 func (silent) Step(string)   {}
+
+func (silent) Phase(string, bool) {}
