@@ -138,6 +138,7 @@ func (app *env) lineage(ctx context.Context, r *opened, c *snapshot.Creation) er
 // recover finishes what an interrupted restore of the environment has left, and says
 // so. It returns nil where there was nothing.
 func (app *env) recover(ctx context.Context, r *opened, c *snapshot.Creation, place snapshot.Place) (*snapshot.Recovery, error) {
+	defer func() { app.finishes = "" }()
 	all, err := r.Snapshots(ctx)
 	if err != nil && len(all) == 0 {
 		return nil, err

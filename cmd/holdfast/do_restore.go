@@ -15,12 +15,20 @@ import (
 )
 
 // restore is the action of "snapshot restore".
-func restore(ctx context.Context, app *env, o RestoreOptions) error {
+func restore(ctx context.Context, app *env, o RestoreOptions) (err error) {
 	r, err := app.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	if o.To == "" && !o.DryRun {
+		app.finishes = o.into(r)
+		defer func() {
+			if err != nil && app.finishes != "" { // it has not come to that
+				app.warnOfRestore(ctx, r, app.finishes)
+			}
+		}()
+	}
 	s, err := app.resolve(ctx, r, o.Snapshot)
 	if err != nil {
 		return err
@@ -47,6 +55,15 @@ func restore(ctx context.Context, app *env, o RestoreOptions) error {
 		return app.dryRestore(ctx, r, restoration)
 	}
 	return app.replace(ctx, r, restoration, progress, o)
+}
+
+// into returns the environment that is to be replaced; "" where that cannot be told.
+func (o *RestoreOptions) into(r *opened) string {
+	if r.config.File == "" || o.Target != "" {
+		return o.Target
+	}
+	acting, _ := r.config.Acting() // its error is told later
+	return acting
 }
 
 // keepTo narrows the restore of a snapshot that holds one path of a mount, as a

@@ -31,6 +31,7 @@ type env struct {
 
 	config          *environment.Config // once loaded
 	toldInterrupted bool                // see warnOfInterrupted
+	finishes        string              // the environment whose interrupted restore the command is to finish; "" once it has tried
 }
 
 // newEnv returns the env of a process.

@@ -202,7 +202,7 @@ func (o *opened) scope(all []repo.Listed) (project, name string, err error) {
 // snapshots reads all snapshots and warns of what is damaged or has vanished, and of
 // restores that were interrupted.
 func (app *env) snapshots(ctx context.Context, o *opened) ([]repo.Listed, []error, error) {
-	app.warnOfInterrupted(o)
+	app.warnOfInterrupted(ctx, o)
 	all, unread, vanished, err := readable(ctx, o)
 	if unread != nil {
 		app.console.warn("some snapshots cannot be read: %v", unread)
@@ -238,7 +238,7 @@ func (app *env) resolve(ctx context.Context, o *opened, name string) (repo.Liste
 
 // resolveAll is resolve for several.
 func (app *env) resolveAll(ctx context.Context, o *opened, names ...string) (found []repo.Listed, err error) {
-	app.warnOfInterrupted(o)
+	app.warnOfInterrupted(ctx, o)
 	all, unread, vanished, err := readable(ctx, o)
 	if err != nil {
 		return nil, err

@@ -104,17 +104,8 @@ func (r *Restoration) reopen(j *Journal) error {
 // recoverSafety sends the safety snapshot, unless it was sent before the
 // restore died, or an earlier recovery.
 func (r *Restoration) recoverSafety(ctx context.Context, j *Journal, begin func(context.Context) (*repo.Session, error)) (repo.Name, error) {
-	if !j.Saved.IsZero() {
-		return j.Saved, nil
-	}
-	last := j.Sending
-	if last.IsZero() {
-		var err error
-		if last, err = repo.ParseName(j.Token); err != nil {
-			return last, err
-		}
-	}
-	if _, err := r.Repository.Snapshot(ctx, last); !errors.Is(err, repo.ErrNoSnapshot) {
+	last, err := j.SavedAs(ctx, r.Repository)
+	if err != nil || !last.IsZero() {
 		return last, err
 	}
 	session, err := begin(ctx)
@@ -129,6 +120,24 @@ func (r *Restoration) recoverSafety(ctx context.Context, j *Journal, begin func(
 		return last, errors.Join(err, session.End(context.WithoutCancel(ctx)))
 	}
 	return session.Name, errors.Join(r.saved(session.Name), session.End(ctx))
+}
+
+// SavedAs returns the safety snapshot of what the restore has replaced; a zero name where
+// none is committed.
+func (j *Journal) SavedAs(ctx context.Context, r *repo.Repository) (name repo.Name, err error) {
+	if !j.Saved.IsZero() {
+		return j.Saved, nil
+	}
+	if name = j.Sending; name.IsZero() {
+		if name, err = repo.ParseName(j.Token); err != nil {
+			return name, err
+		}
+	}
+	_, err = r.Snapshot(ctx, name)
+	if errors.Is(err, repo.ErrNoSnapshot) {
+		return repo.Name{}, nil
+	}
+	return name, err
 }
 
 // saved notes in the journal that the safety snapshot is committed.
