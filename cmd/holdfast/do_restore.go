@@ -185,11 +185,11 @@ func planText(r *snapshot.Restoration, plan []snapshot.Replacement) []string {
 		what := "replaces " + p.Replaces
 		switch {
 		case p.Stays && undoable:
-			what = "is made new: undoing will leave it in place"
+			what = "goes where there is nothing now: undoing will leave it in place"
 		case p.Creates && undoable:
-			what = "is made new: undoing will leave it empty"
+			what = "goes where there is nothing now: undoing will leave it empty"
 		case p.Creates:
-			what = "is made new"
+			what = "goes where there is nothing now"
 		}
 		lines = append(lines, fmt.Sprintf("  %s (%s) %s", path.Join(p.Name, p.Subpath), amount(p.Bytes, p.Entries), what))
 		if len(p.Emptied) > 0 {
@@ -371,7 +371,7 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 		}
 		if o.Safety == nil {
 			if len(o.Created) == len(o.Replaced) {
-				app.console.say("Nothing was there before, so there is no safety snapshot: to undo, remove what was made new: %s", strings.Join(o.Created, ", "))
+				app.console.say("Nothing was there before, so there is no safety snapshot: to undo, remove what was restored: %s", strings.Join(o.Created, ", "))
 			}
 			return nil
 		}
@@ -379,7 +379,7 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 			return err
 		}
 		if len(o.Created) > 0 {
-			app.console.say("Undoing leaves in place what was made new: %s", strings.Join(o.Created, ", "))
+			app.console.say("Undoing leaves in place what had nothing to replace: %s", strings.Join(o.Created, ", "))
 		}
 		return nil
 	})
