@@ -355,7 +355,7 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 		Undo string `json:"undo,omitempty"`
 	}{o, undo}
 	return app.result(doc, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "Restored %s into %s: %s\n%s\n", o.Snapshot, o.Target, strings.Join(o.Replaced, ", "),
+		_, err := fmt.Fprintf(w, "Restored %s into %s: %s\n%s\n", o.Snapshot, o.Target, strings.Join(places(o), ", "),
 			readText(repo.PackReads{Read: o.Read, Needed: o.Needed, Present: o.Present}))
 		if err != nil {
 			return err
@@ -383,6 +383,15 @@ func (app *env) tellRestored(o *snapshot.Outcome) error {
 		}
 		return nil
 	})
+}
+
+// places are what was replaced, as --path names it.
+func places(o *snapshot.Outcome) []string {
+	var all []string
+	for _, name := range o.Replaced {
+		all = append(all, path.Join(name, o.Subpath))
+	}
+	return all
 }
 
 // readText says what a restore has read from packs.

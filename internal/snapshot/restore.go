@@ -53,6 +53,7 @@ type Outcome struct {
 	Snapshot repo.Name   `json:"snapshot"`
 	Target   string      `json:"target"`
 	Replaced []string    `json:"replaced"`
+	Subpath  string      `json:"subpath,omitempty"` // beneath the only one of these, if that is all
 	Created  []string    `json:"created,omitempty"` // of these, what was not there: undoing leaves it
 	Missing  []repo.Loss `json:"missing,omitempty"` // what the snapshot lacks of that
 	Losses   []repo.Loss `json:"losses,omitempty"`  // what could not be made as it was
@@ -240,7 +241,7 @@ func whole(err error) bool {
 var errStopped = errors.New("stopped")
 
 func (r *Restoration) outcome() *Outcome {
-	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts), Missing: r.gone,
+	o := &Outcome{Snapshot: r.Snapshot.Name, Target: r.Environment, Replaced: partNames(r.Parts), Subpath: r.Subpath, Missing: r.gone,
 		Read: r.reads.Read, Needed: r.reads.Needed, Present: r.reads.Present, Held: r.released.Held, Gate: r.released.Hold}
 	for _, t := range r.targets {
 		if t.Plan.Creates && !t.Plan.Empties {
