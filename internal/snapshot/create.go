@@ -131,6 +131,8 @@ func (p *Part) wrap(while string, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case while == "" && (strings.HasPrefix(err.Error(), p.Name+": ") || strings.HasPrefix(err.Error(), "service "+p.Name+": ")):
+		return err // the engine has named it
 	case while == "":
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
@@ -147,7 +149,7 @@ func (c *Creation) open() ([]*capture, error) {
 			var err error
 			p.Unheld = c.barrier() == NoBarrier{}
 			if k.source, err = p.Engine.Source(p.Service); err != nil {
-				return all, fmt.Errorf("%s: %w", p.Name, err)
+				return all, p.wrap("", err)
 			}
 		}
 		all = append(all, k)

@@ -61,7 +61,7 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 		t := &replacement{part: p, entries: entries[p.Name]}
 		t.part.Subpath, t.part.Server = r.Subpath, r.serverOf(p.Name)
 		if t.target, err = p.Engine.Target(t.part.Service, token); err != nil {
-			return nil, fmt.Errorf("%s: %w", p.Name, err)
+			return nil, p.wrap("", err)
 		}
 		r.targets = append(r.targets, t)
 		if t.Plan, err = r.ask(ctx, t); err != nil {

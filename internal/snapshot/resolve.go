@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,5 +61,18 @@ func latest(all []repo.Listed, project, environment string) (repo.Listed, error)
 			return s, nil
 		}
 	}
-	return repo.Listed{}, fmt.Errorf("the environment %s has no snapshot yet: %w", cmp.Or(environment, "of this repository"), repo.ErrNoSnapshot)
+	return repo.Listed{}, noneYet(environment)
 }
+
+// noneYet is the name of an environment without a snapshot, "" for a whole repository. It is
+// a repo.ErrNoSnapshot.
+type noneYet string
+
+func (e noneYet) Error() string {
+	if e == "" {
+		return "the repository has no snapshot yet"
+	}
+	return fmt.Sprintf("the environment %s has no snapshot yet", string(e))
+}
+
+func (noneYet) Is(target error) bool { return target == repo.ErrNoSnapshot }
