@@ -196,7 +196,8 @@ func (o *opened) scope(all []repo.Listed) (project, name string, err error) {
 	for _, l := range lines {
 		names = append(names, fmt.Sprintf("-p %s -e %s", l.project, l.environment))
 	}
-	return "", "", usageError("the repository holds several environments; name one of %s", strings.Join(names, ", "))
+	return "", "", &withHint{usageError("the repository holds several environments; name one of %s", strings.Join(names, ", ")),
+		"\"holdfast snapshot list --all\" shows the snapshots of all of them"}
 }
 
 // snapshots reads all snapshots and warns of what is damaged or has vanished, and of
