@@ -81,16 +81,16 @@ func keyList(ctx context.Context, app *env, _ KeyListOptions) error {
 	var cells [][]string
 	for _, k := range keys {
 		docs = append(docs, slot{k.Slot, k.Kind.String(), k.Label, k.Created, k.Slot == current, k.Stale(keys)})
-		used := ""
+		used, opens := "", "everything"
 		if k.Slot == current {
 			used = "yes"
 		}
 		if k.Stale(keys) {
-			used = strings.TrimPrefix(used+", stale", ", ")
+			opens = "older only (stale)"
 		}
-		cells = append(cells, []string{k.Slot, k.Kind.String(), app.localTime(k.Created), used, k.Label})
+		cells = append(cells, []string{k.Slot, k.Kind.String(), app.localTime(k.Created), used, opens, k.Label})
 	}
-	columns := []column{{title: "Slot"}, {title: "Kind"}, {title: "Created"}, {title: "In use now"}, {title: "Label", flexible: true}}
+	columns := []column{{title: "Slot"}, {title: "Kind"}, {title: "Created"}, {title: "In use now"}, {title: "Opens"}, {title: "Label", flexible: true}}
 	return app.result(docs, func(w io.Writer) error { return app.table(w, columns, cells) })
 }
 
