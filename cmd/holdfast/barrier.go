@@ -138,7 +138,7 @@ func andOthers(first string, n uint64) string {
 
 // holdText says what a hold was like for visitors.
 func holdText(h *repo.Hold) string {
-	text := fmt.Sprintf("%s requests waited, the longest %s", count(h.Requests), brief(h.LongestWait))
+	text := fmt.Sprintf("%s waited, the longest %s", several(h.Requests, "request"), brief(h.LongestWait))
 	for _, c := range []struct {
 		n    uint64
 		what string

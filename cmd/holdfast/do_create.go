@@ -198,8 +198,8 @@ func (app *env) undoOf(done *snapshot.Recovery) string {
 }
 
 func (app *env) tellCreated(s *repo.Snapshot) {
-	app.console.say("%s in %s entries, %s read, %s stored anew, in %s; consistency: %s",
-		size(s.Stats.Bytes), count(s.Stats.Files), size(s.Stats.Read), size(s.Stats.Stored), span(s.Took), s.Consistency)
+	app.console.say("%s, %s read, %s stored anew, in %s; consistency: %s",
+		amount(s.Stats.Bytes, s.Stats.Files), size(s.Stats.Read), size(s.Stats.Stored), span(s.Took), s.Consistency)
 	app.console.say("%s", instantText(s))
 	if s.Gate != nil {
 		for _, t := range s.Gate.Trouble {

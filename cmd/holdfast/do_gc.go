@@ -154,7 +154,7 @@ func (app *env) collectText(report *gc.Report) []string {
 			several(d.Snapshots, "deleted snapshot"), app.localTime(d.Due))
 	}
 	for _, p := range report.Pending {
-		say("The first \"repo gc\" after %s frees %s: it removes %s packs", app.localTime(p.Due), size(p.Bytes), count(uint64(p.Packs)))
+		say("The first \"repo gc\" after %s frees %s: it removes %s", app.localTime(p.Due), size(p.Bytes), several(p.Packs, "pack"))
 		for _, a := range p.Waits {
 			say("  once %s %s on %s (process %d) has ended, which began before", a.Kind, a.Name, a.Process.Host, a.Process.PID)
 		}

@@ -54,7 +54,7 @@ func (app *env) showText(w io.Writer, s repo.Listed) error {
 	}
 	line("Consistency", "%s; marks lie %s apart", s.Consistency, brief(s.Skew))
 	showHold(line, s.Snapshot)
-	line("Size", "%s in %s entries", size(s.Stats.Bytes), count(s.Stats.Files))
+	line("Size", "%s", amount(s.Stats.Bytes, s.Stats.Files))
 	line("Read", "%s; %s were known to be unchanged", size(s.Stats.Read), size(s.Stats.Kept))
 	line("Stored anew", "%s, for %s of new content in %s blobs, %s of them as differences",
 		size(s.Stats.Stored), size(s.Stats.New), count(s.Stats.Blobs), count(s.Stats.Deltas))

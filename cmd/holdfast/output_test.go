@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/repo"
 	"holdfast/repo/gc"
 )
 
@@ -115,6 +116,14 @@ func TestWhatACollectionCopiedIsSaid(t *testing.T) {
 		text := strings.Join(app.collectText(&gc.Report{Copied: 3 << 20, Pending: pending}), "\n")
 		if !strings.Contains(text, "Copied 3.0 MiB that snapshots need to new packs") || strings.Contains(text, "there twice") != (pending != nil) {
 			t.Errorf("with %d pending: %s", len(pending), text)
+		}
+	}
+}
+
+func TestOneRequestWaited(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0 requests waited, the longest 0s", 1: "1 request waited, the longest 0s", 1200: "1,200 requests waited, the longest 0s"} {
+		if got := holdText(&repo.Hold{Requests: n}); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

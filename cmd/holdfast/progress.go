@@ -140,7 +140,7 @@ func (s sample) facts() []string {
 	}
 	facts = append(facts, size(uint64(s.rate))+"/s")
 	if s.Files > 0 {
-		facts = append(facts, count(s.Files)+" files")
+		facts = append(facts, several(s.Files, "file"))
 	}
 	if s.Stored > 0 || s.Estimated { // a snapshot that has stored nothing says so, what never stores does not
 		facts = append(facts, size(s.Stored)+" stored anew")
