@@ -123,7 +123,11 @@ func showHold(line func(string, string, ...any), s *repo.Snapshot) {
 func (app *env) showService(b *strings.Builder, line func(string, string, ...any), s repo.Service) {
 	b.WriteString("\n")
 	line(app.bold(s.Name), "%s", strings.TrimSuffix(s.Engine+", "+s.Server, ", "))
-	line("  holds", "%s: %s", amount(s.Bytes, s.Count), strings.Join(s.Entries, ", "))
+	if len(s.Entries) > 0 {
+		line("  holds", "%s: %s", amount(s.Bytes, s.Count), strings.Join(s.Entries, ", "))
+	} else {
+		line("  holds", "nothing any more; it held %s", amount(s.Bytes, s.Count))
+	}
 	if s.Subpath != "" {
 		line("  partial", "only %s of it", s.Subpath)
 	}
