@@ -153,8 +153,10 @@ func (t *target) moved(ctx context.Context, j journal) error {
 // clearWay drops what would stop a RENAME in the control session's database:
 // triggers, which cannot leave it, and views of the names of arriving tables.
 func (t *target) clearWay(ctx context.Context, arriving []string) error {
-	triggers, err := t.control.strings(ctx, `SELECT trigger_name FROM information_schema.triggers
-		WHERE trigger_schema = DATABASE() ORDER BY BINARY trigger_name`)
+	// The last first: if one cannot be dropped, those that are left are the first ones,
+	// and converge has to touch none of them to put the others back.
+	triggers, err := t.control.strings(ctx, `SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()
+		ORDER BY BINARY event_object_table DESC, event_manipulation DESC, action_timing DESC, action_order DESC`)
 	if err != nil {
 		return err
 	}
@@ -210,8 +212,9 @@ func (t *target) converge(ctx context.Context, collation string, want []object, 
 	for _, o := range want {
 		wanted[o.key()] = true
 	}
-	// Triggers fire in the order in which they were created: all or none.
-	again := !slices.EqualFunc(triggers(have), triggers(want), object.equal)
+	// Triggers fire in the order in which they were created: all are, unless the first of
+	// them are there.
+	again := !begins(triggers(want), triggers(have))
 	for _, o := range have {
 		if o.Kind == "TRIGGER" && again || !wanted[o.key()] && !stay[o.key()] {
 			if err := t.do(ctx, "DROP "+o.Kind+" IF EXISTS "+quote(o.Name)); err != nil {
@@ -234,6 +237,11 @@ func (t *target) converge(ctx context.Context, collation string, want []object, 
 
 func triggers(objects []object) []object {
 	return slices.DeleteFunc(slices.Clone(objects), func(o object) bool { return o.Kind != "TRIGGER" })
+}
+
+// begins reports whether list begins with these.
+func begins(list, these []object) bool {
+	return len(these) <= len(list) && slices.EqualFunc(list[:len(these)], these, object.equal)
 }
 
 func (o object) routine() bool {
