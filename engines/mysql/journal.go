@@ -72,6 +72,13 @@ func (t *target) writeJournal(ctx context.Context, j journal) error {
 	return t.control.exec(ctx, "REPLACE INTO "+t.journalName()+" VALUES (1, ?)", body)
 }
 
+// keepJournal makes the journal outlive the server. Rows do only where that writes its log at
+// every commit (innodb_flush_log_at_trx_commit), but a table that is made anew is in it
+// at once, with all that was done before. What MariaDB drops of triggers and views is gone at once, too.
+func (t *target) keepJournal(ctx context.Context) error {
+	return t.do(ctx, "ALTER TABLE "+t.journalName()+" FORCE")
+}
+
 // readJournal returns found false where nothing was staged under the token, or no
 // further than an empty database.
 func (t *target) readJournal(ctx context.Context) (j journal, found bool, err error) {

@@ -126,18 +126,9 @@ func (t *target) Discard(ctx context.Context) error {
 		return err
 	}
 	if found && j.Phase == phaseSwapping {
-		// The last word of the journal may have been lost with the power.
-		whole, err := t.complete(ctx, j)
-		if err != nil {
+		if j, err = t.swapped(ctx, j); err != nil {
 			return err
 		}
-		if !whole {
-			return fmt.Errorf("database %s: the swap of restore %s stopped half way: revert it first", t.database, t.token)
-		}
-		if err := t.do(ctx, j.Grants...); err != nil { // complete has not asked for these
-			return err
-		}
-		j.Phase = phaseSwapped
 	}
 	if found && j.Phase == phaseSwapped {
 		if err := t.dropSurplus(ctx, j); err != nil {
@@ -155,6 +146,23 @@ func (t *target) Discard(ctx context.Context) error {
 	}
 	// The journal is in the staging database, so that goes last.
 	return t.do(ctx, "DROP DATABASE IF EXISTS "+quote(t.retired), "DROP DATABASE IF EXISTS "+quote(t.staging))
+}
+
+// swapped is the journal of a swap that came to its end, of which the last word may have been
+// lost with the server.
+func (t *target) swapped(ctx context.Context, j journal) (journal, error) {
+	whole, err := t.complete(ctx, j)
+	if err != nil {
+		return j, err
+	}
+	if !whole {
+		return j, fmt.Errorf("database %s: the swap of restore %s stopped half way: revert it first", t.database, t.token)
+	}
+	if err := t.do(ctx, j.Grants...); err != nil { // complete has not asked for these
+		return j, err
+	}
+	j.Phase, j.Swapped = phaseSwapped, t.now()
+	return j, nil
 }
 
 // complete asks the server whether a swap came to its end.

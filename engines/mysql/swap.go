@@ -33,6 +33,9 @@ func (t *target) Swap(ctx context.Context) error {
 	if err := t.writeJournal(ctx, j); err != nil {
 		return err
 	}
+	if err := t.keepJournal(ctx); err != nil {
+		return err
+	}
 	if j.Created {
 		if err := t.do(ctx, "CREATE DATABASE IF NOT EXISTS "+quote(t.database)); err != nil {
 			return err

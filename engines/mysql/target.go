@@ -340,6 +340,11 @@ func (t *target) Retired(ctx context.Context) (engines.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if found && j.Phase == phaseSwapping {
+		if j, err = t.swapped(ctx, j); err != nil {
+			return nil, err
+		}
+	}
 	if !found || j.Phase != phaseSwapped {
 		return nil, fmt.Errorf("database %s: restore %s has not swapped, so nothing is retired", t.database, t.token)
 	}
