@@ -50,8 +50,7 @@ func (s *source) Mark(ctx context.Context, _ engines.Sink) (engines.Point, error
 // markStaged marks MariaDB while it lets nobody commit.
 func (s *source) markStaged(ctx context.Context) (err error) {
 	defer func() {
-		// Also when the context has ended: nobody may stay blocked.
-		if e := s.control.exec(context.WithoutCancel(ctx), "BACKUP STAGE END"); err == nil {
+		if e := s.unlock(ctx, "BACKUP STAGE END"); err == nil {
 			err = e
 		}
 	}()
@@ -64,6 +63,14 @@ func (s *source) markStaged(ctx context.Context) (err error) {
 		return err
 	}
 	return s.pin(ctx)
+}
+
+// unlock executes what lets others go on, also when the context has ended: nobody may stay
+// blocked. A server that does not answer even this is told by the end of the connection.
+func (s *source) unlock(ctx context.Context, statement string) error {
+	ctx, cancel := engines.Answering(context.WithoutCancel(ctx), s.at(), s.answer)
+	defer cancel()
+	return s.control.exec(ctx, statement)
 }
 
 // errBusy is why MySQL's global read lock was not asked for.
@@ -91,8 +98,7 @@ func (s *source) markLocked(ctx context.Context) (err error) {
 			return err
 		}
 		defer func() {
-			// Also when the context has ended: nobody may stay blocked.
-			if e := s.control.exec(context.WithoutCancel(ctx), lock.release); err == nil {
+			if e := s.unlock(ctx, lock.release); err == nil {
 				err = e
 			}
 		}()

@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"context"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -29,5 +31,26 @@ func TestAServerThatNeverAnswersIsGivenUp(t *testing.T) {
 	_, err = p.connect(t.Context())
 	if err == nil || !strings.Contains(err.Error(), address+" takes the connection and has not answered in 50ms") {
 		t.Errorf("it says: %v", err)
+	}
+}
+
+// It may stop when it was told to fork at once, before those settings were put back.
+func TestAServerThatStopsUnderTheMarkIsGivenUp(t *testing.T) {
+	address := testserver.Mute(t)
+	network, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &source{place: place{address: address, answer: 50 * time.Millisecond}, control: newConn(network, address)}
+	defer s.Close()
+	set := make(chan error, 1)
+	go func() { set <- s.set(context.Background(), settings) }()
+	select {
+	case err := <-set:
+		if err == nil || !strings.Contains(err.Error(), address+" takes the connection and has not answered in 50ms") {
+			t.Errorf("it says: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it is waited for")
 	}
 }

@@ -164,15 +164,16 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// set sets settings of the server. The connection may have ended with its context.
+// set sets settings of the server. The connection may have ended with its context, and ctx
+// be one that never ends.
 func (s *source) set(ctx context.Context, values map[string]string) (err error) {
 	if len(values) == 0 {
 		return nil
 	}
+	ctx, cancel := engines.Answering(ctx, "the Redis server at "+s.address, s.answer)
+	defer cancel()
 	c := s.control
 	if c.broken {
-		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-		defer cancel()
 		if c, err = s.connect(ctx); err != nil {
 			return fmt.Errorf("put back %v: %w", values, err)
 		}
