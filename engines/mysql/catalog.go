@@ -1,7 +1,6 @@
 package mysql
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -33,8 +32,9 @@ type table struct {
 	create []byte
 	// counter is the next AUTO_INCREMENT value at that time, "" if it has not moved.
 	counter string
-	// made is when the table was created, renamed, altered or truncated last, in
-	// the server's words.
+	// made tells the table from another one that has its name and definition: when it was
+	// created, renamed, altered or truncated last, in the server's words; and on MySQL, which
+	// notes no renaming there, where its rows are.
 	made    string
 	size    int64 // bytes, roughly
 	columns []column
@@ -122,8 +122,13 @@ func (s *session) tables(ctx context.Context) ([]table, error) {
 	if err != nil {
 		return nil, err
 	}
+	spaces, err := s.spaces(ctx, "")
+	if err != nil {
+		return nil, err
+	}
 	for i := range tables {
 		t := &tables[i]
+		t.made += spaces[t.name]
 		if strings.ContainsAny(t.name, "\n\r") {
 			return nil, fmt.Errorf("table %q: a name with a line break cannot be saved", t.name)
 		}
@@ -297,17 +302,4 @@ func (s *session) counterAt(ctx context.Context, t table, now string) (string, e
 		return "", nil
 	}
 	return strconv.FormatUint(seen+1, 10), nil
-}
-
-// same reports whether the definition that was read before is still the table's:
-// what it says, and when it was made.
-func (s *session) same(ctx context.Context, t table) (bool, error) {
-	create, _, err := s.definition(ctx, t)
-	if err != nil {
-		return false, err
-	}
-	var made string
-	err = s.one(ctx, `SELECT COALESCE(create_time, '') FROM information_schema.tables
-		WHERE table_schema = DATABASE() AND table_name = `+literal(t.name), &made)
-	return err == nil && made == t.made && bytes.Equal(create, t.create), err
 }

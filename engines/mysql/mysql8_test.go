@@ -21,6 +21,7 @@ func TestMySQL(t *testing.T) {
 		"values come back as they are":                  mysqlValues,
 		"the mark has a position, and waits for nobody": mysqlMark,
 		"a point lost is told":                          mysqlPointLost,
+		"tables that change places are told apart":      mysqlOtherRows,
 		"what the site's own user can do":               mysqlRungs,
 		"parts make the same stream":                    mysqlParts,
 		"what others define":                            mysqlDefiners,
@@ -129,6 +130,32 @@ func mysqlPointLost(s shop) {
 		}
 		if _, err := source.Send(s.Context(), memory); err != nil {
 			s.Errorf("%s: after a second mark: %v", name, err)
+		}
+	}
+}
+
+// Neither a definition nor the time of a table's making changes where names do.
+func mysqlOtherRows(s shop) {
+	s.server.Exec("CREATE USER plain IDENTIFIED BY 'x'", "GRANT ALL ON shop.* TO plain")
+	defer s.server.Exec("DROP USER plain")
+	for name, change := range map[string]string{
+		"renamed":   "RENAME TABLE a_1 TO x, b TO a_1, x TO b",
+		"exchanged": "ALTER TABLE parts EXCHANGE PARTITION p0 WITH TABLE b",
+	} {
+		for user, password := range map[string]string{"root": "", "plain": "x"} {
+			s.in("shop", "DROP TABLE IF EXISTS a_1, b, parts", "CREATE TABLE a_1 (id INT PRIMARY KEY)", "CREATE TABLE b (id INT PRIMARY KEY)", "INSERT INTO b VALUES (9)",
+				"CREATE TABLE parts (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE)")
+			source, memory, _ := s.marked(user, password, "shop")
+			s.in("shop", change)
+			if _, err := source.Send(s.Context(), memory); !errors.Is(err, engines.ErrPointLost) {
+				s.Errorf("%s: %s did not notice: %v", name, user, err)
+			}
+			if _, err := source.Mark(s.Context(), memory); err != nil {
+				s.Fatal(err)
+			}
+			if _, err := source.Send(s.Context(), memory); err != nil {
+				s.Errorf("%s: after a second mark of %s: %v", name, user, err)
+			}
 		}
 	}
 }

@@ -122,6 +122,9 @@ type session struct {
 	id      uint64 // the server's number of it
 	server  server
 	wire    *wire // nil where it is encrypted
+	// outside asks for spaces on another session: within its transaction a reader is told
+	// of those at the mark.
+	outside func(ctx context.Context, table string) (map[string]string, error)
 }
 
 const sessionSettings = `SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = '',

@@ -36,7 +36,7 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 func (s *source) again(ctx context.Context) error {
 	for i, reader := range s.readers {
 		_ = reader.Close() // it may be gone already
-		fresh, err := s.connect(ctx, s.db, s.from(), patience)
+		fresh, err := s.openReader(ctx)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"holdfast/engines"
@@ -43,6 +44,7 @@ type source struct {
 
 	db      *sql.DB
 	control *session   // keeps others from committing; then looks after the readers
+	asking  sync.Mutex // control, while tables are sent
 	readers []*session // each in a transaction since the mark
 	rung    string
 
@@ -85,7 +87,7 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 		return err
 	}
 	for range s.reading.Connections {
-		reader, err := s.connect(ctx, s.db, s.from(), patience)
+		reader, err := s.openReader(ctx)
 		if err != nil {
 			return err
 		}
@@ -98,6 +100,19 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 		return err
 	}
 	return s.readCatalog(ctx)
+}
+
+func (s *source) openReader(ctx context.Context) (*session, error) {
+	reader, err := s.connect(ctx, s.db, s.from(), patience)
+	if err != nil {
+		return nil, err
+	}
+	reader.outside = func(ctx context.Context, table string) (map[string]string, error) {
+		s.asking.Lock()
+		defer s.asking.Unlock()
+		return s.control.spaces(ctx, table)
+	}
+	return reader, nil
 }
 
 // privileges finds the rung, and refuses a user to whom parts of the database are

@@ -14,6 +14,7 @@ import (
 // watcher looks who waits for the tables that are being read.
 type watcher struct {
 	control *session
+	asking  *sync.Mutex // control
 	now     func() time.Time
 
 	mu      sync.Mutex
@@ -22,7 +23,7 @@ type watcher struct {
 }
 
 func newWatcher(s *source) *watcher {
-	return &watcher{control: s.control, now: s.now, reading: map[string]bool{}}
+	return &watcher{control: s.control, asking: &s.asking, now: s.now, reading: map[string]bool{}}
 }
 
 // reads notes that a table is being read, until the returned function is called.
@@ -42,6 +43,7 @@ func (w *watcher) reads(table string) (done func()) {
 // sessions of our own user are always seen.
 func (w *watcher) blocked(ctx context.Context) (string, error) {
 	waiting := map[string]string{}
+	w.asking.Lock()
 	err := w.control.each(ctx, `SELECT id, info FROM information_schema.processlist
 		WHERE state = 'Waiting for table metadata lock' AND info IS NOT NULL`, func(rows *sql.Rows) error {
 		var id int64
@@ -50,6 +52,7 @@ func (w *watcher) blocked(ctx context.Context) (string, error) {
 		waiting[fmt.Sprint(id, " ", statement)] = statement
 		return err
 	})
+	w.asking.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	tables := map[string]string{}
