@@ -118,7 +118,10 @@ func (t *target) replaces(ctx context.Context) (engines.Plan, error) {
 // open connects, if that has not been done.
 func (t *target) open(ctx context.Context) (err error) {
 	if t.control != nil {
-		if t.control.PingContext(ctx) == nil {
+		probing, cancel := engines.Answering(ctx, t.at(), t.answer)
+		err := t.control.PingContext(probing)
+		cancel()
+		if err == nil {
 			return nil
 		}
 		_ = t.control.Close() // it was lost, or ended with the context of an earlier call

@@ -98,7 +98,7 @@ func (t *target) warnings() []string {
 // is one that lets us in.
 func (t *target) open(ctx context.Context) (err error) {
 	for _, s := range []**session{&t.inside, &t.server} {
-		if *s != nil && (*s).exec(ctx, "SELECT 1") != nil {
+		if *s != nil && !t.answers(ctx, *s) {
 			(*s).end() // it was lost, or ended with the context of an earlier call
 			*s = nil
 		}
@@ -125,6 +125,13 @@ func (t *target) open(ctx context.Context) (err error) {
 		return fmt.Errorf("there is no database %s, and to create it user %s must connect to database postgres: %w", t.database, t.user, t.refused)
 	}
 	return nil
+}
+
+// answers reports whether a session can still be used.
+func (t *target) answers(ctx context.Context, s *session) bool {
+	ctx, cancel := engines.Answering(ctx, t.at(), t.answer)
+	defer cancel()
+	return s.exec(ctx, "SELECT 1") == nil
 }
 
 // any is a session in whatever database of the server.
