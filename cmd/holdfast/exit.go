@@ -131,10 +131,29 @@ func (app *env) fail(ctx context.Context, err error) exitCode {
 
 // interrupted returns errInterrupted, with what err says beyond it.
 func interrupted(err error) error {
-	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+	if err = beyond(err); err == nil {
 		return errInterrupted
 	}
 	return fmt.Errorf("%w: %w", errInterrupted, err)
+}
+
+// beyond is what of err is not about the interruption itself: of several errors, such as that a
+// restore was interrupted and could not be taken back, those that are not.
+func beyond(err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		all := several.Unwrap()
+		if joined := errors.Join(all...); joined != nil && err.Error() == joined.Error() {
+			var left []error
+			for _, one := range all {
+				left = append(left, beyond(one))
+			}
+			return errors.Join(left...)
+		}
+	}
+	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // failJSON writes the error as one JSON document in one line, to stderr. undone says that

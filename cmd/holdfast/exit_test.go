@@ -90,6 +90,8 @@ func TestErrorsAreOneSentenceAndAHint(t *testing.T) {
 		{"interrupted", stopped, false, fmt.Errorf("send: %w", context.Canceled), exitInterrupted, "holdfast: interrupted\n"},
 		{"interrupted, with its cause", stopped, false, fmt.Errorf("send: %w", errInterrupted), exitInterrupted, "holdfast: interrupted\n"},
 		{"interrupted, and more went wrong", stopped, false, errors.New("connection lost"), exitInterrupted, "holdfast: interrupted: connection lost\n"},
+		{"interrupted, and not taken back", stopped, false, errors.Join(errors.Join(fmt.Errorf("swap: %w", errInterrupted), errors.New("and undoing it failed")), nil),
+			exitInterrupted, "holdfast: interrupted: and undoing it failed\n"},
 		{"interrupted too late", stopped, false, nil, exitDone, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
