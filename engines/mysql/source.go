@@ -79,11 +79,15 @@ func (s *source) Prepare(ctx context.Context, _ engines.Sink) error {
 	if s.db, err = s.pool(); err != nil {
 		return err
 	}
-	if s.control, err = s.connect(ctx, s.db, s.from(), maxBlock); err != nil {
+	// To no database yet: who may do nothing in it is told what to grant.
+	if s.control, err = s.connect(ctx, s.db, "", maxBlock); err != nil {
 		return err
 	}
 	s.known = s.control.server.product()
 	if err := s.privileges(ctx); err != nil {
+		return err
+	}
+	if err := s.control.use(ctx, s.from()); err != nil {
 		return err
 	}
 	for range s.reading.Connections {

@@ -28,7 +28,7 @@ func conforms(t *testing.T, server *testserver.MySQLServer, mysql bool) {
 	server.Exec("CREATE USER backup@'%' IDENTIFIED BY '"+testPassword+"'",
 		"GRANT ALL PRIVILEGES ON *.* TO backup@'%'",
 		"CREATE USER site@'%' IDENTIFIED BY '"+testPassword+"'",
-		"CREATE USER blind@'%' IDENTIFIED BY '"+testPassword+"'",
+		"CREATE USER blind@'%' IDENTIFIED BY '"+testPassword+"'", "CREATE USER stranger@'%' IDENTIFIED BY '"+testPassword+"'",
 		"CREATE DATABASE crowded", "CREATE TABLE crowded.t (id INT PRIMARY KEY)",
 		"CREATE VIEW crowded.v AS SELECT id FROM crowded.t",
 		"GRANT ALL PRIVILEGES ON `crowded`.* TO site@'%'", "GRANT SELECT ON `crowded`.* TO blind@'%'")
@@ -66,6 +66,8 @@ func conforms(t *testing.T, server *testserver.MySQLServer, mysql bool) {
 				{What: "no database", Service: nameless, Want: []string{"no database", "mysql://user@host"}},
 				{What: "unknown parameter", Service: unknown, Want: []string{"charset=latin1"}},
 				{What: "the server's own database", Service: service("backup", testPassword, "mysql"), Want: []string{"mysql"}},
+				{What: "may do nothing in it", Service: service("stranger", testPassword, "crowded"), Want: []string{
+					"stranger", "crowded", "GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `crowded`.* TO 'stranger'@'%'"}, NoTarget: true},
 				{What: "may not see triggers", Service: service("blind", testPassword, "crowded"), Want: []string{
 					"blind", "crowded", "GRANT SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `crowded`.* TO 'blind'@'%'"}, NoTarget: true},
 				{What: "may not create databases, nor what others define", Service: service("site", testPassword, "crowded"), Want: []string{
