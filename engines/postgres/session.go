@@ -27,7 +27,7 @@ var settings = [][2]string{
 	{"client_encoding", "UTF8"}, {"TimeZone", "UTC"}, {"DateStyle", "ISO, MDY"}, {"IntervalStyle", "postgres"},
 	{"extra_float_digits", "3"}, {"bytea_output", "hex"}, {"xmloption", "content"}, {"lc_monetary", "C"}, {"lc_numeric", "C"},
 	{"search_path", ""}, {"row_security", "off"}, {"synchronize_seqscans", "off"}, {"quote_all_identifiers", "off"},
-	{"standard_conforming_strings", "on"}, {"check_function_bodies", "off"}, {"client_min_messages", "warning"},
+	{"standard_conforming_strings", "on"}, {"array_nulls", "on"}, {"check_function_bodies", "off"}, {"client_min_messages", "warning"},
 	{"default_transaction_isolation", "read committed"}, {"default_transaction_read_only", "off"}, {"default_transaction_deferrable", "off"},
 	{"statement_timeout", "0"}, {"idle_in_transaction_session_timeout", "0"}, {"idle_session_timeout", "0"}, {"transaction_timeout", "0"},
 	{"max_parallel_workers_per_gather", "0"}, {"jit", "off"}, {"default_with_oids", "off"}, {"synchronous_commit", "on"},
