@@ -76,7 +76,7 @@ func (t *target) writeJournal(ctx context.Context, j journal) error {
 // every commit (innodb_flush_log_at_trx_commit), but a table that is made anew is in it
 // at once, with all that was done before. What MariaDB drops of triggers and views is gone at once, too.
 func (t *target) keepJournal(ctx context.Context) error {
-	return t.do(ctx, "ALTER TABLE "+t.journalName()+" FORCE")
+	return t.do(ctx, "ALTER TABLE "+t.journalName()+" FORCE, ALGORITHM = INPLACE")
 }
 
 // readJournal returns found false where nothing was staged under the token, or no

@@ -170,10 +170,13 @@ func (s *session) prepare(ctx context.Context, database string, wait time.Durati
 	}
 	s.place.known = s.server.product()
 	own := mariadbSettings
-	if s.server.mysql {
+	switch {
+	case s.server.mysql:
 		own = mysqlSettings
+	case s.server.atLeast(10, 3, 7) && !s.server.atLeast(11, 5, 0): // since then it says nothing
+		own += ", alter_algorithm = 'DEFAULT'"
 	}
-	settings := []string{"SET NAMES utf8mb4", sessionSettings + own, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(wait.Seconds()))}
+	settings := []string{"SET NAMES utf8mb4", sessionSettings + own, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE", fmt.Sprintf("SET SESSION lock_wait_timeout = %d", int(wait.Seconds()))}
 	if database != "" {
 		settings = append(settings, "USE "+quote(database))
 	}
