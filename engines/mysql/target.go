@@ -49,6 +49,9 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err := t.open(ctx); err != nil {
 		return engines.Plan{}, err
 	}
+	if err := t.writable(ctx); err != nil {
+		return engines.Plan{}, err
+	}
 	plan, err := t.replaces(ctx)
 	if err != nil {
 		return engines.Plan{}, err
@@ -76,6 +79,27 @@ func (t *target) warnings() []string {
 	}
 	return []string{fmt.Sprintf("the snapshot is of %s, and the server at %s is %v, which is %s: what it does not know fails the restore before anything is replaced",
 		t.taken, t.address, here, differs)}
+}
+
+// writable refuses a server that takes writes from no such user, as replicas do: what is begun
+// there could not be taken back either.
+func (t *target) writable(ctx context.Context) error {
+	here, variable := t.control.server, "@@GLOBAL.read_only"
+	g, err := t.control.grants(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case here.mysql && (g.allow("CONNECTION_ADMIN", "") || g.allow("SUPER", "")):
+		variable = "@@GLOBAL.super_read_only"
+	case !here.mysql && (g.allow("READ_ONLY ADMIN", "") || !here.atLeast(10, 11, 0) && g.allow("SUPER", "")):
+		return nil
+	}
+	var set string
+	if err := t.control.one(ctx, "SELECT "+variable, &set); err != nil || set == "0" || set == "OFF" {
+		return err
+	}
+	return fmt.Errorf("%s is read-only (%s), as a replica is: restore on its primary, or into a server that may be written to", t.at(), strings.TrimPrefix(variable, "@@GLOBAL."))
 }
 
 // replaces looks at what is there now, and refuses what could not be replaced.
