@@ -129,7 +129,7 @@ type session struct {
 
 const sessionSettings = `SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = '',
 	sql_quote_show_create = 1, wait_timeout = 604800, net_read_timeout = 86400, net_write_timeout = 86400,
-	sql_big_selects = 1, sql_select_limit = DEFAULT, autocommit = 1`
+	sql_big_selects = 1, sql_select_limit = 18446744073709551615, autocommit = 1`
 
 const (
 	mariadbSettings = ", max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0"
