@@ -109,7 +109,8 @@ func (r *database) finish(ctx context.Context, j journal) (notes []string, err e
 
 // alone executes statements that need databases without sessions, in one
 // transaction. Whoever connects meanwhile waits for it.
-func (r *database) alone(ctx context.Context, databases []string, statements ...string) error {
+// then says how it goes on where a session may not be ended.
+func (r *database) alone(ctx context.Context, then string, databases []string, statements ...string) error {
 	r.inside.end()
 	r.inside = nil
 	killer, err := r.connect(ctx, r.server.place.database, swapWait)
@@ -117,7 +118,7 @@ func (r *database) alone(ctx context.Context, databases []string, statements ...
 		return err
 	}
 	defer killer.end()
-	if _, err := r.endable(ctx, killer, databases...); err != nil {
+	if _, err := r.endable(ctx, killer, then, databases...); err != nil {
 		return err // before a single one is ended
 	}
 	done := make(chan struct{})
@@ -132,7 +133,7 @@ func (r *database) alone(ctx context.Context, databases []string, statements ...
 		return held
 	}
 	if code(err) == codeInUse {
-		if _, kept := r.endable(ctx, killer, databases...); kept != nil {
+		if _, kept := r.endable(ctx, killer, then, databases...); kept != nil {
 			return kept
 		}
 		return fmt.Errorf("sessions in the database did not end, or others came again and again: %w", err)
@@ -174,7 +175,7 @@ func (r *database) swap(ctx context.Context, j journal) error {
 	if !j.Created {
 		statements = append([]string{renameDatabase(current, r.aside())}, statements...)
 	}
-	return r.alone(ctx, []string{current, r.staging()}, statements...)
+	return r.alone(ctx, thenRestore, []string{current, r.staging()}, statements...)
 }
 
 func (r *database) revert(ctx context.Context, j journal) error {
@@ -188,12 +189,12 @@ func (r *database) revert(ctx context.Context, j journal) error {
 	if !j.Created {
 		statements = append(statements, renameDatabase(r.aside(), current))
 	}
-	return r.alone(ctx, []string{current, r.aside()}, statements...)
+	return r.alone(ctx, thenRecover, []string{current, r.aside()}, statements...)
 }
 
 func (r *database) discard(ctx context.Context, j journal) error {
 	if j.Phase == phaseStaging || j.Phase == phaseStaged {
-		return r.drop(ctx, r.staging())
+		return r.drop(ctx, thenRecover, r.staging())
 	}
 	if j.Phase == phaseSwapped {
 		j.Phase = phaseDiscarding
@@ -201,14 +202,19 @@ func (r *database) discard(ctx context.Context, j journal) error {
 			return err
 		}
 	}
-	if err := r.drop(ctx, r.aside()); err != nil {
+	if err := r.drop(ctx, thenRecover, r.aside()); err != nil {
 		return err
 	}
 	return r.do(ctx, r.server, commentOn(r.target.database, j.Comment))
 }
 
-// drop drops a database of this restore, and ends the sessions in it.
-func (r *database) drop(ctx context.Context, name string) error {
+// drop drops a database of this restore, and ends the sessions in it. then says how it
+// goes on where one of them may not be ended.
+func (r *database) drop(ctx context.Context, then, name string) error {
+	// Of these the server would only say that a privilege is lacking.
+	if _, err := r.endable(ctx, r.server, then, name); err != nil {
+		return err
+	}
 	statement := "DROP DATABASE IF EXISTS " + quote(name)
 	if r.server.version >= 130000 {
 		statement += " WITH (FORCE)"

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"holdfast/engines"
@@ -72,7 +74,7 @@ func (l *loading) checkRoom(ctx context.Context) ([]string, error) {
 	if err != nil || t.inside == nil {
 		return warnings, err
 	}
-	count, err := t.endable(ctx, t.server, t.database)
+	count, err := t.endable(ctx, t.server, thenRestore, t.database)
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +121,19 @@ const maySignal = `(pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_bac
 // passing bounds how long somebody who only looks in is waited for.
 const passing = 2 * time.Second
 
+// What a restore is at when it needs databases without sessions: how it goes on once those
+// that it may not end have ended.
+const (
+	thenRestore = "and restore then"
+	thenRecover = `"holdfast snapshot recover" goes on then`
+)
+
 // endable counts the sessions of others in databases, and refuses where the user may
-// not end one of them and it does not end by itself.
-func (p place) endable(ctx context.Context, s *session, databases ...string) (int, error) {
+// not end one of them and it does not end by itself. then says how it goes on.
+func (p place) endable(ctx context.Context, s *session, then string, databases ...string) (int, error) {
 	const step = 100 * time.Millisecond
 	for waited := time.Duration(0); ; waited += step {
-		count, err := p.sessions(ctx, s, databases)
+		count, err := p.sessions(ctx, s, then, databases)
 		var kept *keptError
 		if !errors.As(err, &kept) || waited >= passing {
 			return count, err
@@ -137,33 +146,67 @@ func (p place) endable(ctx context.Context, s *session, databases ...string) (in
 	}
 }
 
-func (p place) sessions(ctx context.Context, s *session, databases []string) (int, error) {
-	rows, err := s.rows(ctx, `SELECT `+maySignal+`, datname, rolname, coalesce(rolsuper, false), pid FROM pg_stat_activity LEFT JOIN pg_roles r ON r.oid = usesysid
-		WHERE datname = ANY (`+list(databases)+`) AND usesysid IS NOT NULL AND pid <> pg_backend_pid() AND application_name <> `+literal(application)+` ORDER BY 4 DESC, 5`)
+func (p place) sessions(ctx context.Context, s *session, then string, databases []string) (int, error) {
+	rows, err := s.rows(ctx, `SELECT `+maySignal+`, datname, usename, coalesce(rolsuper, false), pid FROM pg_stat_activity LEFT JOIN pg_roles r ON r.oid = usesysid
+		WHERE datname = ANY (`+list(databases)+`) AND usesysid IS NOT NULL AND pid <> pg_backend_pid() AND application_name <> `+literal(application)+` ORDER BY datname, pid`)
 	if err != nil {
 		return 0, err
 	}
+	kept := &keptError{place: p, then: then}
 	for _, row := range rows {
 		if row[0] != "t" {
-			return 0, &keptError{place: p, database: row[1], role: row[2], super: row[3] == "t", pid: row[4]}
+			kept.sessions = append(kept.sessions, othersSession{database: row[1], role: row[2], super: row[3] == "t", pid: row[4]})
 		}
+	}
+	if kept.sessions != nil {
+		return 0, kept
 	}
 	return len(rows), nil
 }
 
-// keptError is a session that the user may not end, in a database that is to be
-// replaced as a whole.
+// keptError says that the user may not end sessions in databases that are to be
+// replaced, or dropped, as a whole.
 type keptError struct {
 	place
+	sessions []othersSession
+	then     string
+}
+
+type othersSession struct {
 	database, role, pid string
 	super               bool
 }
 
-// Error says what it takes.
+// Error says what it takes. Whoever comes back under the same role is ended by the same
+// line.
 func (e *keptError) Error() string {
-	cure := "GRANT pg_signal_backend TO " + quote(e.user)
-	if e.super {
-		cure = fmt.Sprintf("it is a superuser's, and only superusers may: SELECT pg_terminate_backend(%s) as one, or restore as one", e.pid)
+	const shown = 5
+	var pids, databases, roles []string
+	super := false
+	for i, other := range e.sessions {
+		if i < shown {
+			pids = append(pids, fmt.Sprintf("pid %s of role %s in database %s", other.pid, other.role, other.database))
+		}
+		if name := literal(other.database); !slices.Contains(databases, name) {
+			databases = append(databases, name)
+		}
+		if name := literal(other.role); !slices.Contains(roles, name) {
+			roles = append(roles, name)
+		}
+		super = super || other.super
 	}
-	return fmt.Sprintf("database %s at PostgreSQL %s is replaced as a whole, and user %s may not end the session of %s in it: %s", e.database, e.address, e.user, e.role, cure)
+	if more := len(e.sessions) - shown; more > 0 {
+		pids = append(pids, fmt.Sprintf("and %d more", more))
+	}
+	line := fmt.Sprintf("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (%s) AND usename IN (%s)",
+		strings.Join(databases, ", "), strings.Join(roles, ", "))
+	cure := fmt.Sprintf("GRANT pg_signal_backend TO %s, or end them as an administrator: %s", quote(e.user), line)
+	if super {
+		cure = "only a superuser may end a superuser's: " + line
+	}
+	noun := "a session is"
+	if len(e.sessions) > 1 {
+		noun = "sessions are"
+	}
+	return fmt.Sprintf("%s: %s in the way that user %s may not end, %s: %s; %s", e.at(), noun, e.user, strings.Join(pids, ", "), cure, e.then)
 }

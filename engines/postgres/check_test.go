@@ -28,7 +28,12 @@ func (s shop) check(user string, memory *enginetest.Memory, result engines.Resul
 // visit opens a session of role, whose password is that of the tests, in shop.
 func (s shop) visit(role string) *pgconn.PgConn {
 	s.Helper()
-	u := s.server.URL(role, "shop")
+	return s.visitIn("shop", role)
+}
+
+func (s shop) visitIn(database, role string) *pgconn.PgConn {
+	s.Helper()
+	u := s.server.URL(role, database)
 	u.User, u.RawQuery = url.UserPassword(role, testPassword), "sslmode=disable"
 	conn, err := pgconn.Connect(s.Context(), u.String())
 	s.must(err)
@@ -137,7 +142,7 @@ func TestSessionsAreEndedOnlyWhereAllCanBe(t *testing.T) {
 	own := s.visit("site")
 	for role, c := range map[string]struct{ without, want, not, cure string }{
 		"visitor": {"REVOKE pg_signal_backend FROM site", `GRANT pg_signal_backend TO "site"`, "superuser", `GRANT pg_signal_backend TO "site"`},
-		"root":    {"GRANT pg_signal_backend TO site", "it is a superuser's", "GRANT", ""},
+		"root":    {"GRANT pg_signal_backend TO site", "only a superuser may end", "GRANT", ""},
 	} {
 		s.server.Exec("postgres", c.without)
 		target, _ := s.stage("shop", memory, result.Entries)
@@ -160,6 +165,61 @@ func TestSessionsAreEndedOnlyWhereAllCanBe(t *testing.T) {
 		s.visit("visitor")
 		s.restore("shop", memory, result.Entries)
 		own = s.visit("site")
+	}
+}
+
+// TestWhoSitsInWhatARestoreLeftIsNamed, in each state that a killed one can have left, with
+// a line that ends all of them; then the same call goes on.
+func TestWhoSitsInWhatARestoreLeftIsNamed(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)", "SELECT lo_from_bytea(70001, 'large')")
+	memory, result := s.capture()
+	s.server.Exec("postgres", "REVOKE pg_signal_backend FROM site", "CREATE ROLE visitor LOGIN PASSWORD '"+testPassword+"'",
+		"CREATE ROLE root LOGIN SUPERUSER PASSWORD '"+testPassword+"'")
+	staging, retired := beside("shop", "_hf_", testToken), beside("shop", "_hr_", testToken)
+	staged := func() *target {
+		target, _ := s.stage("shop", memory, result.Entries)
+		return target
+	}
+	swapped := func() *target {
+		target := staged()
+		s.must(target.Swap(t.Context()))
+		return target
+	}
+	for name, c := range map[string]struct {
+		begin    func() *target
+		goOn     func(*target) error
+		database string
+	}{
+		"staged":   {staged, func(t *target) error { return t.Discard(s.Context()) }, staging},
+		"swapping": {swapped, func(t *target) error { return t.Revert(s.Context()) }, retired},
+		"retired":  {swapped, func(t *target) error { return t.Discard(s.Context()) }, retired},
+	} {
+		for _, roles := range [][]string{{"visitor"}, {"root", "visitor", "visitor"}} {
+			target := c.begin()
+			want := []string{c.database, `"holdfast snapshot recover" goes on then`}
+			for _, role := range roles {
+				want = append(want, fmt.Sprintf("pid %d of role %s in database %s", s.visitIn(c.database, role).PID(), role, c.database))
+			}
+			err := c.goOn(target)
+			if err == nil {
+				t.Fatalf("%s, %v: it went on", name, roles)
+			}
+			for _, text := range want {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%s, %v: %q is not in: %v", name, roles, text, err)
+				}
+			}
+			if strings.Contains(err.Error(), "lacks a privilege") || strings.Contains(err.Error(), "GRANT pg_signal_backend") != (len(roles) == 1) {
+				t.Errorf("%s, %v: %v", name, roles, err)
+			}
+			_, line, _ := strings.Cut(err.Error(), "SELECT ")
+			line, _, _ = strings.Cut(line, ";")
+			s.server.Exec("postgres", "SELECT "+line)
+			s.must(c.goOn(target))
+			s.must(target.Discard(t.Context()))
+			s.must(target.Close())
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func (t *target) clear(ctx context.Context) error {
 		if !ok || j.Phase != phaseStaging && j.Phase != phaseStaged || row[0] != beside(t.database, "_hf_", j.Token) {
 			continue
 		}
-		if err := (&database{target: t}).drop(ctx, row[0]); err != nil {
+		if err := (&database{target: t}).drop(ctx, thenRestore, row[0]); err != nil {
 			return err
 		}
 	}
