@@ -177,7 +177,7 @@ func TestPartsGiveWayToWhoeverWaits(t *testing.T) {
 			altered <- err
 		}()
 	}, source)}
-	if _, err := source.Send(t.Context(), sink); !errors.Is(err, engines.ErrPointLost) || !strings.Contains(err.Error(), "table big") {
+	if _, err := source.Send(t.Context(), sink); !errors.Is(err, engines.ErrPointLost) || !strings.Contains(err.Error(), "table shop.big") {
 		t.Fatal(err)
 	}
 	s.must(<-altered)

@@ -168,7 +168,7 @@ func TestReadingGivesWayToWhoeverWaits(t *testing.T) {
 		// A reader that never goes on by itself: the context must end it.
 	}}
 	sink.begun = blocked(sink.begun, source)
-	if _, err := source.Send(t.Context(), sink); !errors.Is(err, engines.ErrPointLost) || !strings.Contains(err.Error(), "table big") {
+	if _, err := source.Send(t.Context(), sink); !errors.Is(err, engines.ErrPointLost) || !strings.Contains(err.Error(), "table shop.big: somebody who wants to change it") {
 		t.Fatal(err)
 	}
 	if err := <-altered; err != nil {

@@ -200,9 +200,9 @@ func (s *source) sendTables(ctx context.Context, out *dump.Output) ([]tree.Entry
 	w := newWatcher(s)
 	err := dump.GivingWay(ctx, w.blocked, func(ctx context.Context) error {
 		return dump.EachTable(ctx, readers, list, func(ctx context.Context, readers []*session, i int) (err error) {
-			defer w.reads(tables[i].name)()
+			defer w.reads(tables[i].name, readers)()
 			entries[i], s.longest[i], err = s.sendTable(ctx, out, readers, tables[i], huge)
-			return err
+			return s.lockedError(ctx, tables[i], err)
 		})
 	})
 	return entries, err

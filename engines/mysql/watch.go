@@ -18,19 +18,19 @@ type watcher struct {
 	now     func() time.Time
 
 	mu      sync.Mutex
-	reading map[string]bool // tables
-	waits   dump.Waits      // of connections, and their statements
+	reading map[string][]*session // tables, and who reads them
+	waits   dump.Waits            // of connections, and their statements
 }
 
 func newWatcher(s *source) *watcher {
-	return &watcher{control: s.control, asking: &s.asking, now: s.now, reading: map[string]bool{}}
+	return &watcher{control: s.control, asking: &s.asking, now: s.now, reading: map[string][]*session{}}
 }
 
 // reads notes that a table is being read, until the returned function is called.
-func (w *watcher) reads(table string) (done func()) {
+func (w *watcher) reads(table string, readers []*session) (done func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reading[table] = true
+	w.reading[table] = readers
 	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -40,36 +40,48 @@ func (w *watcher) reads(table string) (done func()) {
 
 // blocked returns a table that is being read while somebody has been waiting for
 // it for longer than dump.MaxBlock. Whom the server lets us see depends on PROCESS;
-// sessions of our own user are always seen.
+// sessions of our own user are always seen. Our own readers may wait, too, for somebody
+// who keeps a table locked: for a table that they all wait for nobody waits because of us.
 func (w *watcher) blocked(ctx context.Context) (string, error) {
-	waiting := map[string]string{}
+	waiting := map[uint64]string{}
 	w.asking.Lock()
 	err := w.control.each(ctx, `SELECT id, info FROM information_schema.processlist
 		WHERE state = 'Waiting for table metadata lock' AND info IS NOT NULL`, func(rows *sql.Rows) error {
-		var id int64
+		var id uint64
 		var statement string
 		err := rows.Scan(&id, &statement)
-		waiting[fmt.Sprint(id, " ", statement)] = statement
+		waiting[id] = statement
 		return err
 	})
 	w.asking.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	own, held := map[uint64]bool{}, map[string]bool{}
+	for table, readers := range w.reading {
+		for _, reader := range readers {
+			own[reader.id] = true
+			if waiting[reader.id] == "" {
+				held[table] = true
+			}
+		}
+	}
 	tables := map[string]string{}
 	for id, statement := range waiting {
-		tables[id] = w.named(statement)
+		if !own[id] {
+			tables[fmt.Sprint(id, " ", statement)] = w.named(statement, held)
+		}
 	}
 	return w.waits.TooLong(w.now(), tables), err
 }
 
-// named returns a table that is being read and that statement names.
-func (w *watcher) named(statement string) string {
+// named returns one of the tables that statement names, with the database's name, or "".
+func (w *watcher) named(statement string, tables map[string]bool) string {
 	q := parse([]byte(statement))
 	for i := range q.tokens {
 		if name, ok := q.name(i); ok {
-			for table := range w.reading {
+			for table := range tables {
 				if strings.EqualFold(name, table) {
-					return table
+					return w.control.current + "." + table
 				}
 			}
 		}
