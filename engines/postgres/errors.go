@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -64,7 +65,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	case c == codePrivilege:
 		return fmt.Errorf("%s: user %s lacks a privilege to %s (database %s): %w", at, p.user, doing, p.database, brief(err))
 	case c == codeLocked:
-		return fmt.Errorf("%s: somebody holds a lock that was needed to %s (pg_locks and pg_stat_activity tell who): %w", at, doing, brief(err))
+		return fmt.Errorf("%s, database %s: could not %s, because somebody holds a lock that is in the way (pg_locks and pg_stat_activity tell who): %w", at, p.database, doing, brief(err))
 	case c != "":
 		return fmt.Errorf("%s, database %s: %s: %w", at, p.database, doing, brief(err))
 	case errors.As(err, &connecting) || errors.As(err, &network) && network.Op == "dial":
@@ -86,8 +87,21 @@ func brief(err error) error {
 	return err
 }
 
-// verb is what a statement does, for messages: its first words. It shows no values.
+var (
+	// waiting matches what only says for how long the next statement waits.
+	waiting = regexp.MustCompile(`^SET LOCAL lock_timeout = \d+; `)
+	// onObject matches statements whose object is named in messages: those by which a
+	// restore locks, moves and drops things.
+	onObject = regexp.MustCompile(`^(LOCK TABLE|(?:CREATE|ALTER|DROP) (?:SCHEMA|DATABASE)|TRUNCATE|ANALYZE) (?:ONLY |IF EXISTS )?((?:"(?:[^"]|"")+"|[^\s.";]+)(?:\.(?:"(?:[^"]|"")+"|[^\s.";]+))?)`)
+)
+
+// verb is what a statement does, for messages: its first words, and to what a restore
+// does it. It shows no values.
 func verb(statement string) string {
+	statement = waiting.ReplaceAllString(statement, "")
+	if m := onObject.FindStringSubmatch(statement); m != nil {
+		return strings.ToLower(m[1]) + " " + m[2]
+	}
 	words := strings.Fields(strings.ToLower(statement[:min(len(statement), 200)]))
 	if len(words) > 0 && (words[0] == "select" || words[0] == "show" || words[0] == "with") {
 		return "read"

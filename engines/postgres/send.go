@@ -249,7 +249,7 @@ func (s *session) lock(ctx context.Context, t table) error {
 		}
 	}
 	if err := results.Close(); err != nil {
-		return lost(t, s.place.explain(ctx, "lock", err))
+		return lost(t, s.place.explain(ctx, "lock it", err))
 	}
 	if !slices.Equal(now, []string{t.oid, t.filenode}) {
 		return fmt.Errorf("table %s was truncated, rewritten or replaced after the mark: %w", t.label(), engines.ErrPointLost)
