@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"holdfast/engines"
 	"holdfast/engines/dump"
 	"holdfast/internal/tree"
@@ -122,18 +120,11 @@ func (t *target) replaces(ctx context.Context) (engines.Plan, error) {
 	if err != nil || len(names)+len(objects) == 0 {
 		return engines.Plan{Creates: true}, err
 	}
-	var tables int
-	var size float64
-	err = t.control.one(ctx, `SELECT COUNT(*), COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables
-		WHERE table_schema = DATABASE() AND table_type NOT IN ('VIEW', 'SEQUENCE')`, &tables, &size)
-	noun := "tables"
-	if tables == 1 {
-		noun = "table"
-	}
+	extent, err := t.control.extent(ctx)
 	if err != nil {
 		return engines.Plan{}, err
 	}
-	plan := engines.Plan{Replaces: fmt.Sprintf("database %s (%d %s, %s)", t.database, tables, noun, humanize.IBytes(uint64(size)))}
+	plan := engines.Plan{Replaces: fmt.Sprintf("database %s (%s)", t.database, extent)}
 	_, plan.Unreadable = t.control.catalog(ctx) // what no snapshot can be taken of, none is taken of later either
 	plan.Unsaved, err = t.unsaved(ctx)
 	return plan, err
