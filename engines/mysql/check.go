@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"holdfast/engines"
 	"holdfast/engines/dump"
@@ -23,11 +24,29 @@ func (t *target) Check(ctx context.Context, entries []tree.Entry, content engine
 	if err := t.mayCreate(ctx, objects); err != nil {
 		return err
 	}
+	if plan.Warnings, err = t.warnOfDefiners(ctx, objects, plan.Warnings); err != nil {
+		return err
+	}
 	plan.Emptied, err = dump.Emptied(ctx, content, parts.tables, func(name string) string { return name })
 	if err != nil {
 		return fmt.Errorf("service %s: %w", t.service, err)
 	}
 	return nil
+}
+
+// warnOfDefiners adds to warnings which of the snapshot's objects get another definer, and
+// what lets them keep theirs.
+func (t *target) warnOfDefiners(ctx context.Context, objects []object, warnings []string) ([]string, error) {
+	mine, err := t.definers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	changed := slices.DeleteFunc(slices.Clone(objects), mine)
+	if len(changed) == 0 {
+		return warnings, nil
+	}
+	line, err := t.control.grantLine(ctx, strings.Join(t.control.server.asAnybody(), ", "), "")
+	return append(warnings, fmt.Sprintf("%s; as they are they stay with %s", t.redefined(changed), line)), err
 }
 
 // unsaved are the current tables of which a snapshot holds no rows.

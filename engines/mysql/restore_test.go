@@ -133,8 +133,14 @@ func TestDefiners(t *testing.T) {
 	}
 
 	target := s.target("site", "x", "copy", testToken)
-	_, err = target.Plan(t.Context(), result.Entries)
+	plan, err := target.Plan(t.Context(), result.Entries)
 	s.must(err)
+	s.must(target.Check(t.Context(), result.Entries, memory, &plan))
+	for _, want := range []string{"`tr`", "`v`", "`e`", "`f`", "boss@localhost", "these are defined by site", "GRANT SET USER ON *.* TO 'site'@'%'"} {
+		if said := strings.Join(plan.Warnings, "\n"); !strings.Contains(said, want) {
+			t.Errorf("the plan does not say %s: %s", want, said)
+		}
+	}
 	staged, err := target.Stage(t.Context(), result.Entries, memory)
 	s.must(err)
 	s.must(target.Swap(t.Context()))

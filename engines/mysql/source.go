@@ -156,15 +156,41 @@ func (s *source) seesRoutines(ctx context.Context, g grants) bool {
 
 // Foresee implements engines.Foreseer.
 func (s *source) Foresee(ctx context.Context) ([]string, error) {
-	if s.rung == rungReload {
-		return []string{"several connections will read it at one instant"}, nil
+	said := []string{"several connections will read it at one instant"}
+	if s.rung != rungReload {
+		needs := "RELOAD, BINLOG MONITOR"
+		if s.control.server.mysql {
+			needs = "RELOAD, PROCESS, BACKUP_ADMIN"
+		}
+		line, err := s.control.grantLine(ctx, needs, "")
+		if err != nil {
+			return nil, err
+		}
+		said = []string{"one connection will read it, at one instant; several could: " + line}
 	}
-	needs := "RELOAD, BINLOG MONITOR"
-	if s.control.server.mysql {
-		needs = "RELOAD, PROCESS, BACKUP_ADMIN"
+	refusals, err := s.restoreRefusals(ctx)
+	return append(said, refusals...), err
+}
+
+// restoreRefusals are why a restore into the database would be refused, though its user has
+// all that is needed on databases: on the day on which it is wanted that is late. Who has
+// not is one for snapshots alone.
+func (s *source) restoreRefusals(ctx context.Context) ([]string, error) {
+	g, err := s.control.grants(ctx)
+	if err != nil || len(g.missing(s.database, whole...)) > 0 {
+		return nil, err
 	}
-	line, err := s.control.grantLine(ctx, needs, "")
-	return []string{"one connection will read it, at one instant; several could: " + line}, err
+	var said []string
+	t := &target{place: s.place, control: s.control}
+	for _, may := range []func(context.Context, []object) error{t.mayDefine, t.mayCreate} {
+		switch err := may(ctx, s.catalog.objects); {
+		case isDefinitionError(err):
+			said = append(said, fmt.Sprintf("a restore into it would be refused: %v", err))
+		case err != nil:
+			return nil, err
+		}
+	}
+	return said, nil
 }
 
 // mayStop reports whether the user may keep others from committing. MySQL's global

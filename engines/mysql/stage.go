@@ -190,10 +190,10 @@ func (t *target) rehearse(ctx context.Context, p parts, content engines.Content,
 	if err != nil {
 		return staged, err
 	}
-	var changed []string
+	var changed []object
 	for _, o := range objects {
 		if !mine(o) {
-			changed = append(changed, fmt.Sprintf("%s (was %s)", o.label(), o.definer()))
+			changed = append(changed, o)
 			o = o.undefined()
 		}
 		if o.Kind != "EVENT" {
@@ -211,13 +211,22 @@ func (t *target) rehearse(ctx context.Context, p parts, content engines.Content,
 		j.Objects = append(j.Objects, o)
 	}
 	if len(changed) > 0 {
-		staged.Notes = append(staged.Notes, fmt.Sprintf("user %s may not create what others define (%s), so these are defined by %s from now on: %s",
-			t.user, strings.Join(t.control.server.asAnybody(), ", "), t.user, strings.Join(changed, ", ")))
+		staged.Notes = append(staged.Notes, t.redefined(changed))
 	}
 	if err := t.control.restoreSettings(ctx); err != nil {
 		return staged, err
 	}
 	return staged, t.clearWay(ctx, nil)
+}
+
+// redefined says of objects of a snapshot that they get another definer.
+func (t *target) redefined(objects []object) string {
+	var were []string
+	for _, o := range objects {
+		were = append(were, fmt.Sprintf("%s (was %s)", o.label(), o.definer()))
+	}
+	return fmt.Sprintf("user %s may not create what others define (%s), so after the restore these are defined by %s: %s",
+		t.user, strings.Join(t.control.server.asAnybody(), ", "), t.user, strings.Join(were, ", "))
 }
 
 // objectsOf are the snapshot's views, routines, triggers and events.
