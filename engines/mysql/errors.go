@@ -78,7 +78,7 @@ func (p place) explain(ctx context.Context, doing string, err error) error {
 	case n == errTooBig || errors.Is(err, driver.ErrPktTooLarge):
 		return fmt.Errorf("%s: a statement of the snapshot is longer than its max_allowed_packet: raise that (SET GLOBAL max_allowed_packet, up to 1073741824), and lower it again when the data are there: %w", at, err)
 	case n == errLockTimeout:
-		return fmt.Errorf("%s, database %s: could not %s, because somebody holds a lock that is in the way (SHOW PROCESSLIST tells who, if it is a connection): %w", at, p.database, doing, err)
+		return fmt.Errorf("%s, database %s: could not %s, because somebody holds a lock that is in the way (SHOW PROCESSLIST lists the connections): %w", at, p.database, doing, err)
 	case n != 0:
 		return fmt.Errorf("%s, database %s: %s: %w", at, p.database, doing, err)
 	case errors.As(err, &network) && network.Op == "dial":

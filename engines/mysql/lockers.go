@@ -18,36 +18,57 @@ func (s *source) lockedError(ctx context.Context, t table, err error) error {
 	if !is || refused.Number != errLockTimeout {
 		return err
 	}
-	who := howToAsk(s.control.server, s.from(), t.name)
+	of := "table_schema = " + literal(s.from()) + " AND table_name = " + literal(t.name)
+	who := ""
 	// The other connections are busy.
 	if asking, e := s.connect(ctx, s.db, "", maxBlock); e == nil {
-		who = asking.lockers(ctx, s.from(), t.name)
+		who = asking.lockers(ctx, of, keepsFromReading)
 		_ = asking.Close() // it has only asked
 	}
-	return fmt.Errorf("table %s.%s: somebody keeps it locked, so that it could not be read: %s: %w", s.from(), t.name, who, refused)
+	if who == "" {
+		who = howToAsk(s.control.server, of)
+	}
+	return fmt.Errorf("table %s.%s: somebody keeps it locked, so that it could not be read; %s: %w", s.from(), t.name, who, refused)
 }
 
-// keepsFromReading are the locks of LOCK TABLES … WRITE, and of a definition that changes;
-// the others let a table be read.
-const keepsFromReading = "'SHARED_NO_READ_WRITE', 'EXCLUSIVE'"
+// blameLockers says of tables that could not be renamed because of somebody's lock who has
+// it: whoever has used one of them in a transaction keeps it, too.
+func (t *target) blameLockers(ctx context.Context, err error) error {
+	if number(err) != errLockTimeout {
+		return err
+	}
+	of := fmt.Sprintf("table_schema IN (%s, %s, %s)", literal(t.database), literal(t.staging), literal(t.retired))
+	who := t.control.lockers(ctx, of, keepsFromChanging)
+	if who == "" {
+		if prepared := t.control.blamePrepared(ctx, err); prepared != err {
+			return prepared
+		}
+		who = howToAsk(t.control.server, of)
+	}
+	return fmt.Errorf("%w; %s", err, who)
+}
 
-// lockers says who keeps a table from being read, or how to ask, where the server does not
-// let this user know. It may be a connection that sleeps, and that is in no database.
-func (s *session) lockers(ctx context.Context, database, table string) string {
-	of := "table_schema = " + literal(database) + " AND table_name = " + literal(table)
-	for _, query := range []string{
+const (
+	// keepsFromReading are the locks of LOCK TABLES … WRITE, and of a definition that
+	// changes; the others let a table be read.
+	keepsFromReading  = "lock_type IN ('SHARED_NO_READ_WRITE', 'EXCLUSIVE')"
+	keepsFromChanging = "lock_type <> ''"
+)
+
+// lockers says who has such a lock on the tables of a condition, "" where the server does
+// not let this user know. It may be a connection that sleeps, in no database.
+func (s *session) lockers(ctx context.Context, of, kept string) string {
+	for _, locks := range []string{
 		// MySQL has it; MariaDB, where performance_schema is switched on.
-		`SELECT processlist_id, processlist_user, processlist_command, processlist_time
-			FROM (SELECT owner_thread_id, lock_type, object_schema AS table_schema, object_name AS table_name
-				FROM performance_schema.metadata_locks WHERE object_type = 'TABLE' AND lock_status = 'GRANTED') AS locks
-			JOIN performance_schema.threads ON thread_id = owner_thread_id WHERE ` + of + ` AND lock_type IN (` + keepsFromReading + `) ORDER BY 1`,
+		`SELECT processlist_id AS connection, lock_type, object_schema AS table_schema, object_name AS table_name FROM performance_schema.metadata_locks
+			JOIN performance_schema.threads ON thread_id = owner_thread_id WHERE object_type = 'TABLE' AND lock_status = 'GRANTED' AND processlist_id IS NOT NULL`,
 		// A plugin of MariaDB's.
-		`SELECT thread_id, user, command, time FROM information_schema.metadata_lock_info
-			LEFT JOIN information_schema.processlist ON id = thread_id
-			WHERE lock_type = 'Table metadata lock' AND ` + of + ` AND REPLACE(lock_mode, 'MDL_', '') IN (` + keepsFromReading + `) ORDER BY 1`,
+		`SELECT thread_id AS connection, REPLACE(lock_mode, 'MDL_', '') AS lock_type, table_schema, table_name FROM information_schema.metadata_lock_info
+			WHERE lock_type = 'Table metadata lock'`,
 	} {
 		var found []string
-		err := s.each(ctx, query, func(rows *sql.Rows) error {
+		err := s.each(ctx, `SELECT DISTINCT connection, user, command, time FROM (`+locks+`) AS locks LEFT JOIN information_schema.processlist ON id = connection
+			WHERE connection <> CONNECTION_ID() AND `+of+` AND `+kept+` ORDER BY connection LIMIT 5`, func(rows *sql.Rows) error {
 			var id int64
 			var user, command sql.NullString
 			var since sql.NullInt64
@@ -60,20 +81,19 @@ func (s *session) lockers(ctx context.Context, database, table string) string {
 			return err
 		})
 		if err == nil && found != nil {
-			return strings.Join(found, "; ")
+			return "it is kept by " + strings.Join(found, "; ")
 		}
 	}
-	return howToAsk(s.server, database, table)
+	return ""
 }
 
-// howToAsk is what tells an administrator who keeps a table locked: SHOW PROCESSLIST shows
-// connections, and of none what it has locked.
-func howToAsk(v server, database, table string) string {
-	of := literal(database) + " AND table_name = " + literal(table)
-	line := "INSTALL SONAME 'metadata_lock_info'; SELECT thread_id, lock_mode FROM information_schema.metadata_lock_info WHERE table_schema = " + of
+// howToAsk is what tells an administrator who has tables of a condition locked: SHOW
+// PROCESSLIST shows connections, and of none what it has locked.
+func howToAsk(v server, of string) string {
+	line := "INSTALL SONAME 'metadata_lock_info'; SELECT thread_id, lock_mode, table_name FROM information_schema.metadata_lock_info WHERE " + of
 	if v.mysql {
-		line = "SELECT processlist_id, lock_type FROM performance_schema.metadata_locks JOIN performance_schema.threads ON thread_id = owner_thread_id WHERE object_schema = " +
-			strings.Replace(of, "table_name", "object_name", 1)
+		line = "SELECT processlist_id, lock_type, object_name FROM performance_schema.metadata_locks JOIN performance_schema.threads ON thread_id = owner_thread_id WHERE " +
+			strings.NewReplacer("table_schema", "object_schema", "table_name", "object_name").Replace(of)
 	}
-	return "an administrator sees who (LOCK TABLES … WRITE does it, also of a connection that sleeps) by " + line
+	return "an administrator sees by whom (LOCK TABLES … WRITE does it, also of a connection that sleeps) with " + line
 }

@@ -49,6 +49,31 @@ func TestSomebodyElsesLockIsWaitedForAndLosesNoPoint(t *testing.T) {
 	}
 }
 
+// locked is what is said of a table that somebody does not stop to keep locked.
+func (s shop) locked() string {
+	s.Helper()
+	source, memory, _ := s.marked("root", "", "shop")
+	defer source.Close()
+	for _, reader := range source.readers {
+		s.must(reader.exec(s.Context(), "SET SESSION lock_wait_timeout = 2"))
+	}
+	_, err := source.Send(s.Context(), memory)
+	if number(err) != errLockTimeout || errors.Is(err, engines.ErrPointLost) {
+		s.Fatal(err)
+	}
+	return err.Error()
+}
+
+// mysqlLocked: MySQL tells by itself.
+func mysqlLocked(s shop) {
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)")
+	id, letGo := s.keep()
+	defer letGo()
+	if said := s.locked(); !strings.Contains(said, fmt.Sprintf("kept by connection %d of user root (Sleep for ", id)) {
+		s.Error(said)
+	}
+}
+
 // TestWhoKeepsATableLockedIsNamed where the server tells, and where it does not, how to ask
 // it. The list of connections would show only one that sleeps.
 func TestWhoKeepsATableLockedIsNamed(t *testing.T) {
@@ -56,26 +81,38 @@ func TestWhoKeepsATableLockedIsNamed(t *testing.T) {
 	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)")
 	id, letGo := s.keep()
 	defer letGo()
-	refused := func() string {
-		source, memory, _ := s.marked("root", "", "shop")
-		defer source.Close()
-		for _, reader := range source.readers {
-			s.must(reader.exec(t.Context(), "SET SESSION lock_wait_timeout = 2"))
-		}
-		_, err := source.Send(t.Context(), memory)
-		if number(err) != errLockTimeout || errors.Is(err, engines.ErrPointLost) {
-			t.Fatal(err)
-		}
-		return err.Error()
-	}
-	said := refused()
+	said := s.locked()
 	if !strings.Contains(said, "table shop.a: somebody keeps it locked") || strings.Contains(said, "waited for more") {
 		t.Error(said)
 	}
-	_, ask, _ := strings.Cut(said, " by INSTALL")
+	_, ask, _ := strings.Cut(said, " with INSTALL")
 	ask, _, _ = strings.Cut("INSTALL"+ask, ": Error")
 	s.server.Exec(strings.Split(ask, "; ")...)
-	if said := refused(); !strings.Contains(said, fmt.Sprintf("connection %d of user root (Sleep for ", id)) || !strings.Contains(said, fmt.Sprintf("KILL %d ends", id)) {
+	if said := s.locked(); !strings.Contains(said, fmt.Sprintf("connection %d of user root (Sleep for ", id)) || !strings.Contains(said, fmt.Sprintf("KILL %d ends", id)) {
 		t.Error(said)
 	}
+}
+
+// TestWhoKeepsASwapFromRenamingIsNamed: a connection in a transaction does, or one that
+// sleeps after LOCK TABLES.
+func TestWhoKeepsASwapFromRenamingIsNamed(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE b (id INT PRIMARY KEY)")
+	memory, result, _ := s.capture("shop")
+	target := s.target("root", "", "shop", testToken)
+	_, err := target.Stage(t.Context(), result.Entries, memory)
+	s.must(err)
+	id, letGo := s.keep()
+	if err := target.Swap(t.Context()); number(err) != errLockTimeout || !strings.Contains(err.Error(), "INSTALL SONAME 'metadata_lock_info'") {
+		t.Error(err)
+	}
+	s.must(target.Revert(t.Context()))
+	s.server.Exec("INSTALL SONAME 'metadata_lock_info'")
+	if err := target.Swap(t.Context()); number(err) != errLockTimeout || !strings.Contains(err.Error(), fmt.Sprintf("kept by connection %d of user root", id)) {
+		t.Error(err)
+	}
+	letGo()
+	s.must(target.Revert(t.Context()))
+	s.must(target.Swap(t.Context()))
+	s.must(target.Discard(t.Context()))
 }

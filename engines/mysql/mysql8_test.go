@@ -27,6 +27,7 @@ func TestMySQL(t *testing.T) {
 		"what others define":                            mysqlDefiners,
 		"what later versions know":                      func(s shop) { s.comeBack(mysqlLater) },
 		"libraries are a loss":                          mysqlLibraries,
+		"who keeps a table locked is named":             mysqlLocked,
 		"the size is that of the files":                 sizes,
 	} {
 		t.Run(name, func(t *testing.T) {

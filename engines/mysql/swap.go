@@ -131,7 +131,7 @@ func (t *target) rename(ctx context.Context, moves []move) error {
 	for attempt := 1; ; attempt++ {
 		err := t.do(ctx, statement)
 		if number(err) != errDeadlock || attempt == 5 {
-			return t.control.blamePrepared(ctx, err)
+			return t.blameLockers(ctx, err)
 		}
 	}
 }
