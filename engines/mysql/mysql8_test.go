@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -148,6 +149,11 @@ func mysqlOtherRows(s shop) {
 			s.in("shop", "DROP TABLE IF EXISTS a_1, b, parts", "CREATE TABLE a_1 (id INT PRIMARY KEY)", "CREATE TABLE b (id INT PRIMARY KEY)", "INSERT INTO b VALUES (9)",
 				"CREATE TABLE parts (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE)")
 			source, memory, _ := s.marked(user, password, "shop")
+			ended, cancel := context.WithCancel(s.Context())
+			cancel()
+			if _, err := source.readers[0].outside(ended, "a_1"); err != nil {
+				s.Errorf("what a reader asks as another one ends it is cut off: %v", err)
+			}
 			s.in("shop", change)
 			if _, err := source.Send(s.Context(), memory); !errors.Is(err, engines.ErrPointLost) {
 				s.Errorf("%s: %s did not notice: %v", name, user, err)

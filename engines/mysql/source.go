@@ -114,6 +114,10 @@ func (s *source) openReader(ctx context.Context) (*session, error) {
 	reader.outside = func(ctx context.Context, table string) (map[string]string, error) {
 		s.asking.Lock()
 		defer s.asking.Unlock()
+		// A question that was cut off would end the connection, which the next mark needs: other
+		// readers end when one of them finds the point lost.
+		ctx, cancel := engines.Answering(context.WithoutCancel(ctx), s.at(), s.answer)
+		defer cancel()
 		return s.control.spaces(ctx, table)
 	}
 	return reader, nil
