@@ -135,7 +135,9 @@ func TestAConnectionThatIsLostInAPartFailsTheSnapshot(t *testing.T) {
 			s.server.Exec("shop", fmt.Sprintf("SELECT pg_terminate_backend(%d)", source.readers[i].PID()))
 		}}
 		result, err := source.Send(t.Context(), sink)
-		if err == nil || errors.Is(err, engines.ErrPointLost) || !strings.Contains(err.Error(), "table big") || len(result.Entries) > 0 {
+		// pg_dump may not have begun, and finds the snapshot gone with the connection that exported it.
+		told := err != nil && (strings.Contains(err.Error(), "table big") || i == 0 && strings.Contains(err.Error(), "invalid snapshot identifier"))
+		if !told || errors.Is(err, engines.ErrPointLost) || len(result.Entries) > 0 {
 			t.Errorf("connection %d: %v", i, err)
 		}
 		s.must(source.Close())
