@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"net"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +14,7 @@ import (
 // A server that is stopped, or whose disk hangs, must not keep a snapshot that
 // nobody watches waiting for ever.
 func TestAServerThatNeverAnswersIsGivenUp(t *testing.T) {
-	address := testserver.Mute(t)
-	u, err := url.Parse("redis://" + address + "/0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	u := testserver.Mute(t, "redis://%s/0")
 	p, err := placeOf(engines.Service{Name: "shop", URL: u, Password: "x"})
 	if err != nil {
 		t.Fatal(err)
@@ -29,14 +24,14 @@ func TestAServerThatNeverAnswersIsGivenUp(t *testing.T) {
 	}
 	p.answer = 50 * time.Millisecond
 	_, err = p.connect(t.Context())
-	if err == nil || !strings.Contains(err.Error(), address+" takes the connection and has not answered in 50ms") {
+	if err == nil || !strings.Contains(err.Error(), u.Host+" takes the connection and has not answered in 50ms") {
 		t.Errorf("it says: %v", err)
 	}
 }
 
 // It may stop when it was told to fork at once, before those settings were put back.
 func TestAServerThatStopsUnderTheMarkIsGivenUp(t *testing.T) {
-	address := testserver.Mute(t)
+	address := testserver.Mute(t, "redis://%s").Host
 	network, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)

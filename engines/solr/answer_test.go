@@ -1,7 +1,6 @@
 package solr
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -13,11 +12,7 @@ import (
 // A server that is stopped, or whose disk hangs, must not keep a snapshot that
 // nobody watches waiting for ever.
 func TestAServerThatNeverAnswersIsGivenUp(t *testing.T) {
-	address := testserver.Mute(t)
-	u, err := url.Parse("solr://shop@" + address + "/solr/shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	u := testserver.Mute(t, "solr://shop@%s/solr/shop")
 	p, err := placeOf(engines.Service{Name: "shop", URL: u, Password: "x"})
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +23,7 @@ func TestAServerThatNeverAnswersIsGivenUp(t *testing.T) {
 	p.answer = 50 * time.Millisecond
 	defer p.close()
 	_, err = p.identify(t.Context())
-	if err == nil || !strings.Contains(err.Error(), address+" takes the connection and has not answered in 50ms") {
+	if err == nil || !strings.Contains(err.Error(), u.Host+" takes the connection and has not answered in 50ms") {
 		t.Errorf("it says: %v", err)
 	}
 }
