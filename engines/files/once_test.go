@@ -128,6 +128,23 @@ func TestTheOnlyWalkTakesTheCareOfTheLast(t *testing.T) {
 	}
 }
 
+// TestWhatMovesPastTheOnlyWalk: from where it has not been yet to where it has, and
+// would be missing under both names.
+func TestWhatMovesPastTheOnlyWalk(t *testing.T) {
+	root := scratchDir(t)
+	write(t, root, map[string]string{"a/first": "1", "z/file": "moves", "z/dir/deep": "too"})
+	sink := newMeddler()
+	sink.when["first"] = func() {
+		check(t, os.Rename(filepath.Join(root, "z/file"), filepath.Join(root, "a/file")))
+		check(t, os.Rename(filepath.Join(root, "z/dir"), filepath.Join(root, "a/dir")))
+	}
+	now := time.Now()
+	result := captureFrom(t, unheldSource(t, root, &now), sink)
+	if got, want := described(t, sink, result.Entries), described(t, sink, capture(t, mountService(root), sink).Entries); got != want {
+		t.Errorf("it is not what is there:\n%s", differing(got, want))
+	}
+}
+
 // TestWhatTheOnlyWalkMissesTheNextSnapshotHas: a file may change after it was
 // read, in a way that its times do not show any more.
 func TestWhatTheOnlyWalkMissesTheNextSnapshotHas(t *testing.T) {
@@ -151,7 +168,7 @@ func TestWhatTheOnlyWalkMissesTheNextSnapshotHas(t *testing.T) {
 	sink := enginetest.NewMemory()
 	check(t, source.Prepare(t.Context(), sink))
 	page[1] = 'b' // moves nothing
-	check(t, replaceAlike(filepath.Join(root, "rewritten"), "2"))
+	check(t, overwrite(filepath.Join(root, "rewritten"), 2))
 	_, err = source.Mark(t.Context(), sink)
 	check(t, err)
 	result, err := source.Send(t.Context(), sink)

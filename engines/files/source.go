@@ -79,13 +79,14 @@ func (s *source) Prepare(ctx context.Context, sink engines.Sink) error {
 
 // Mark copies what changed since Prepare looked, and what may have. Where
 // nothing is held, and Prepare began a moment ago, it has nothing to add: what
-// Prepare stored is as much at one instant as what a walk now would.
+// Prepare stored is as much at one instant as what a walk now would. But what was
+// moved past the walk, from where it had not been yet to where it had, is in neither.
 func (s *source) Mark(ctx context.Context, sink engines.Sink) (engines.Point, error) {
 	if s.precopy == nil {
 		return engines.Point{}, fmt.Errorf("%s: %w", s.path, errNotPrepared)
 	}
 	now := s.now()
-	if s.unheld && now.Sub(s.began) < atOnce {
+	if s.unheld && now.Sub(s.began) < atOnce && !s.watch.hasMoves() {
 		s.result = s.precopy
 		return engines.Point{At: s.began.UTC()}, nil
 	}

@@ -39,6 +39,7 @@ type watch struct {
 	dirs    map[int32]string // watch descriptor -> path counted from the mount
 	touched *touch
 	names   int
+	moves   bool // something got another name
 	blind   error
 	buffer  [64 << 10]byte
 }
@@ -177,6 +178,19 @@ func (w *watch) take() (*touch, error) {
 	return touched, w.blind
 }
 
+// hasMoves reports whether something got another name so far. w may be nil.
+func (w *watch) hasMoves() bool {
+	if w == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if raw, err := w.file.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { w.drain(int(fd)) })
+	}
+	return w.moves
+}
+
 // drain reads all events that are queued.
 func (w *watch) drain(fd int) {
 	for w.blind == nil {
@@ -218,6 +232,7 @@ func (w *watch) event(wd int32, mask uint32, name string) {
 	if mask&(unix.IN_IGNORED|unix.IN_UNMOUNT) != 0 {
 		delete(w.dirs, wd)
 	}
+	w.moves = w.moves || mask&(unix.IN_MOVED_FROM|unix.IN_MOVED_TO) != 0
 	// A directory that is new at its place has a past that nobody watched, and one
 	// that was moved here is watched under names that it no longer has.
 	arrived := mask&unix.IN_ISDIR != 0 && mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0
