@@ -140,8 +140,11 @@ type Result struct {
 	// Entries stand at the top of the snapshot. The first has the service's Name,
 	// with or without a file extension; the others begin with it too.
 	Entries []tree.Entry
-	Losses  []Loss   // what should be in the snapshot and is not: exit code 3
-	Notes   []string // what somebody who restores this should know
+	// Empty says that the service is there and holds nothing: no file, table, key or
+	// document. What a restore has put aside need not say so.
+	Empty  bool
+	Losses []Loss   // what should be in the snapshot and is not: exit code 3
+	Notes  []string // what somebody who restores this should know
 	// Apart names what may be of another instant than the point, though requests
 	// were held: the snapshot is then not at one instant.
 	Apart []string

@@ -92,6 +92,7 @@ type Service struct {
 	// Warnings are what somebody should look at, such as a mount that is suddenly
 	// empty; Notes only say what the data are worth.
 	Warnings []string `cbor:"15,keyasint,omitempty" json:"warnings,omitempty"`
+	Empty    bool     `cbor:"16,keyasint,omitempty" json:"empty,omitempty"` // it was there, and held nothing
 }
 
 // Loss names what a snapshot should hold and does not.

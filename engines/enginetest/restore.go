@@ -10,6 +10,9 @@ func itself(r *rig) {
 	p := r.place(Known)
 	before := r.dump(p)
 	s := r.take(p, snapshot{})
+	if s.empty {
+		r.Error("the capture says that there is nothing")
+	}
 	r.same(p, before, "after the capture")
 	r.write(p, 3)
 	if r.dump(p) == before {
@@ -49,6 +52,9 @@ func other(r *rig, kind Kind) {
 
 func emptyData(r *rig) {
 	other(r, Empty)
+	if s := r.take(r.place(Empty), snapshot{}); !s.empty {
+		r.Error("the capture does not say that there is nothing")
+	}
 	p, q := r.place(Known), r.place(Empty)
 	r.restore(q, r.take(p, snapshot{}))
 	r.same(q, r.dump(p), "in a place that was empty")

@@ -86,6 +86,7 @@ func firstDifference(want, got string) string {
 type snapshot struct {
 	*Memory
 	entries []tree.Entry
+	empty   bool
 }
 
 // around says what happens around a mark: whom it holds, and what is done before
@@ -139,7 +140,7 @@ func (r *rig) drain(ctx context.Context, source engines.Source, name string, mem
 		return snapshot{}, fmt.Errorf("send: %w", err)
 	}
 	r.validate(name, result)
-	return snapshot{memory, result.Entries}, nil
+	return snapshot{memory, result.Entries, result.Empty}, nil
 }
 
 func (r *rig) validate(name string, result engines.Result) {

@@ -191,5 +191,5 @@ func (s *source) walk(ctx context.Context, sink engines.Sink, root int, before *
 	}
 	slices.SortFunc(w.losses, func(a, b engines.Loss) int { return strings.Compare(a.Path, b.Path) })
 	slices.Sort(w.notes)
-	return &engines.Result{Entries: []tree.Entry{e}, Losses: w.losses, Notes: w.notes}, nil
+	return &engines.Result{Entries: []tree.Entry{e}, Empty: e.Entries == 0, Losses: w.losses, Notes: w.notes}, nil
 }

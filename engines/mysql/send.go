@@ -73,7 +73,7 @@ func (s *source) send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	if err != nil {
 		return engines.Result{}, err
 	}
-	result := engines.Result{Entries: entries, Notes: slices.Clone(s.notes)}
+	result := engines.Result{Entries: entries, Empty: len(s.catalog.tables) == 0, Notes: slices.Clone(s.notes)}
 	s.remarks(&result)
 	return result, s.longStatements(ctx, &result)
 }

@@ -55,7 +55,7 @@ func (s *source) send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	if err != nil {
 		return engines.Result{}, err
 	}
-	return engines.Result{Entries: entries, Notes: slices.Concat(s.notes, out.remarks())}, nil
+	return engines.Result{Entries: entries, Empty: len(out.all) == 0, Notes: slices.Concat(s.notes, out.remarks())}, nil
 }
 
 // output puts streams into a sink.

@@ -113,6 +113,9 @@ func (l *layout) wholeWithin(ctx context.Context, limit time.Duration) bool {
 	}
 }
 
+// isEmpty reports, once all is read, whether no key is in the new dump.
+func (l *layout) isEmpty() bool { return l.current < 0 }
+
 // begin reads the first run.
 func (l *layout) begin() (err error) {
 	if l.in, err = newDecoder(l.from); err != nil {

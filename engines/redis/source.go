@@ -177,7 +177,7 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	if before.Content.Equal(e.Content) && before.Name != "" {
 		e.MTime = before.MTime
 	}
-	result := engines.Result{Entries: []tree.Entry{e}, Notes: s.notes(), Apart: s.apart()}
+	result := engines.Result{Entries: []tree.Entry{e}, Empty: s.layout.isEmpty(), Notes: s.notes(), Apart: s.apart()}
 	for _, id := range s.layout.modules {
 		result.Losses = append(result.Losses, engines.Loss{Path: e.Name, Reason: "what module " + moduleName(id) + " keeps beside the keys is not in the snapshot"})
 	}

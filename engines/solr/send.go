@@ -34,7 +34,7 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (engines.Result, e
 	if err != nil {
 		return engines.Result{}, err
 	}
-	return engines.Result{Entries: []tree.Entry{e}}, nil
+	return engines.Result{Entries: []tree.Entry{e}, Empty: s.marked.Documents == 0}, nil
 }
 
 // open looks up what the parent snapshot holds. Where that is another kind of service, or

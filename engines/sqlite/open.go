@@ -172,6 +172,14 @@ func (d *database) shape(ctx context.Context) (s shape, err error) {
 	return s, err
 }
 
+// isEmpty reports whether the database is known to hold nothing but what a restore writes
+// into it. Of a damaged one that may not be known.
+func (d *database) isEmpty(ctx context.Context) bool {
+	var held int
+	err := d.one(ctx, &held, "SELECT count(*) FROM sqlite_schema WHERE name <> '"+tokenTable+"'")
+	return err == nil && held == 0
+}
+
 // header reads page 1. A database without pages gives false.
 func (d *database) header(ctx context.Context) (h header, ok bool, err error) {
 	var page []byte

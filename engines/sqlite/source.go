@@ -36,6 +36,7 @@ type source struct {
 	witness *witness    // nil where nobody is held
 	notes   []string
 	sent    *tree.Entry // what Mark has sent already
+	empty   bool        // what was sent is
 	marked  bool
 }
 
@@ -240,7 +241,7 @@ func (s *source) Send(ctx context.Context, sink engines.Sink) (_ engines.Result,
 		}
 		s.sent = &e
 	}
-	return engines.Result{Entries: []tree.Entry{*s.sent}, Notes: s.notes}, nil
+	return engines.Result{Entries: []tree.Entry{*s.sent}, Empty: s.empty, Notes: s.notes}, nil
 }
 
 // put sends all pages that the open transaction sees.
@@ -254,6 +255,7 @@ func (s *source) put(ctx context.Context, sink engines.Sink) (tree.Entry, error)
 		return tree.Entry{}, err
 	}
 	defer pages.Close()
+	s.empty = s.db.isEmpty(ctx)
 	base, _ := sink.Parent(s.entryName)
 	e, err := sink.Put(ctx, fileEntry(s.entryName, info), base.Content, pages)
 	if err != nil {

@@ -315,7 +315,7 @@ func (c *Creation) describe(s *repo.Snapshot, captures []*capture) {
 	s.Stats = repo.Stats{Read: w.Read, New: w.New, Stored: w.Stored, Blobs: w.Blobs, Deltas: w.Deltas}
 	for _, k := range captures {
 		service := repo.Service{Name: k.part.Name, Engine: k.part.Engine.Name, Server: k.point.Server, Marked: k.point.At.UTC(),
-			Position: k.point.Position, Rung: k.point.Rung, Notes: append(k.notes, k.result.Notes...), MarkTook: k.took, Subpath: k.part.Subpath}
+			Position: k.point.Position, Rung: k.point.Rung, Notes: append(k.notes, k.result.Notes...), MarkTook: k.took, Subpath: k.part.Subpath, Empty: k.result.Empty}
 		if s.Gate != nil && s.Gate.Broken == "" {
 			service.Unheld = k.moved
 		}
