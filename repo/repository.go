@@ -25,6 +25,7 @@ type Repository struct {
 	config Config
 	random io.Reader
 	local  localIndex
+	place  string // see Options
 	index  *index.Index
 
 	mostSuperseded int // segments that one is made to supersede
@@ -43,6 +44,9 @@ type Repository struct {
 type Options struct {
 	// CacheDir is where the local copy of the index may be kept; "" keeps none.
 	CacheDir string
+	// Place is where the storage is, as this machine calls it: a copy of a repository has its
+	// id, and what is remembered of one is not said of the other.
+	Place string
 	// Random is the source of keys, salts and names: crypto/rand.Reader.
 	Random io.Reader
 }
@@ -125,7 +129,7 @@ func Open(ctx context.Context, store storage.Storage, secret Secret, o Options) 
 
 func newRepository(store storage.Storage, root *seal.Root, o Options) *Repository {
 	r := &Repository{store: &withdrawing{Storage: store}, root: root, keys: seal.NewKeys(root, o.Random), random: o.Random}
-	r.local.dir, r.local.room, r.index = o.CacheDir, inMemory, index.New(nil)
+	r.local.dir, r.local.room, r.index, r.place = o.CacheDir, inMemory, index.New(nil), o.Place
 	r.mostSuperseded = index.MaxSuperseded
 	r.ahead.left.Store(aheadBytes)
 	r.hashers.New = func() any { return blob.NewHasher(r.idKey()) }

@@ -2,21 +2,29 @@ package repo
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+
+	"holdfast/internal/blake3"
 )
 
-// seen.json, beside the local copy of the index, is the highest counter of each
-// environment that this machine has met, also in what it has committed itself. A
-// snapshot that vanishes is noticed by it even if none came after.
-
-func (r *Repository) seenFile() string {
+// CacheFile names a file in which this machine remembers something of the repository at
+// its place; "" where it remembers nothing.
+func (r *Repository) CacheFile(kind string) string {
 	if r.local.dir == "" {
 		return ""
 	}
-	return filepath.Join(r.local.dir, r.ID(), "seen.json")
+	place := blake3.Sum256([]byte(r.place))
+	return filepath.Join(r.local.dir, r.ID(), fmt.Sprintf("%s-%x.json", kind, place[:8]))
 }
+
+// The file of what was seen, beside the local copy of the index, is the highest counter of each
+// environment that this machine has met, also in what it has committed itself. A
+// snapshot that vanishes is noticed by it even if none came after.
+
+func (r *Repository) seenFile() string { return r.CacheFile("seen") }
 
 // seen is empty where nothing is known.
 func (r *Repository) seen() map[string]uint64 {

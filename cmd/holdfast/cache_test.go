@@ -57,7 +57,7 @@ func TestACacheThatIsNone(t *testing.T) {
 	s.rows("master", "one", 10)
 	s.repository()
 	s.create()
-	seen, err := filepath.Glob(s.path("cache/holdfast/*/seen.json"))
+	seen, err := filepath.Glob(s.path("cache/holdfast/*/seen-*.json"))
 	s.must(err)
 	for _, content := range []string{"", "null", "7", "{\"shop/master\":"} {
 		s.must(os.WriteFile(seen[0], []byte(content), 0o600))

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 
-	"holdfast/internal/blake3"
 	"holdfast/repo"
 	"holdfast/repo/check"
 )
@@ -36,11 +34,8 @@ func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
 		return progress{Step: "checking", Bytes: uint64(read.Load()), TotalBytes: uint64(total.Load())}
 	})
 	defer stop()
-	options := check.Options{ReadData: o.ReadData, Part: o.Part, Rate: o.Rate, Now: app.now,
+	options := check.Options{ReadData: o.ReadData, Part: o.Part, Rate: o.Rate, Now: app.now, Position: r.CacheFile("check"),
 		Progress: func(n, of int64) { read.Store(n); total.Store(of) }}
-	if cache := app.cacheDir(); cache != "" {
-		options.Position = filepath.Join(cache, r.ID(), positionFile(r.config.Repository))
-	}
 	report, err := check.Run(ctx, r.Repository, options)
 	stop()
 	if err != nil {
@@ -66,16 +61,6 @@ func checkRepository(ctx context.Context, app *env, o CheckOptions) error {
 		return &withHint{fmt.Errorf("%s found in %s", several(n, "problem"), r.config.Repository), afterCheck(report)}
 	}
 	return nil
-}
-
-// positionFile is the file that keeps how far the repository at a place was read. A copy of
-// a repository has its id, and has to be read itself.
-func positionFile(place string) string {
-	if real, err := filepath.EvalSymlinks(place); err == nil {
-		place = real
-	}
-	sum := blake3.Sum256([]byte(place))
-	return fmt.Sprintf("check-%x.json", sum[:8])
 }
 
 // afterCheck says what to do next. Without the whole index more seems lost than is.

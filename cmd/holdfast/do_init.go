@@ -43,7 +43,7 @@ func initialise(ctx context.Context, app *env, o InitOptions) error {
 	}
 	defer store.Close()
 	slot := repo.Slot{Label: labelOr(o.Label), Now: app.now()}
-	r, err := repo.Init(ctx, store, repo.Secret{Password: []byte(credential.Secret)}, slot, programName(), app.repoOptions())
+	r, err := repo.Init(ctx, store, repo.Secret{Password: []byte(credential.Secret)}, slot, programName(), app.repoOptions(config.Repository))
 	if errors.Is(err, repo.ErrExists) {
 		return fmt.Errorf("%w at %s; nothing was changed", err, config.Repository)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +26,7 @@ func keyAdd(ctx context.Context, app *env, o KeyAddOptions) error {
 		Token string `json:"token,omitempty"`
 	}{}
 	if o.Token {
-		token, err := seal.NewToken(app.repoOptions().Random)
+		token, err := seal.NewToken(rand.Reader)
 		if err != nil {
 			return err
 		}

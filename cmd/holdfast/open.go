@@ -102,7 +102,7 @@ func (app *env) unlock(ctx context.Context, config *environment.Config, store st
 	if err != nil {
 		return nil, secret, err
 	}
-	r, err := repo.Open(ctx, store, secret, app.repoOptions())
+	r, err := repo.Open(ctx, store, secret, app.repoOptions(config.Repository))
 	switch {
 	case errors.Is(err, seal.ErrVersion):
 		return nil, secret, &withHint{err, "the repository " + config.Repository + " was written by a newer holdfast: use that one"}
@@ -142,8 +142,11 @@ func isDirectory(repository string) error {
 	return nil
 }
 
-func (app *env) repoOptions() repo.Options {
-	return repo.Options{CacheDir: app.cacheDir(), Random: rand.Reader}
+func (app *env) repoOptions(repository string) repo.Options {
+	if real, err := filepath.EvalSymlinks(repository); err == nil {
+		repository = real
+	}
+	return repo.Options{CacheDir: app.cacheDir(), Place: repository, Random: rand.Reader}
 }
 
 // cacheDir is where copies of indexes are kept; "" where the user has no place

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"path"
@@ -82,7 +83,7 @@ func (app *env) dryRestore(ctx context.Context, r *opened, restoration *snapshot
 	if err := r.Refresh(ctx); err != nil {
 		return err
 	}
-	token, err := repo.NewName(app.repoOptions().Random)
+	token, err := repo.NewName(rand.Reader)
 	if err != nil {
 		return err
 	}
