@@ -240,7 +240,7 @@ func repoKeyRemoveCommand(app *env, do actions) *cli.Command {
 		Description: describe(`After that its password or token opens the repository no longer. Who had it may have
 kept what it opened, and goes on reading what was written so far; "repo key rotate"
 protects what is written from then on, and only a new repository protects all. The
-last slot is refused.`,
+last slot is refused, and so is the one in use: remove it with what is to stay.`,
 			`holdfast repo key remove 5f3a91`,
 			exitDone, exitFailed, exitUsage, exitNoRepository, exitWrongPassword),
 		Flags: []cli.Flag{

@@ -118,6 +118,14 @@ func keyRemove(ctx context.Context, app *env, o KeyRemoveOptions) error {
 	if len(keys) == 1 {
 		return repo.ErrLastKey
 	}
+	current, err := r.SlotOf(ctx, r.secret)
+	if err != nil {
+		return err
+	}
+	if found[0].Slot == current { // whatever stays is shown to open it, before this one goes
+		return &withHint{fmt.Errorf("the %s slot %s (%s) is the one in use now, so it was not removed", found[0].Kind, found[0].Slot, found[0].Label),
+			"remove it with the password or token that is to stay: --password-file names a file of it"}
+	}
 	question := fmt.Sprintf("remove the %s slot %s (%s)", found[0].Kind, found[0].Slot, found[0].Label)
 	if err := app.confirm(ctx, o.Yes, question); err != nil {
 		return err
