@@ -40,13 +40,17 @@ func newTarget(s engines.Service, token string) (*target, error) {
 	if s.Subpath != "" {
 		return nil, errors.New(s.Name + ": a database can only be restored as a whole; \"holdfast snapshot cat\" gives one table of it")
 	}
+	return p.target(token), nil
+}
+
+func (p place) target(token string) *target {
 	return &target{
 		place:   p,
 		token:   token,
 		staging: beside(p.database, "_hf_", token),
 		retired: beside(p.database, "_hr_", token),
 		now:     time.Now,
-	}, nil
+	}
 }
 
 // maxDatabaseName is the servers' bound, in characters.

@@ -177,15 +177,23 @@ func (s *source) Foresee(ctx context.Context) ([]string, error) {
 }
 
 // restoreRefusals are why a restore into the database would be refused, though its user has
-// all that is needed on databases: on the day on which it is wanted that is late. Who has
+// all that is needed on the database: on the day on which it is wanted that is late. Who has
 // not is one for snapshots alone.
 func (s *source) restoreRefusals(ctx context.Context) ([]string, error) {
 	g, err := s.control.grants(ctx)
 	if err != nil || len(g.missing(s.database, whole...)) > 0 {
 		return nil, err
 	}
+	t := s.target(strings.Repeat("0", 20)) // for its names
+	t.control = s.control
+	lacks, err := t.lacks(ctx, g)
+	if err != nil {
+		return nil, err
+	}
 	var said []string
-	t := &target{place: s.place, control: s.control}
+	for _, lack := range lacks {
+		said = append(said, fmt.Sprintf("a restore into it would be refused: %v", lack))
+	}
 	for _, may := range []func(context.Context, []object) error{t.mayDefine, t.mayCreate} {
 		switch err := may(ctx, s.catalog.objects); {
 		case isDefinitionError(err):

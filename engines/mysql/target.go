@@ -177,7 +177,23 @@ func (t *target) privileges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var lacks []error
+	lacks, err := t.lacks(ctx, g)
+	if err != nil {
+		return err
+	}
+	lacks = append(lacks, t.mayCreateAccounts(ctx, g))
+	if len(lacks) > 1 { // told beside the others, where the database can be looked into
+		if exists, err := t.exists(ctx, t.database); exists && err == nil && t.control.use(ctx, t.database) == nil {
+			if _, err := t.replaceable(ctx); isDefinitionError(err) {
+				lacks = append(lacks, err)
+			}
+		}
+	}
+	return errors.Join(lacks...)
+}
+
+// lacks are the privileges on databases that are missing.
+func (t *target) lacks(ctx context.Context, g grants) (lacks []error, err error) {
 	refuse := func(missing []string, what, pattern string) error {
 		line, err := t.control.grantLine(ctx, "ALL PRIVILEGES", pattern)
 		lacks = append(lacks, fmt.Errorf("user %s at %s %s lacks %s on %s: %s", t.user, t.product(), t.address, strings.Join(missing, ", "), what, line))
@@ -195,18 +211,7 @@ func (t *target) privileges(ctx context.Context) error {
 			break // the other one has the same pattern
 		}
 	}
-	if err != nil {
-		return err
-	}
-	lacks = append(lacks, t.mayCreateAccounts(ctx, g))
-	if len(lacks) > 1 { // told beside the others, where the database can be looked into
-		if exists, err := t.exists(ctx, t.database); exists && err == nil && t.control.use(ctx, t.database) == nil {
-			if _, err := t.replaceable(ctx); isDefinitionError(err) {
-				lacks = append(lacks, err)
-			}
-		}
-	}
-	return errors.Join(lacks...)
+	return lacks, err
 }
 
 // replaceable refuses a database that could not be put back as it was, or that
