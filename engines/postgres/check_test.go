@@ -66,6 +66,24 @@ func TestWhatOnlyADatabaseOfItsOwnTakesIsSaidBeforehand(t *testing.T) {
 	}
 }
 
+// TestADatabaseThatIsGoneIsMadeForItsUser, who need not be allowed to make others.
+func TestADatabaseThatIsGoneIsMadeForItsUser(t *testing.T) {
+	s := newShop(t)
+	s.in("shop", "CREATE TABLE a (id INT PRIMARY KEY)", "INSERT INTO a VALUES (1)")
+	memory, result := s.capture()
+	s.server.Exec("postgres", "CREATE ROLE restorer LOGIN PASSWORD '"+testPassword+"'", "DROP DATABASE shop WITH (FORCE)")
+	target := s.target("restorer", "shop")
+	_, err := target.Plan(t.Context(), result.Entries)
+	s.must(target.Close())
+	if err == nil || !strings.Contains(err.Error(), `ALTER ROLE "restorer" CREATEDB; or, with less: CREATE DATABASE "shop" OWNER "restorer"`) {
+		t.Fatal(err)
+	}
+	s.server.Exec("postgres", err.Error()[strings.Index(err.Error(), "CREATE DATABASE"):], "GRANT site TO restorer")
+	if said, err := s.check("restorer", memory, result); err != nil {
+		t.Errorf("%q, %v", said, err)
+	}
+}
+
 // What the errors ask for suffices, and leaves the database its owner's.
 func TestTheGrantsInTheErrorsSuffice(t *testing.T) {
 	s := newShop(t)

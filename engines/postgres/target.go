@@ -184,7 +184,8 @@ func (t *target) allowed(ctx context.Context) error {
 		return err
 	}
 	if t.inside == nil {
-		return fmt.Errorf("user %s at PostgreSQL %s may not create database %s: %s", t.user, t.address, t.database, cures)
+		return fmt.Errorf("user %s at PostgreSQL %s may not create database %s: %s; or, with less: CREATE DATABASE %s OWNER %s", t.user, t.address, t.database, cures,
+			quote(t.database), quote(t.user))
 	}
 	return fmt.Errorf("user %s at PostgreSQL %s can neither put the schemas of database %s aside nor create another beside it: %s",
 		t.user, t.address, t.database, cures)
