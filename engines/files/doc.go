@@ -44,7 +44,8 @@
 // children change places instead, at any depth. So what is excluded is not even
 // moved. The plan in .holdfast/TOKEN/plan says for each name which inode was
 // there and which one comes; where the two are now tells how far a swap got, at
-// any moment, to any process.
+// any moment, to any process. A site that is not held may remove or replace what was
+// there before its turn comes: what is exchanged is what is there then, and returns.
 //
 // Invariants:
 //

@@ -85,13 +85,9 @@ func (x *exchange) names(ctx context.Context, number int, d *stayer) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		want, other := m.New, m.Old
-		if x.backward {
-			want, other = m.Old, m.New
-		}
 		place := fmt.Sprintf("%d-%d", number, i)
 		x.chmod(current, side, place, &m, 0o700)
-		err := x.bring(current, side, m.Name, place, want, other)
+		err := x.bring(current, side, m.Name, place, &m)
 		x.chmod(current, side, place, &m, 0)
 		if err != nil {
 			return x.wrap(d, m.Name, err)
@@ -101,13 +97,36 @@ func (x *exchange) names(ctx context.Context, number int, d *stayer) error {
 }
 
 func (x *exchange) open(d *stayer) (current, side int, err error) {
-	if current, err = openBeneath(x.root, d.Path); err != nil {
+	if current, err = x.reach(d.Path); err != nil {
 		return -1, -1, err
 	}
 	if side, err = openBeneath(x.side, d.Path); err != nil {
 		unix.Close(current)
 	}
 	return current, side, err
+}
+
+// reach opens a directory that stays. Where the site has removed it since, or put something
+// else in its place, a revert makes it anew: what returns has to lie somewhere.
+func (x *exchange) reach(path []string) (int, error) {
+	fd, err := openBeneath(x.root, path)
+	if !x.backward || err != unix.ENOENT && err != unix.ENOTDIR && err != unix.ELOOP {
+		return fd, err
+	}
+	last := len(path) - 1
+	parent, err := openBeneath(x.root, path[:last])
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(parent)
+	there, err := inodeOf(parent, path[last])
+	if err == nil && there != 0 {
+		err = x.disk.rename(parent, path[last], x.strays, fmt.Sprintf("directory-%d", there))
+	}
+	if err != nil {
+		return -1, err
+	}
+	return x.disk.makeDirectory(parent, path[last])
 }
 
 func (x *exchange) makeRoom(d *stayer) error {
@@ -159,48 +178,125 @@ func (x *exchange) chmod(current, side int, place string, m *move, more uint32) 
 	}
 }
 
-// bring makes name, in the directory current, the inode want, and puts other,
-// which is or was there, to the side. Each round of the loop looks where things
-// are and makes one step; place is where other waits if it takes three.
-func (x *exchange) bring(current, side int, name, place string, want, other uint64) error {
-	for {
-		there, err := inodeOf(current, name)
+// whereabouts is where the inodes of one name are: in its place, beside it, and between
+// the two; 0 where there is none.
+type whereabouts struct{ there, beside, waiting uint64 }
+
+func (x *exchange) look(current, side int, name, place string) (w whereabouts, err error) {
+	if w.there, err = inodeOf(current, name); err != nil {
+		return w, err
+	}
+	if w.beside, err = inodeOf(side, name); err != nil {
+		return w, err
+	}
+	w.waiting, err = inodeOf(x.between, place)
+	return w, err
+}
+
+// bring makes name, in the directory current, what it is to be, and puts what is there to
+// the side. Each round of the loop looks where things are and makes one step; place is
+// where a name waits if it takes three. A site that is not held may come between the two:
+// then it is looked again.
+func (x *exchange) bring(current, side int, name, place string, m *move) error {
+	next := forth
+	if x.backward {
+		next = back
+	}
+	for rounds := 0; ; rounds++ {
+		w, err := x.look(current, side, name, place)
 		if err != nil {
 			return err
 		}
-		beside, err := inodeOf(side, name)
-		if err != nil {
-			return err
-		}
-		waiting, err := inodeOf(x.between, place)
-		if err != nil {
-			return err
-		}
-		switch {
-		case there == want && waiting == 0:
+		done := false
+		switch next(w, m) {
+		case stay:
 			return nil
-		case there == want:
-			err = x.disk.rename(x.between, place, side, name)
-		case there == 0 && beside == want:
+		case lost:
+			return errors.New("somebody changed it meanwhile; neither what is to come nor what was there is found")
+		case come:
 			err = x.disk.rename(side, name, current, name)
-		case there == 0 && waiting == want:
+		case comeFromBetween:
 			err = x.disk.rename(x.between, place, current, name)
-		case there == other && (want == 0 || waiting == want):
+		case goAside:
 			err = x.disk.rename(current, name, side, name)
-		case there == other && beside == want:
-			var done bool
+		case goAsideFromBetween:
+			err = x.disk.rename(x.between, place, side, name)
+		case changePlaces:
 			if done, err = x.disk.exchange(current, name, side, name); !done && err == nil {
 				err = x.disk.rename(current, name, x.between, place)
 			}
-		case there != 0 && there != other && x.backward:
-			err = x.disk.rename(current, name, x.strays, place)
-		default:
-			return errors.New("somebody changed it meanwhile; neither what is to come nor what was there is found")
+		case goAstray:
+			err = x.disk.rename(current, name, x.strays, fmt.Sprintf("%s-%d", place, w.there))
 		}
-		if err != nil {
+		if err != nil && (rounds == mostRounds || err != unix.ENOENT && err != unix.EEXIST) {
 			return err
 		}
 	}
+}
+
+const mostRounds = 100
+
+// step is what one rename does.
+type step uint8
+
+const (
+	stay step = iota
+	lost
+	come
+	comeFromBetween
+	goAside
+	goAsideFromBetween
+	changePlaces
+	goAstray
+)
+
+// forth is the next step of a swap. What is to go is what is there by now, also where the
+// site has replaced what the plan knows.
+func forth(w whereabouts, m *move) step {
+	switch {
+	case w.there == m.New && w.waiting == 0:
+		return stay
+	case w.there == m.New:
+		return goAsideFromBetween
+	case w.there == 0 && w.beside == m.New:
+		return come
+	case w.there == 0 && w.waiting == m.New:
+		return comeFromBetween
+	case w.beside == 0 && (m.New == 0 || w.waiting == m.New):
+		return goAside
+	case w.beside == m.New && w.waiting == 0:
+		return changePlaces
+	}
+	return lost
+}
+
+// back is the next step of a revert. What was there is mostly m.Old; but a site that is not
+// held may have removed that before it was exchanged, or put something in its place, which
+// was exchanged then. A name that was never exchanged is the site's.
+func back(w whereabouts, m *move) step {
+	var was uint64 // what is to return
+	for _, inode := range []uint64{w.waiting, w.beside} {
+		if inode != 0 && inode != m.New {
+			was = inode
+		}
+	}
+	switch {
+	case was == 0 && w.waiting != 0:
+		return goAsideFromBetween
+	case was == 0 && w.there != 0 && w.there == m.New:
+		return goAside
+	case was == 0 && (w.there == 0 || w.beside == m.New || m.Old != 0):
+		return stay
+	case w.there == 0 && w.beside == was:
+		return come
+	case w.there == 0:
+		return comeFromBetween
+	case w.there != m.New:
+		return goAstray
+	case w.waiting == was:
+		return goAside
+	}
+	return changePlaces
 }
 
 // inodeOf returns 0 where there is no such name.
