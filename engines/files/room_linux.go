@@ -58,8 +58,9 @@ func checkRoom(ctx context.Context, path string, entries []tree.Entry, content e
 	if most.fits(free) {
 		return nil
 	}
-	n := &need{ctx: ctx, content: content, block: free.block, links: map[uint64]bool{}}
+	n := &need{ctx: ctx, content: content, block: free.block}
 	for i := range entries {
+		n.links = map[uint64]bool{} // each service has its own
 		if err := n.add(&entries[i], 0); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -247,7 +248,7 @@ func (w *writer) linked(ctx context.Context, dir int, at *place, e *tree.Entry, 
 	alone := &w.stripes[e.Link%uint64(len(w.stripes))]
 	alone.Lock()
 	defer alone.Unlock()
-	group := fmt.Sprintf("%d-%d-%d", e.Link, e.Type, e.Size)
+	group := groupOf(at, e)
 	err := w.disk.link(w.links, group, dir, e.Name)
 	if err == nil {
 		return nil
@@ -266,6 +267,18 @@ func (w *writer) linked(ctx context.Context, dir int, at *place, e *tree.Entry, 
 		return nil // it was lost by name, or the next one will find out
 	}
 	return err
+}
+
+// groupOf names the file that e in at is one of several names of. The number alone does not:
+// several services have their own, and while a site that is not held was read, an inode may
+// have been one file and then another.
+func groupOf(at *place, e *tree.Entry) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %d %d %d %d %q", at.elements(e.Name)[0], e.Type, e.Size, e.MTime.Sec, e.MTime.Nsec, e.Target)
+	for _, r := range e.Content.Refs {
+		h.Write(r.ID[:])
+	}
+	return fmt.Sprintf("%d-%x", e.Link, h.Sum(nil))
 }
 
 func cannotLink(err error) bool {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -86,5 +88,49 @@ func TestRestoreDoesNotInherit(t *testing.T) {
 		restore(t, mountService(into), sent.Entries, sink)
 		unix.Umask(before)
 		wantSame(t, root, into)
+	}
+}
+
+// The number of a hard-link group is an inode's: two services may have the same one, and so
+// may two files of a site that was read while it wrote. What is the same file is linked, and
+// nothing else.
+func TestFilesThatShareANumberAreNotLinked(t *testing.T) {
+	sink := enginetest.NewMemory()
+	file := func(name, content string, link uint64) tree.Entry {
+		e, err := sink.Put(t.Context(), tree.Entry{Name: name, Type: tree.File, Mode: 0o644, Link: link}, tree.Stream{}, strings.NewReader(content))
+		check(t, err)
+		return e
+	}
+	symlink := func(name, to string) tree.Entry {
+		return tree.Entry{Name: name, Type: tree.Symlink, Mode: 0o777, Link: 8, Target: to}
+	}
+	var entries []tree.Entry
+	want := map[string]string{}
+	for service, contents := range map[string][]string{"media": {"same", "site", "same"}, "uploads": {"same", "info", "same", "info"}} {
+		var children []tree.Entry
+		for i, c := range contents {
+			name := string(rune('a' + i))
+			children = append(children, file(name, c, 7))
+			want[service+"/"+name] = c
+		}
+		children = append(children, symlink("x", "there"), symlink("y", "other"))
+		e, err := sink.PutDirectory(t.Context(), tree.Entry{Name: service, Type: tree.Directory, Mode: 0o755}, tree.Stream{}, each(children))
+		check(t, err)
+		entries = append(entries, e)
+	}
+	dir := scratchDir(t)
+	_, err := Extract(t.Context(), sink, entries, dir)
+	check(t, err)
+	if got := contents(t, dir); !maps.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{{"media/a", "media/c", true}, {"uploads/b", "uploads/d", true}, {"media/a", "media/b", false}, {"media/a", "uploads/a", false}, {"media/x", "media/y", false}, {"media/x", "uploads/x", false}} {
+		if same := inode(t, in(c.a)) == inode(t, in(c.b)); same != c.same {
+			t.Errorf("%s and %s are one file: %v, want %v", c.a, c.b, same, c.same)
+		}
 	}
 }
