@@ -221,3 +221,25 @@ func TestAnErrorOfTheSinkEndsTheWalk(t *testing.T) {
 		t.Errorf("Prepare after it was cancelled: %v", err)
 	}
 }
+
+// TestADirectoryThatIsRemovedBeforeItIsRead was open by then, and has no names any more.
+func TestADirectoryThatIsRemovedBeforeItIsRead(t *testing.T) {
+	root := scratchDir(t)
+	check(t, os.Mkdir(filepath.Join(root, "gone"), 0o755))
+	parent, err := openRoot(root)
+	check(t, err)
+	defer unix.Close(parent)
+	fd, err := openDirectory(parent, "gone")
+	check(t, err)
+	defer unix.Close(fd)
+	st, err := statAt(fd, "")
+	check(t, err, os.Remove(filepath.Join(root, "gone")))
+	w := &walker{sink: newMeddler(), rules: &rules{}, owners: newOwners(), links: newLinks(), root: st}
+	at := &place{name: "uploads"}
+	it := &item{name: "gone", stat: st, touch: wholeTree}
+	_, err = w.directory(t.Context(), fd, at.child("gone"), it)
+	check(t, err)
+	if !it.absent || len(w.losses) > 0 {
+		t.Errorf("absent %v, losses %q", it.absent, lossReasons(w.losses))
+	}
+}

@@ -136,6 +136,10 @@ func (w *walker) directory(ctx context.Context, fd int, at *place, it *item) (tr
 		before = nil
 	}
 	names, err := readNames(fd)
+	if err == unix.ENOENT && at.depth > 0 {
+		it.absent = true // it was removed a moment ago
+		return e, nil
+	}
 	if err != nil {
 		w.lose(at.path(""), "its listing cannot be read to the end: "+err.Error())
 	}
