@@ -179,8 +179,8 @@ func (s *source) walk(ctx context.Context, sink engines.Sink, root int, before *
 		}
 	}
 	w := &walker{sink: sink, rules: rules, clock: s.started, pass: p, owners: newOwners(), links: newLinks()}
-	if !p.remainder {
-		w.watch = s.watch
+	if !p.remainder || p.touched != wholeTree {
+		w.watch = s.watch // also of what has come since
 	}
 	e, err := w.walk(ctx, root, s.name, before)
 	if err != nil {

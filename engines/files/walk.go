@@ -234,7 +234,7 @@ func (w *walker) window(ctx context.Context, l *listing) error {
 			w.meetLink(l, it)
 		}
 		if it.entry.Suspect && it.entry.Type == tree.File {
-			w.watch.touch(l.at.beneath(it.name)) // a mapping may have changed it since, and told nobody
+			w.touch(l.at, it.name) // a mapping may have changed it since, and told nobody
 		}
 	}
 	return nil
@@ -242,9 +242,16 @@ func (w *walker) window(ctx context.Context, l *listing) error {
 
 // meetLink notes a thing that has other names: events may go by those.
 func (w *walker) meetLink(l *listing, it *item) {
-	w.watch.touch(l.at.beneath(it.name))
+	w.touch(l.at, it.name)
 	if it.before == nil || it.before.Link == 0 {
 		w.linked.Store(true)
+	}
+}
+
+// touch has the name looked at again by the next pass, if this is the first.
+func (w *walker) touch(at *place, name string) {
+	if !w.pass.remainder {
+		w.watch.touch(at.beneath(name))
 	}
 }
 

@@ -22,6 +22,7 @@ func TestWhatIsTouchedAfterTheMarkIsNamed(t *testing.T) {
 		want  string
 	}{
 		{"nobody", func() error { return nil }, ""},
+		{"an upload into a directory that came after the pre-copy", func() error { return os.WriteFile(filepath.Join(root, "came/a.jpg"), nil, 0o644) }, "touched: uploads/came/a.jpg"},
 		{"a reader", func() error { _, err := os.ReadFile(file); return err }, ""},
 		{"what is left out", func() error { return os.WriteFile(filepath.Join(root, "cache/x.tmp"), nil, 0o644) }, ""},
 		{"an upload", func() error { return os.WriteFile(filepath.Join(root, "2026/11/b.jpg"), []byte("b"), 0o644) }, "touched: uploads/2026/11/b.jpg"},
@@ -35,6 +36,7 @@ func TestWhatIsTouchedAfterTheMarkIsNamed(t *testing.T) {
 		check(t, err)
 		s, memory := made.(*source), enginetest.NewMemory()
 		check(t, s.Prepare(t.Context(), memory))
+		check(t, os.RemoveAll(filepath.Join(root, "came")), os.Mkdir(filepath.Join(root, "came"), 0o755))
 		_, err = s.Mark(t.Context(), memory)
 		check(t, err)
 		check(t, c.after())
