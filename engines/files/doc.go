@@ -15,7 +15,8 @@
 // unread, and a directory in which nothing differs is taken over whole. The
 // second walk therefore costs stats, and reading what changed in between. Where
 // nothing is held and the first began less than a second ago there is no second:
-// the point is the first, at the time when it began.
+// the point is the first, at the time when it began. Unless a name came or went meanwhile:
+// what it stood for may have moved from where the walk had not been to where it had.
 //
 // Where there are many files even stats take long, and under a hold too long. So on
 // local filesystems Prepare has the kernel tell (inotify) what is touched from the

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"holdfast/engines"
 	"holdfast/engines/enginetest"
 )
 
@@ -44,7 +46,10 @@ func TestAMountIsWalkedOnceIfThatWasAMomentAgo(t *testing.T) {
 			source.unheld = c.unheld
 			sink := enginetest.NewMemory()
 			check(t, source.Prepare(t.Context(), sink))
-			write(t, root, map[string]string{"file": "after", "new": "file"})
+			write(t, root, map[string]string{"file": "after"})
+			if c.content == "after" {
+				write(t, root, map[string]string{"new": "file"})
+			}
 			now = began.Add(c.later)
 			point, err := source.Mark(t.Context(), sink)
 			check(t, err)
@@ -132,17 +137,85 @@ func TestTheOnlyWalkTakesTheCareOfTheLast(t *testing.T) {
 // would be missing under both names.
 func TestWhatMovesPastTheOnlyWalk(t *testing.T) {
 	root := scratchDir(t)
-	write(t, root, map[string]string{"a/first": "1", "z/file": "moves", "z/dir/deep": "too"})
-	sink := newMeddler()
-	sink.when["first"] = func() {
-		check(t, os.Rename(filepath.Join(root, "z/file"), filepath.Join(root, "a/file")))
-		check(t, os.Rename(filepath.Join(root, "z/dir"), filepath.Join(root, "a/dir")))
+	in := func(name string) string { return filepath.Join(root, name) }
+	for _, move := range []func() error{
+		func() error {
+			return errors.Join(os.Rename(in("z/file"), in("a/file")), os.Rename(in("z/dir"), in("a/dir")))
+		},
+		func() error { return errors.Join(os.Link(in("z/file"), in("a/file")), os.Remove(in("z/file"))) },
+	} {
+		check(t, os.RemoveAll(in("a")), os.RemoveAll(in("z")))
+		write(t, root, map[string]string{"a/first": "1", "z/file": "moves", "z/dir/deep": "too"})
+		sink := newMeddler()
+		sink.when["first"] = func() { check(t, move()) }
+		now := time.Now()
+		result := captureFrom(t, unheldSource(t, root, &now), sink)
+		wantWhatIsThere(t, root, sink, result)
 	}
-	now := time.Now()
-	result := captureFrom(t, unheldSource(t, root, &now), sink)
-	if got, want := described(t, sink, result.Entries), described(t, sink, capture(t, mountService(root), sink).Entries); got != want {
+}
+
+func wantWhatIsThere(t *testing.T, root string, sink engines.Sink, result engines.Result) {
+	t.Helper()
+	got, want := described(t, sink, result.Entries), described(t, sink, capture(t, mountService(root), sink).Entries)
+	if got != want {
 		t.Errorf("it is not what is there:\n%s", differing(got, want))
 	}
+}
+
+// TestWhatMovesPastTheSecondLook: to where nothing was touched before, from where it is
+// looked a moment later.
+func TestWhatMovesPastTheSecondLook(t *testing.T) {
+	root := scratchDir(t)
+	in := func(name string) string { return filepath.Join(root, name) }
+	write(t, root, map[string]string{"a/x": "1", "b/x": "1", "c/x": "1", "z/file": "moves", "z/again": "moves", "z/dir/deep": "too"})
+	settle(t)
+	sink := enginetest.NewMemory()
+	now := time.Now()
+	source := unheldSource(t, root, &now)
+	check(t, source.Prepare(t.Context(), sink))
+	check(t, os.Rename(in("c/x"), in("z/x")))
+	open, opened := source.open, 0
+	source.open = func() (int, error) {
+		switch opened++; opened { // the first time what is mapped was looked for
+		case 2:
+			check(t, os.Rename(in("z/file"), in("a/file")), os.Rename(in("z/dir"), in("b/dir")))
+		case 3: // in a directory that the kernel knows by its old name
+			check(t, os.Rename(in("z/again"), in("b/dir/again")), os.Mkdir(in("new"), 0o755))
+		case 4: // into one that came since
+			check(t, os.Rename(in("a/file"), in("new/file")))
+		}
+		return open()
+	}
+	_, err := source.Mark(t.Context(), sink)
+	check(t, err)
+	result, err := source.Send(t.Context(), sink)
+	check(t, err)
+	if !source.byEvents || opened != 5 {
+		t.Errorf("by events: %v, opened %d times", source.byEvents, opened)
+	}
+	source.open = open
+	wantWhatIsThere(t, root, sink, result)
+}
+
+// TestALinkWhereNothingIsHeld: its first name, of which the kernel tells nothing, is as it
+// was. To look at everything would give more time to what moves.
+func TestALinkWhereNothingIsHeld(t *testing.T) {
+	root := scratchDir(t)
+	write(t, root, map[string]string{"a/one": "linked", "b/x": "1"})
+	settle(t)
+	sink := enginetest.NewMemory()
+	now := time.Now()
+	source := unheldSource(t, root, &now)
+	check(t, source.Prepare(t.Context(), sink))
+	check(t, os.Link(filepath.Join(root, "a/one"), filepath.Join(root, "b/two")))
+	result := marked(t, source, sink)
+	for _, path := range []string{"uploads/a/one", "uploads/b/two"} {
+		if got, err := sink.File(t.Context(), result.Entries, path); err != nil || string(got) != "linked" || !source.byEvents {
+			t.Errorf("%s: %q, %v; by events: %v", path, got, err, source.byEvents)
+		}
+	}
+	next := sink.Next(result.Entries)
+	wantWhatIsThere(t, root, next, captureFrom(t, unheldSource(t, root, &now), next))
 }
 
 // TestWhatTheOnlyWalkMissesTheNextSnapshotHas: a file may change after it was

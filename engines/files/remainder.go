@@ -19,7 +19,7 @@ func (s *source) remainder(ctx context.Context, sink engines.Sink) (*engines.Res
 	if s.watch != nil {
 		var touched *touch
 		if touched, s.blind = s.touched(); s.blind == nil {
-			result, err := s.again(ctx, sink, touched)
+			result, err := s.lookAt(ctx, sink, touched)
 			if !errors.Is(err, errLinked) && !errors.Is(err, errReplaced) {
 				s.byEvents = err == nil
 				return result, err
@@ -32,6 +32,28 @@ func (s *source) remainder(ctx context.Context, sink engines.Sink) (*engines.Res
 		result.Notes = append(result.Notes, fmt.Sprintf("%s: every file was looked at under the hold: %v", s.name, s.blind))
 	}
 	return result, err
+}
+
+// mostLooks bounds how often what was touched is looked at where nothing is held, as
+// atOnce does for how long.
+const mostLooks = 10
+
+// lookAt looks at what was touched. Where nothing is held, something may have been moved
+// past that look, too: then it looks again, at what was touched meanwhile as well.
+func (s *source) lookAt(ctx context.Context, sink engines.Sink, touched *touch) (*engines.Result, error) {
+	began := s.now()
+	for looks := 1; ; looks++ {
+		result, err := s.again(ctx, sink, touched)
+		if err != nil || !s.unheld || !s.watch.anyWent() {
+			return result, err
+		}
+		more, blind := s.watch.take()
+		if blind != nil || looks == mostLooks || s.now().Sub(began) >= atOnce {
+			result.Notes = append(result.Notes, s.name+": files were moved each time it was looked at; one that was moved last may be missing, or in two places")
+			return result, nil
+		}
+		touched.join(more)
+	}
 }
 
 // readFrozen stores what changed between Prepare's walk and the snapshot.

@@ -86,7 +86,7 @@ func (s *source) Mark(ctx context.Context, sink engines.Sink) (engines.Point, er
 		return engines.Point{}, fmt.Errorf("%s: %w", s.path, errNotPrepared)
 	}
 	now := s.now()
-	if s.unheld && now.Sub(s.began) < atOnce && !s.watch.hasMoves() {
+	if s.unheld && now.Sub(s.began) < atOnce && !s.watch.anyCameOrWent() {
 		s.result = s.precopy
 		return engines.Point{At: s.began.UTC()}, nil
 	}
@@ -164,7 +164,8 @@ func (s *source) reopen() (root int, replaced bool, err error) {
 }
 
 // errLinked: a new name of a file makes no event under its old one, whose entry
-// is no longer right either.
+// is no longer right either. Where nothing is held each name is as it was when it was
+// looked at, and looking at everything gives more time to what moves.
 var errLinked = errors.New("a file got another name")
 
 // walk goes through the mount once.
@@ -186,7 +187,7 @@ func (s *source) walk(ctx context.Context, sink engines.Sink, root int, before *
 	if err != nil {
 		return nil, err
 	}
-	if p.touched != wholeTree && w.linked.Load() {
+	if p.touched != wholeTree && !s.unheld && w.linked.Load() {
 		return nil, errLinked
 	}
 	slices.SortFunc(w.losses, func(a, b engines.Loss) int { return strings.Compare(a.Path, b.Path) })

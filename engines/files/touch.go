@@ -22,6 +22,24 @@ func (t *touch) child(name string) *touch {
 	return t.beneath[name]
 }
 
+// join adds what is marked in o, which is not used any more.
+func (t *touch) join(o *touch) {
+	if t.all = t.all || o.all; t.all {
+		return
+	}
+	if t.beneath == nil {
+		t.beneath = o.beneath
+		return
+	}
+	for name, below := range o.beneath {
+		if own := t.beneath[name]; own != nil {
+			own.join(below)
+		} else {
+			t.beneath[name] = below
+		}
+	}
+}
+
 // add marks the path beneath t, counted from it ("" is t itself), and returns
 // how many names that is more.
 func (t *touch) add(path string) (t2 *touch, more int) {

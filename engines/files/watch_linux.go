@@ -39,7 +39,8 @@ type watch struct {
 	dirs    map[int32]string // watch descriptor -> path counted from the mount
 	touched *touch
 	names   int
-	moves   bool // something got another name
+	came    bool // a file got a name since take, perhaps a second one
+	went    bool // a name went since take, perhaps because what it stood for got another one
 	blind   error
 	buffer  [64 << 10]byte
 }
@@ -174,21 +175,34 @@ func (w *watch) take() (*touch, error) {
 		return nil, err
 	}
 	touched := w.touched
-	w.touched, w.names = &touch{}, 0
+	w.touched, w.names, w.came, w.went = &touch{}, 0, false, false
 	return touched, w.blind
 }
 
-// hasMoves reports whether something got another name so far. w may be nil.
-func (w *watch) hasMoves() bool {
+// anyWent reports whether a name went since take, so that what it stood for may have
+// another one now: by a move, or by a link and the removal of the first. w may be nil.
+func (w *watch) anyWent() bool {
+	_, went := w.changes()
+	return went
+}
+
+// anyCameOrWent is anyWent where not all directories were watched yet: of a link and a
+// removal only the link may have been told of.
+func (w *watch) anyCameOrWent() bool {
+	came, went := w.changes()
+	return came || went
+}
+
+func (w *watch) changes() (came, went bool) {
 	if w == nil {
-		return false
+		return false, false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if raw, err := w.file.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { w.drain(int(fd)) })
 	}
-	return w.moves
+	return w.came, w.went
 }
 
 // drain reads all events that are queued.
@@ -232,7 +246,8 @@ func (w *watch) event(wd int32, mask uint32, name string) {
 	if mask&(unix.IN_IGNORED|unix.IN_UNMOUNT) != 0 {
 		delete(w.dirs, wd)
 	}
-	w.moves = w.moves || mask&(unix.IN_MOVED_FROM|unix.IN_MOVED_TO) != 0
+	w.came = w.came || mask&unix.IN_CREATE != 0 && mask&unix.IN_ISDIR == 0
+	w.went = w.went || mask&(unix.IN_MOVED_FROM|unix.IN_MOVED_TO|unix.IN_DELETE) != 0
 	// A directory that is new at its place has a past that nobody watched, and one
 	// that was moved here is watched under names that it no longer has.
 	arrived := mask&unix.IN_ISDIR != 0 && mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0
