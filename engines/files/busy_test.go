@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // busy is a site that is not held: it does something right after the swap was planned.
@@ -114,5 +116,24 @@ func TestRevertWhereWhatStaysIsGone(t *testing.T) {
 			}
 			st.isClean(t, "discarded", true)
 		})
+	}
+}
+
+// TestADirectoryThatIsRemovedBeforeItIsLookedThrough: it was open by then, and is no
+// reason for a restore to fail.
+func TestADirectoryThatIsRemovedBeforeItIsLookedThrough(t *testing.T) {
+	root := scratchDir(t)
+	check(t, os.Mkdir(filepath.Join(root, "gone"), 0o755))
+	fd, err := openRoot(filepath.Join(root, "gone"))
+	check(t, err)
+	defer unix.Close(fd)
+	check(t, os.Remove(filepath.Join(root, "gone")))
+	at := (&place{name: "uploads"}).child("gone")
+	s := &survey{mount: root, rules: &rules{}, stay: map[string]bool{}}
+	if holds, err := s.findStaying(fd, at); holds || err != nil {
+		t.Errorf("what stays: %v, %v", holds, err)
+	}
+	if err := (&census{rules: &rules{}}).directory(t.Context(), fd, at); err != nil {
+		t.Errorf("the plan: %v", err)
 	}
 }

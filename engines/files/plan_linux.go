@@ -180,6 +180,9 @@ func (c *census) directory(ctx context.Context, fd int, at *place) error {
 		return err
 	}
 	names, err := readTypedNames(fd)
+	if err == unix.ENOENT {
+		return nil // it was removed a moment ago
+	}
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,9 @@ func surveySwap(mount string, r *rules, name string, subpath []string, root, sta
 // avoided, at whatever depth, and reports whether fd does.
 func (s *survey) findStaying(fd int, at *place) (holds bool, err error) {
 	names, err := readTypedNames(fd)
+	if err == unix.ENOENT {
+		return false, nil // it was removed a moment ago
+	}
 	if err != nil {
 		return false, s.wrap(at, "", err)
 	}
