@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -43,6 +44,8 @@ type Journal struct {
 	// Parts are the names in the order in which they are swapped.
 	Parts   []string `json:"parts"`
 	Subpath string   `json:"subpath,omitempty"`
+	// SubpathBytes is Subpath on the disk where that is not UTF-8, which JSON cannot hold.
+	SubpathBytes []byte `json:"subpath_bytes,omitempty"`
 	// Retires lists those parts that put data aside when they are swapped.
 	Retires []string `json:"retires,omitempty"`
 	// Discarding is set, in Swapping, once all parts were swapped back: what they had staged
@@ -145,6 +148,9 @@ func (p Place) Load() (*Journal, error) {
 	if j.Version != journalVersion {
 		return nil, fmt.Errorf("the restore journal %s is of version %d, this program knows %d; recover with the program that wrote it", p.journal(), j.Version, journalVersion)
 	}
+	if len(j.SubpathBytes) > 0 {
+		j.Subpath, j.SubpathBytes = string(j.SubpathBytes), nil
+	}
 	switch j.State {
 	case Staging, Prepared, Swapping, Committed:
 		return j, nil
@@ -155,7 +161,11 @@ func (p Place) Load() (*Journal, error) {
 // Store makes j durable.
 func (p Place) Store(j *Journal) error {
 	j.Version = journalVersion
-	data, err := json.MarshalIndent(j, "", "  ")
+	stored := *j
+	if !utf8.ValidString(j.Subpath) {
+		stored.SubpathBytes = []byte(j.Subpath)
+	}
+	data, err := json.MarshalIndent(stored, "", "  ")
 	if err != nil {
 		return err
 	}

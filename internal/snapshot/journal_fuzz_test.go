@@ -66,6 +66,22 @@ func TestAJournalCutAnywhereIsNone(t *testing.T) {
 	t.Attr("cases", strconv.Itoa(2*len(whole)))
 }
 
+// TestAJournalKeepsPathsThatAreNoText: the safety snapshot that a recovery sends says
+// beneath which path it lies, and is restored there.
+func TestAJournalKeepsPathsThatAreNoText(t *testing.T) {
+	p, _ := journalPlace(t)
+	for _, path := range []string{"", "2026", "bad\xff\nname/\xfe", "ünï"} {
+		j := sampleJournal()
+		j.Subpath = path
+		if err := p.Store(j); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := p.Load(); err != nil || !reflect.DeepEqual(again, j) {
+			t.Errorf("%q is %+v, and then %+v: %v", path, j, again, err)
+		}
+	}
+}
+
 func FuzzJournal(f *testing.F) {
 	p, whole := journalPlace(f)
 	f.Add(whole)
