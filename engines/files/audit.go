@@ -36,10 +36,6 @@ func (a *audit) directory(ctx context.Context, fd int, at *place, stored tree.En
 	if err := context.Cause(ctx); err != nil || len(a.missed) > maxMissed {
 		return err
 	}
-	st, err := statAt(fd, "")
-	if err != nil {
-		return nil // what is gone now went after the release, or its parent tells
-	}
 	before := openEarlier(ctx, a.content, &stored)
 	defer before.close()
 	names, err := readNames(fd)
@@ -49,8 +45,10 @@ func (a *audit) directory(ctx context.Context, fd int, at *place, stored tree.En
 	if at.depth > 0 && slices.Contains(names, cacheTagName) && isCache(fd) {
 		return nil
 	}
-	// Names that went before the hold left their directory's times from before it.
-	quiet := st.ctime.Before(a.held)
+	// Names that went before the hold left their directory's times from before it. Looked
+	// at now, these tell that none has gone since, until the names were read.
+	st, err := statAt(fd, "")
+	quiet := err == nil && st.ctime.Before(a.held)
 	for _, name := range names {
 		if quiet {
 			for e := before.head(); e != nil && e.Name < name; e = before.head() {
@@ -82,12 +80,14 @@ func (a *audit) name(ctx context.Context, fd int, at *place, name string, stored
 	if a.rules.excluded(at, name, folder) || a.rules.avoids(st.node) || st.kind() == 0 || st.crosses(&a.root) {
 		return nil
 	}
-	if st.ctime.Before(a.held) && (stored == nil || stored.Type != st.kind() || !folder && !fits(stored, &st)) {
-		a.miss(at, name)
+	if !stands(stored, &st) && st.ctime.Before(a.held) {
+		if st, err = a.settled(fd, name); err == nil && !stands(stored, &st) && st.ctime.Before(a.held) {
+			a.miss(at, name)
+		}
 		return nil
 	}
-	if !folder || stored == nil || stored.Type != tree.Directory || at.depth >= maxDepth {
-		return nil
+	if !folder || !stands(stored, &st) || at.depth >= maxDepth {
+		return nil // what another directory holds that came since may be older
 	}
 	below, err := openDirectory(fd, name)
 	if err != nil {
@@ -95,6 +95,31 @@ func (a *audit) name(ctx context.Context, fd int, at *place, name string, stored
 	}
 	defer unix.Close(below)
 	return a.directory(ctx, below, at.child(name), *stored)
+}
+
+// stands reports whether the entry stands for what is there.
+func stands(stored *tree.Entry, st *stat) bool {
+	if stored == nil || stored.Type != st.kind() {
+		return false
+	}
+	return stored.Type == tree.Directory && stored.Inode == st.ino || stored.Type != tree.Directory && fits(stored, st)
+}
+
+// settled looks at name when no change of it is under way. A file that is being cut has
+// its new size at once, and its new times when all is freed; to seek for data waits for that.
+func (a *audit) settled(dir int, name string) (stat, error) {
+	handle, st, err := openHandle(dir, name)
+	if err != nil {
+		return stat{}, err
+	}
+	defer unix.Close(handle)
+	if st.kind() == tree.File && !a.rules.avoids(st.node) {
+		if fd, err := openFile(handle); err == nil {
+			_, _ = unix.Seek(fd, 0, unix.SEEK_DATA)
+			_ = unix.Close(fd)
+		}
+	}
+	return statAt(handle, "")
 }
 
 // audit adds to the result what was missed.
