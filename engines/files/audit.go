@@ -106,7 +106,7 @@ func stands(stored *tree.Entry, st *stat) bool {
 }
 
 // settled looks at name when no change of it is under way. A file that is being cut has
-// its new size at once, and its new times when all is freed; to seek for data waits for that.
+// its new size at once, and its new times when all is freed.
 func (a *audit) settled(dir int, name string) (stat, error) {
 	handle, st, err := openHandle(dir, name)
 	if err != nil {
@@ -115,7 +115,7 @@ func (a *audit) settled(dir int, name string) (stat, error) {
 	defer unix.Close(handle)
 	if st.kind() == tree.File && !a.rules.avoids(st.node) {
 		if fd, err := openFile(handle); err == nil {
-			_, _ = unix.Seek(fd, 0, unix.SEEK_DATA)
+			awaitWrites(fd)
 			_ = unix.Close(fd)
 		}
 	}

@@ -227,6 +227,9 @@ func regular(fd int, st stat, err error) (int, stat, error) {
 // put gives the open file to the sink and looks whether it stayed as it was.
 func (w *walker) put(ctx context.Context, l *listing, it *item, fd int, plain bool) (outcome, error) {
 	it.entry.Size = it.stat.size
+	if !it.entry.Suspect {
+		awaitWrites(fd)
+	}
 	if !plain {
 		it.entry.Holes = holesOf(fd, &it.stat)
 	}
