@@ -255,6 +255,8 @@ type Plan struct {
 	// Empties is set besides where Retired serves all the same, and yields that
 	// nothing was there: so the restore can be undone.
 	Empties bool
+	// Empty is set where there is something to replace that holds nothing, as in Result.
+	Empty bool
 	// Emptied names tables that are empty afterwards, because the snapshot was not to
 	// hold their rows. See Service.SchemaOnly.
 	Emptied []string

@@ -72,6 +72,12 @@ func (app *env) warnBefore(r *snapshot.Restoration, plan []snapshot.Replacement)
 		}
 	}
 	for _, p := range plan {
+		if p.Empties {
+			app.console.warn("%s is empty in this snapshot: all that the environment has in its place is removed", p.Name)
+		}
+		for _, text := range p.Told {
+			app.console.warn("%s, when the snapshot was taken: %s", p.Name, text)
+		}
 		for _, text := range p.Warnings {
 			app.console.warn("%s: %s", p.Name, text)
 		}

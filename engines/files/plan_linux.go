@@ -166,13 +166,14 @@ func (t *target) replaces(ctx context.Context, r *rules, root int) (engines.Plan
 	if err := c.directory(ctx, dir, at); err != nil {
 		return engines.Plan{}, fmt.Errorf("look at %s: %w", path, err)
 	}
-	return engines.Plan{Replaces: fmt.Sprintf("directory %s (%s, %s)", path, filesText(c.files), humanize.IBytes(c.bytes))}, nil
+	return engines.Plan{Empty: c.entries == 0,
+		Replaces: fmt.Sprintf("directory %s (%s, %s)", path, filesText(c.files), humanize.IBytes(c.bytes))}, nil
 }
 
 // census counts what a restore would replace.
 type census struct {
-	rules        *rules
-	files, bytes uint64
+	rules                 *rules
+	entries, files, bytes uint64
 }
 
 func (c *census) directory(ctx context.Context, fd int, at *place) error {
@@ -195,8 +196,11 @@ func (c *census) directory(ctx context.Context, fd int, at *place) error {
 			return err
 		}
 		folder := st.kind() == tree.Directory
+		if c.rules.left(at, n.name, folder) || c.rules.avoids(st.node) {
+			continue
+		}
+		c.entries++
 		switch {
-		case c.rules.left(at, n.name, folder), c.rules.avoids(st.node):
 		case !folder:
 			c.files++
 			if st.kind() == tree.File {

@@ -46,6 +46,7 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 		plan.Creates = true
 		return plan, t.creatable()
 	}
+	plan.Empty = current.Index.Documents == 0
 	plan.Replaces = fmt.Sprintf("core %s (%d documents, %s)", t.core, current.Index.Documents, humanize.IBytes(uint64(current.Index.Bytes)))
 	return plan, nil
 }

@@ -104,12 +104,12 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (_ engines.Plan
 	if err := unix.Access(t.beside.current, unix.W_OK); err != nil {
 		return engines.Plan{}, fmt.Errorf("this user may not write to it: %w", err)
 	}
-	description, size, err := t.describe(ctx)
+	plan, size, err := t.describe(ctx)
 	if err != nil {
 		return engines.Plan{}, err
 	}
 	// Staged, retired, and what the swap journals: old pages or new ones, by mode.
-	return engines.Plan{Replaces: description}, t.room(e.Size, size, max(e.Size, size))
+	return plan, t.room(e.Size, size, max(e.Size, size))
 }
 
 // pick finds the service's file among the entries of a snapshot.
@@ -123,13 +123,15 @@ func (t *target) pick(entries []tree.Entry) (tree.Entry, error) {
 }
 
 // describe says what is there now, and its size in bytes.
-func (t *target) describe(ctx context.Context) (string, uint64, error) {
+func (t *target) describe(ctx context.Context) (engines.Plan, uint64, error) {
 	var size shape
+	var empty bool
 	what := "damaged"
 	err := t.look(ctx, func(db *database) (err error) {
 		if size, err = db.shape(ctx); err != nil {
 			return err
 		}
+		empty = db.isEmpty(ctx)
 		if names, err := db.tables(ctx); err == nil {
 			what = fmt.Sprintf("%d tables", len(names))
 			if len(names) == 1 {
@@ -139,12 +141,13 @@ func (t *target) describe(ctx context.Context) (string, uint64, error) {
 		return nil
 	})
 	if errors.Is(err, errNoDatabase) {
-		return "", 0, fmt.Errorf("%w: move it away, and its -wal and -journal with it, and the restore will create a new one", err)
+		return engines.Plan{}, 0, fmt.Errorf("%w: move it away, and its -wal and -journal with it, and the restore will create a new one", err)
 	}
 	if err != nil {
-		return "", 0, err
+		return engines.Plan{}, 0, err
 	}
-	return fmt.Sprintf("database %s (%s, %s)", t.beside.current, what, humanize.IBytes(uint64(size.bytes()))), uint64(size.bytes()), nil
+	bytes := uint64(size.bytes())
+	return engines.Plan{Empty: empty, Replaces: fmt.Sprintf("database %s (%s, %s)", t.beside.current, what, humanize.IBytes(bytes))}, bytes, nil
 }
 
 // room refuses where the directory cannot take files of all those sizes.

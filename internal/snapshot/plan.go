@@ -41,8 +41,12 @@ type Replacement struct {
 	// target whose current rows a safety snapshot does not hold (schema_only, too).
 	Emptied []string `json:"emptied,omitempty"`
 	Unsaved []string `json:"unsaved,omitempty"`
-	// Warnings are the engine's: what should be known before.
+	// Empties is set where the snapshot holds nothing and what it replaces does.
+	Empties bool `json:"empties,omitempty"`
+	// Warnings are the engine's: what should be known before. Told are those that came when
+	// the snapshot was taken.
 	Warnings []string `json:"warnings,omitempty"`
+	Told     []string `json:"snapshot_warnings,omitempty"`
 }
 
 // Plan finds the targets and asks each whether the restore can work; its error tells
@@ -59,7 +63,8 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 	var refused []error
 	for _, p := range r.Parts {
 		t := &replacement{part: p, entries: entries[p.Name]}
-		t.part.Subpath, t.part.Server = r.Subpath, r.serverOf(p.Name)
+		held := r.held(p.Name)
+		t.part.Subpath, t.part.Server = r.Subpath, held.Server
 		if t.target, err = p.Engine.Target(t.part.Service, token); err != nil {
 			return nil, p.wrap("", err)
 		}
@@ -75,7 +80,8 @@ func (r *Restoration) Plan(ctx context.Context, token string) ([]Replacement, er
 		t.bytes = e.Size
 		plan = append(plan, Replacement{Name: p.Name, Subpath: r.Subpath, Replaces: t.Plan.Replaces, Creates: t.Plan.Creates, Stays: t.Plan.Creates && !t.Plan.Empties,
 			Entries: e.Entries + 1, Bytes: e.Size, Missing: Missing(r.Snapshot, p.Name, r.Subpath),
-			Emptied: t.Plan.Emptied, Unsaved: t.Plan.Unsaved, Warnings: t.Plan.Warnings})
+			Emptied: t.Plan.Emptied, Unsaved: t.Plan.Unsaved,
+			Empties: held.Empty && !t.Plan.Creates && !t.Plan.Empty, Warnings: t.Plan.Warnings, Told: held.Warnings})
 	}
 	return plan, errors.Join(refused...)
 }
@@ -168,14 +174,14 @@ func (e *LackingError) Error() string {
 	return fmt.Sprintf("the environment %s has no %s, which the snapshot has", e.Environment, strings.Join(names, " and no "))
 }
 
-// serverOf is the server that a service of the snapshot was taken from.
-func (r *Restoration) serverOf(service string) string {
+// held is what the snapshot says of a service.
+func (r *Restoration) held(name string) repo.Service {
 	for _, s := range r.Snapshot.Services {
-		if s.Name == service {
-			return s.Server
+		if s.Name == name {
+			return s
 		}
 	}
-	return ""
+	return repo.Service{}
 }
 
 // lost returns why the snapshot has nothing left of a service; nil if it has.
