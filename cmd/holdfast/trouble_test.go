@@ -283,9 +283,11 @@ func TestNoRoomForStagingIsFoundBeforeItStarts(t *testing.T) {
 	s.must(syscall.Mount("tmpfs", s.path("staging"), "tmpfs", 0, "size=2m"))
 	defer func() { s.must(syscall.Unmount(s.path("staging"), syscall.MNT_DETACH)) }()
 	s.write("staging/uploads/old", []byte("old"))
-	_, stderr, code := s.run("-e", "master", "snapshot", "restore", name, "--target", "staging", "--yes")
-	if code != 1 || !strings.Contains(stderr, "too little room") {
-		t.Errorf("exit code %d, %s", code, stderr)
+	for _, how := range []string{"--dry-run", "--yes"} {
+		_, stderr, code := s.run("-e", "master", "snapshot", "restore", name, "--target", "staging", how)
+		if code != 1 || !strings.Contains(stderr, "too little room") || strings.Contains(stderr, "nothing was replaced") {
+			t.Errorf("%s: exit code %d, %s", how, code, stderr)
+		}
 	}
 	if left := s.leftovers(); len(left) > 0 {
 		t.Errorf("left behind: %s", left)

@@ -17,8 +17,7 @@ import (
 
 // Plan looks whether the mount, or what would be made instead, can be restored
 // to. How much room is needed depends on holes and hard links, which only the
-// listing tells, so Stage checks that before it makes anything; Plan says it
-// beforehand where it may become tight.
+// listing tells, so Check looks at that; Plan says where it may become tight.
 func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, error) {
 	directory, err := t.directoryOf(entries)
 	if err != nil {

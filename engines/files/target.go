@@ -48,24 +48,36 @@ func (t *target) directoryOf(entries []tree.Entry) (tree.Entry, error) {
 	return entries[0], entries[0].Validate()
 }
 
-// Stage builds the new tree in .holdfast, complete with attributes.
-func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engines.Content) (engines.Staged, error) {
+// Check implements engines.Checker.
+func (t *target) Check(ctx context.Context, entries []tree.Entry, content engines.Content, _ *engines.Plan) error {
+	_, _, err := t.prepare(ctx, entries, content)
+	return err
+}
+
+// prepare finds what is to be restored, the entries on the way to it, and whether it can be.
+func (t *target) prepare(ctx context.Context, entries []tree.Entry, content engines.Content) (*rules, []tree.Entry, error) {
 	directory, err := t.directoryOf(entries)
 	if err != nil {
-		return engines.Staged{}, err
+		return nil, nil, err
 	}
 	r, err := newRules(t.service, t.path, t.patterns)
 	if err != nil {
-		return engines.Staged{}, err
+		return nil, nil, err
 	}
 	way, err := t.find(ctx, r, directory, content)
 	if err != nil {
-		return engines.Staged{}, err
+		return nil, nil, err
 	}
 	if err := t.checkMounts(); err != nil {
-		return engines.Staged{}, err
+		return nil, nil, err
 	}
-	if err := checkRoom(ctx, t.path, way[len(way)-1:], content); err != nil {
+	return r, way, checkRoom(ctx, t.path, way[len(way)-1:], content)
+}
+
+// Stage builds the new tree in .holdfast, complete with attributes.
+func (t *target) Stage(ctx context.Context, entries []tree.Entry, content engines.Content) (engines.Staged, error) {
+	r, way, err := t.prepare(ctx, entries, content)
+	if err != nil {
 		return engines.Staged{}, err
 	}
 	shop, err := makeWorkshop(&t.disk, t.path, t.token)
