@@ -77,7 +77,7 @@ func chosen(ctx context.Context, r *opened, s repo.Listed, o RestoreOptions) ([]
 	if o.Subpath != "" {
 		e, err := snapshot.Lookup(ctx, r, s.Root, path.Join(o.Only[0], o.Subpath))
 		if err != nil {
-			return nil, notInSnapshot(err, s)
+			return nil, notInSnapshot(err, s, path.Join(o.Only[0], o.Subpath))
 		}
 		return []tree.Entry{e}, nil
 	}
@@ -91,7 +91,7 @@ func chosen(ctx context.Context, r *opened, s repo.Listed, o RestoreOptions) ([]
 	}
 	for _, name := range o.Only {
 		if !slices.ContainsFunc(s.Services, func(service repo.Service) bool { return service.Name == name }) {
-			return nil, notInSnapshot(fmt.Errorf("%s: %w", name, fs.ErrNotExist), s)
+			return nil, notInSnapshot(fmt.Errorf("%s: %w", name, fs.ErrNotExist), s, name)
 		}
 	}
 	var entries []tree.Entry

@@ -192,7 +192,7 @@ func ls(ctx context.Context, app *env, o LsOptions) error {
 	}
 	at, err := snapshot.Lookup(ctx, r, s.Root, o.Path)
 	if err != nil {
-		return notInSnapshot(err, s)
+		return notInSnapshot(err, s, o.Path)
 	}
 	docs := []entryDoc{}
 	visit := func(path string, e tree.Entry) error {
@@ -270,10 +270,6 @@ func modeText(e tree.Entry) string {
 	return string(text)
 }
 
-func notInSnapshot(err error, s repo.Listed) error {
-	return &withHint{fmt.Errorf("snapshot %s: %w", s.Name, err), fmt.Sprintf("\"holdfast snapshot ls %s\" shows what it holds", s.Name)}
-}
-
 // cat is the action of "snapshot cat".
 func cat(ctx context.Context, app *env, o CatOptions) error {
 	r, err := app.open(ctx)
@@ -287,7 +283,7 @@ func cat(ctx context.Context, app *env, o CatOptions) error {
 	}
 	e, err := snapshot.Lookup(ctx, r, s.Root, o.Path)
 	if err != nil {
-		return notInSnapshot(err, s)
+		return notInSnapshot(err, s, o.Path)
 	}
 	if e.Type != tree.File {
 		return fmt.Errorf("%s is a %s; only files can be written to stdout", o.Path, e.Type)

@@ -92,7 +92,7 @@ func hasSubpath(ctx context.Context, r *opened, s repo.Listed, o RestoreOptions)
 	if beneath, doubled := strings.CutPrefix(o.Subpath, o.Only[0]+"/"); doubled {
 		return &withHint{err, fmt.Sprintf("with --only, --path counts from there: --path %s", quoted(beneath))}
 	}
-	return notInSnapshot(err, s)
+	return notInSnapshot(err, s, path.Join(o.Only[0], o.Subpath))
 }
 
 // restoration describes the restore into an environment, and refuses what is
