@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,8 @@ type Problem struct {
 	// some of what is lost in them.
 	Snapshots []repo.Name `json:"snapshots,omitempty"`
 	Paths     []string    `json:"paths,omitempty"`
+	// MorePaths counts the others that are lost, as far as countedPaths reach.
+	MorePaths int `json:"more_paths,omitempty"`
 
 	deleted bool // it was deleted on purpose, and is a problem only where a snapshot needs it
 	twice   bool // it concerns a copy of what snapshots need, of which there is another
@@ -65,8 +68,10 @@ func (p *Problem) Next() string {
 	return "\"holdfast repo repair --dry-run\" says what can be mended"
 }
 
-// maxPaths bounds Problem.Paths.
-const maxPaths = 5
+const (
+	maxPaths     = 5         // bounds Problem.Paths
+	countedPaths = 1_000_000 // of all problems together, to bound memory
+)
 
 func (p *Problem) Error() string {
 	text := p.Object + ": " + p.Err.Error()
@@ -77,7 +82,11 @@ func (p *Problem) Error() string {
 		text += "; it hurts no snapshot, because what they need of it is stored elsewhere too"
 	}
 	if len(p.Paths) > 0 {
-		text += " (" + strings.Join(p.Paths, ", ") + ")"
+		text += " (" + strings.Join(p.Paths, ", ")
+		if p.MorePaths > 0 {
+			text += fmt.Sprintf(" and %d more", p.MorePaths)
+		}
+		text += ")"
 	}
 	return text
 }
@@ -129,7 +138,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 }
 
 func run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
-	c := &checker{repo: r, options: o, report: &Report{Problems: []*Problem{}}, badPacks: map[[32]byte]*Problem{},
+	c := &checker{repo: r, options: o, lost: map[lostPath]bool{}, seed: maphash.MakeSeed(), report: &Report{Problems: []*Problem{}}, badPacks: map[[32]byte]*Problem{},
 		badCopies: map[copyKey]*Problem{}, blame: map[string]*Problem{}, inTheWay: map[string]*Problem{}}
 	for _, step := range []func(context.Context) error{c.obstacles, c.keys, c.settings, c.segments, c.packs, c.snapshots, c.parity} {
 		if err := step(ctx); err != nil {
@@ -191,6 +200,14 @@ type checker struct {
 	inTheWay  map[string]*Problem // by object, what stands in its place
 	noIndex   *Problem            // nil where there is one, or nothing to find
 	partial   bool                // the index is known to lack something
+
+	lost map[lostPath]bool // what was filed under a problem
+	seed maphash.Seed      // of the paths in it
+}
+
+type lostPath struct {
+	problem *Problem
+	path    uint64
 }
 
 func (c *checker) problem(object string, err error) *Problem {
@@ -308,9 +325,18 @@ func (c *checker) hurt(snapshot repo.Name, path string, why error) {
 	if !slices.Contains(p.Snapshots, snapshot) {
 		p.Snapshots = append(p.Snapshots, snapshot)
 	}
-	if len(p.Paths) < maxPaths && !slices.Contains(p.Paths, path) {
+	lost := lostPath{p, maphash.String(c.seed, path)}
+	switch {
+	case c.lost[lost]:
+		return
+	case len(p.Paths) < maxPaths:
 		p.Paths = append(p.Paths, path)
+	case len(c.lost) < countedPaths:
+		p.MorePaths++
+	default:
+		return
 	}
+	c.lost[lost] = true
 }
 
 func (c *checker) blamed(why error) *Problem {
