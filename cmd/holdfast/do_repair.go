@@ -54,7 +54,11 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 		return &withHint{errors.Join(vanished...), afterVanished}
 	}
 	if len(report.Lost) > 0 {
-		return &incompleteError{fmt.Sprintf("%s lost something; what is left can be restored", several(len(report.Lost), "snapshot"))}
+		hint := "\"holdfast snapshot create\" stores anew what is still there to be saved, and then \"holdfast repo repair\" finds whole again what that has healed"
+		if o.DryRun {
+			hint = "\"holdfast repo repair\" sets aside what is damaged; then " + hint
+		}
+		return &withHint{&incompleteError{fmt.Sprintf("%s lost something; what is left can be restored", several(len(report.Lost), "snapshot"))}, hint}
 	}
 	return nil
 }
