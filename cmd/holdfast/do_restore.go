@@ -236,6 +236,7 @@ func (app *env) agree(ctx context.Context, r *snapshot.Restoration, token string
 	if !r.Safety {
 		app.console.say("What is replaced will not be kept: this cannot be undone")
 	}
+	app.warnOfRemoved(r, plan)
 	return app.confirm(ctx, o.Yes, fmt.Sprintf("replace this in the environment %s", r.Environment))
 }
 

@@ -57,19 +57,17 @@ func removedText(n repo.Name, plan []snapshot.Replacement) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return missingText(n, missing) + "\nwhat the environment has in their place is removed"
+	place := "its place"
+	if len(missing) > 1 {
+		place = fmt.Sprintf("place of these %s", several(len(missing), "thing"))
+	}
+	return missingText(n, missing) + "\nwhat the environment has in " + place + " is removed"
 }
 
 // warnBefore says what should be known before a restore, besides what it replaces.
 func (app *env) warnBefore(r *snapshot.Restoration, plan []snapshot.Replacement) {
 	if gone := r.Gone(); len(gone) > 0 {
 		app.console.warn("snapshot %s is damaged:%s", r.Snapshot.Name, lossLines(gone))
-	}
-	if text := removedText(r.Snapshot.Name, plan); text != "" {
-		app.console.warn("%s", text)
-		if r.Snapshot.Damage != nil {
-			app.console.warn("a later snapshot may have stored it anew: \"holdfast repo repair\" first looks for it")
-		}
 	}
 	for _, p := range plan {
 		if p.Empties {
@@ -82,6 +80,19 @@ func (app *env) warnBefore(r *snapshot.Restoration, plan []snapshot.Replacement)
 			app.console.warn("%s: %s", p.Name, text)
 		}
 	}
+}
+
+// warnOfRemoved says what is removed because the snapshot lacks it. It comes last, right
+// before the question, or with --yes the restore: nothing else is to push it out of sight.
+func (app *env) warnOfRemoved(r *snapshot.Restoration, plan []snapshot.Replacement) {
+	text := removedText(r.Snapshot.Name, plan)
+	if text == "" {
+		return
+	}
+	if r.Snapshot.Damage != nil {
+		app.console.warn("a later snapshot may have stored anew what is missing: \"holdfast repo repair\" first looks for it")
+	}
+	app.console.warn("%s", text)
 }
 
 func (app *env) dryRestore(ctx context.Context, r *opened, restoration *snapshot.Restoration) error {
@@ -107,6 +118,7 @@ func (app *env) dryRestore(ctx context.Context, r *opened, restoration *snapshot
 			return err
 		}
 		app.warnBefore(restoration, plan)
+		app.warnOfRemoved(restoration, plan)
 		return nil
 	})
 }
