@@ -43,7 +43,7 @@ func (app *env) extract(ctx context.Context, r *opened, s repo.Listed, o Restore
 		app.console.warn("%s", text)
 	}
 	if o.DryRun {
-		return app.tellExtracted(entries, bytes, s, into, "would be written to", nil, missing)
+		return errors.Join(app.tellExtracted(entries, bytes, s, into, "would be written to", nil, missing), files.HasRoom(ctx, r, entries, into))
 	}
 	progress := newTracker(app.now())
 	progress.Expect(bytes)

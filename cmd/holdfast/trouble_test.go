@@ -289,6 +289,13 @@ func TestNoRoomForStagingIsFoundBeforeItStarts(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s", how, code, stderr)
 		}
 	}
+	for _, how := range []string{"--dry-run", "--quiet"} {
+		_, stderr, code := s.run("snapshot", "restore", name, "--to", s.path("staging/not/there"), how)
+		if code != 1 || !strings.Contains(stderr, "too little room") {
+			t.Errorf("into a directory, %s: exit code %d, %s", how, code, stderr)
+		}
+	}
+	s.ok("snapshot", "restore", name, "--to", s.path("not/there"), "--dry-run")
 	if left := s.leftovers(); len(left) > 0 {
 		t.Errorf("left behind: %s", left)
 	}

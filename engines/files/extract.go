@@ -40,6 +40,11 @@ func Extract(ctx context.Context, content engines.Content, entries []tree.Entry,
 	return staged, nil
 }
 
+// HasRoom refuses what Extract would, for lack of room, in a dir that need not be there yet.
+func HasRoom(ctx context.Context, content engines.Content, entries []tree.Entry, dir string) error {
+	return checkRoom(ctx, dir, entries, content)
+}
+
 func extract(ctx context.Context, d *disk, root int, content engines.Content, entries []tree.Entry) (staged engines.Staged, err error) {
 	if err := d.mkdir(root, hidden); err != nil { // not makeDirectory: another restore's is not ours to remove
 		return engines.Staged{}, fmt.Errorf("make %s: %w", hidden, err)

@@ -45,7 +45,7 @@ func (t *target) Plan(ctx context.Context, entries []tree.Entry) (engines.Plan, 
 	if err != nil || len(t.subpath) > 0 {
 		return plan, err
 	}
-	if free, err := freeRoom(root); err == nil && free.bytes < directory.Size {
+	if free, err := freeRoom(t.path); err == nil && free.bytes < directory.Size {
 		plan.Replaces += fmt.Sprintf("; the new data takes up to %s beside it and %s are free", humanize.IBytes(directory.Size), humanize.IBytes(free.bytes))
 	}
 	return plan, nil

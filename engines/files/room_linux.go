@@ -2,7 +2,6 @@ package files
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -20,12 +19,18 @@ type room struct {
 	block  uint64
 }
 
-// freeRoom returns what is left for others than root; inodes is 0 where a
-// filesystem does not count them.
-func freeRoom(fd int) (room, error) {
+// freeRoom returns what is left at path, or where path will be, for others than
+// root; inodes is 0 where a filesystem does not count them.
+func freeRoom(path string) (room, error) {
 	var fs unix.Statfs_t
-	if err := unix.Fstatfs(fd, &fs); err != nil {
-		return room{}, err
+	at := path
+	err := unix.Statfs(at, &fs)
+	for err == unix.ENOENT && at != filepath.Dir(at) {
+		at = filepath.Dir(at)
+		err = unix.Statfs(at, &fs)
+	}
+	if err != nil {
+		return room{}, fmt.Errorf("free space at %s: %w", path, err)
 	}
 	block := uint64(max(fs.Frsize, 1))
 	if fs.Frsize == 0 {
@@ -38,17 +43,9 @@ func freeRoom(fd int) (room, error) {
 // where path will be. Where the sum of all sizes fits there is nothing to count;
 // else holes are left out and hard links counted once.
 func checkRoom(ctx context.Context, path string, entries []tree.Entry, content engines.Content) error {
-	root, err := openRoot(path)
-	if errors.Is(err, unix.ENOENT) {
-		root, err = openRoot(filepath.Dir(path))
-	}
+	free, err := freeRoom(path)
 	if err != nil {
 		return err
-	}
-	defer unix.Close(root)
-	free, err := freeRoom(root)
-	if err != nil {
-		return fmt.Errorf("free space at %s: %w", path, err)
 	}
 	var most room
 	for i := range entries {
