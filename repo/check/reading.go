@@ -54,13 +54,16 @@ type reading struct {
 	at    position
 }
 
-// position is what is kept between runs. A run that was interrupted goes on there;
-// what it had found damaged is read again, and told again.
+// position is what is kept between runs. A run that was interrupted goes on with what it
+// had not read yet; what it had found damaged is read again, and told again. The packs are
+// named, because others come meanwhile, which nobody has read, wherever they sort.
 type position struct {
-	All    string   `json:"all,omitempty"`    // the last pack that an interrupted run has read
-	Bad    []string `json:"bad,omitempty"`    // the packs that it had found damaged
+	Whole  []string `json:"whole,omitempty"`  // the packs that an interrupted run has read and found whole, by brief
 	Subset string   `json:"subset,omitempty"` // the last pack that was read by percentage
 }
+
+// brief is enough of a pack's name to tell it from others.
+func brief(name [32]byte) string { return hex.EncodeToString(name[:8]) }
 
 func newReading(o Options) *reading {
 	r := &reading{part: o.Part, file: o.Position}
@@ -89,12 +92,19 @@ func (r *reading) choose(stored map[[32]byte]int64) (chosen [][32]byte, before i
 	slices.SortFunc(names, comparePacks)
 	switch {
 	case r.part.All:
+		read := map[string]bool{}
+		for _, b := range r.at.Whole {
+			read[b] = true
+		}
+		r.at.Whole = nil // but for those that are still there
 		for _, name := range names {
-			if digits := hex.EncodeToString(name[:]); digits > r.at.All || slices.Contains(r.at.Bad, digits) {
+			if b := brief(name); read[b] {
+				r.at.Whole = append(r.at.Whole, b)
+			} else {
 				chosen = append(chosen, name)
 			}
 		}
-		return chosen, len(names) - len(chosen)
+		return chosen, len(r.at.Whole)
 	case r.part.In > 0:
 		for _, name := range names {
 			if (uint64(name[0])<<8|uint64(name[1]))%r.part.In == r.part.Of-1 {
@@ -121,20 +131,16 @@ func (r *reading) choose(stored map[[32]byte]int64) (chosen [][32]byte, before i
 
 // done notes that a pack was read.
 func (r *reading) done(name [32]byte, damaged bool) {
-	digits := hex.EncodeToString(name[:])
 	switch {
-	case r.part.All:
-		r.at.All = max(r.at.All, digits)
-		if damaged && !slices.Contains(r.at.Bad, digits) {
-			r.at.Bad = append(r.at.Bad, digits)
-		}
+	case r.part.All && !damaged:
+		r.at.Whole = append(r.at.Whole, brief(name))
 	case r.part.Percent > 0:
-		r.at.Subset = digits
+		r.at.Subset = hex.EncodeToString(name[:])
 	}
 }
 
 // finish forgets the position of a run that was not interrupted.
-func (r *reading) finish() { r.at.All, r.at.Bad = "", nil }
+func (r *reading) finish() { r.at.Whole = nil }
 
 // keep is best effort: without it the next run begins at the beginning.
 func (r *reading) keep() {

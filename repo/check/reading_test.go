@@ -100,6 +100,25 @@ func TestReadingEverythingGoesOn(t *testing.T) {
 	}
 }
 
+// TestWhatComesMeanwhileIsRead: of a run that was interrupted and goes on later, packs that
+// came in between are not among those that it had read, wherever they sort.
+func TestWhatComesMeanwhileIsRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "check.json")
+	first := newReading(Options{ReadData: true, Position: file})
+	chosen, _ := first.choose(some(30))
+	for _, name := range chosen[:20] {
+		first.done(name, false)
+	}
+	first.keep()
+
+	more := some(60)
+	delete(more, chosen[0]) // collected meanwhile
+	rest, before := newReading(Options{ReadData: true, Position: file}).choose(more)
+	if len(rest) != 40 || before != 19 {
+		t.Errorf("goes on with %d packs, %d before, of 10 that were left, 30 that came and 19 that are still there", len(rest), before)
+	}
+}
+
 // TestTheRateIsKept: ten packs of 1 MB at 2 MB/s take five seconds.
 func TestTheRateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
