@@ -84,11 +84,16 @@ func (app *env) take(ctx context.Context, r *opened, c *snapshot.Creation, progr
 		s, err = c.Create(ctx, session)
 		return err
 	})
-	if s != nil && errors.Is(err, activity.ErrNotRecorded) {
-		app.console.warn("%v", err) // the snapshot is published all the same
-		err = nil
+	return s, app.unlessDone(err)
+}
+
+// unlessDone is the error of an operation, unless it is done all the same.
+func (app *env) unlessDone(err error) error {
+	if done, ok := errors.AsType[*snapshot.DoneError](err); ok {
+		app.console.warn("%v", done)
+		return nil
 	}
-	return s, err
+	return err
 }
 
 // ready locks the environment, finishes an interrupted restore, and reads what

@@ -142,5 +142,5 @@ func (app *env) finishRestore(ctx context.Context, name string) (done *snapshot.
 		done, err = app.recover(ctx, r, c, place)
 		return err
 	})
-	return done, err
+	return done, app.unlessDone(err)
 }

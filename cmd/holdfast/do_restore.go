@@ -181,7 +181,7 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 	var outcome *snapshot.Outcome
 	operation := snapshot.Operation{Repository: r.Repository, Kind: activity.Restore, Project: restoration.Project,
 		Environment: restoration.Environment, Progress: progress.counts, Now: app.now}
-	err := operation.Run(ctx, func(ctx context.Context, session *repo.Session, record *activity.Recorder) error {
+	err := app.unlessDone(operation.Run(ctx, func(ctx context.Context, session *repo.Session, record *activity.Recorder) error {
 		everything := restoration.Creation
 		e, parts, err := app.parts(r, restoration.Environment, false)
 		if err != nil {
@@ -204,13 +204,9 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 		defer stop()
 		outcome, err = restoration.Restore(ctx, session)
 		return err
-	})
+	}))
 	if outcome == nil {
 		return err
-	}
-	if errors.Is(err, activity.ErrNotRecorded) {
-		app.console.warn("%v", err) // the restore is done all the same
-		err = nil
 	}
 	if err := errors.Join(app.tellRestored(outcome), err); err != nil {
 		return err
