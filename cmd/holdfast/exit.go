@@ -43,7 +43,7 @@ var exitMeanings = []struct {
 	{exitNoRepository, "there is no repository at that place"},
 	{exitBusy, "another operation is running there; it is named"},
 	{exitWrongPassword, "wrong password or token, or one from before \"repo key rotate\""},
-	{exitInterrupted, "interrupted by SIGINT or SIGTERM"},
+	{exitInterrupted, "interrupted by SIGINT, SIGTERM or SIGHUP"},
 }
 
 var (

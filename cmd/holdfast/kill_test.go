@@ -188,7 +188,7 @@ func TestInterruptedEndsCleanly(t *testing.T) {
 	s.rows("master", "one", 40000)
 	s.files("master", "one", 500)
 	s.repository()
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		cmd := s.command("-e", "master", "snapshot", "create")
 		var stdout strings.Builder
 		cmd.Stdout = &stdout

@@ -21,7 +21,7 @@ import (
 )
 
 func main() {
-	app := newEnv(os.Stdin, os.Stdout, os.Stderr)
+	app := newEnv(os.Stdin, os.Stdout, lasting(os.Stderr))
 	app.schemes = serviceSchemes()
 	app.pace = pace
 	ctx, stop := interruptible(context.Background(), app.console)

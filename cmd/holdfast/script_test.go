@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -39,13 +40,16 @@ func runAs(do actions) {
 // trials are actions that use one part of the frame each.
 func trials() actions {
 	return actions{
-		// Create waits to be interrupted, and then, if it is described so, for ever.
+		// Create waits to be interrupted, and then, as it is described, for a while or for ever.
 		Create: func(ctx context.Context, _ *env, o CreateOptions) error {
 			fmt.Println("waiting")
 			<-ctx.Done()
 			fmt.Println("cancelled")
-			if o.Description == "stubborn" {
+			switch o.Description {
+			case "stubborn":
 				select {}
+			case "slow":
+				time.Sleep(300 * time.Millisecond)
 			}
 			return fmt.Errorf("create: %w", ctx.Err())
 		},
@@ -136,6 +140,8 @@ func TestSignals(t *testing.T) {
 		{"SIGTERM, quiet", []string{"--quiet"}, []os.Signal{syscall.SIGTERM}, "holdfast: interrupted\n"},
 		{"a second one", []string{"--description", "stubborn"}, []os.Signal{syscall.SIGTERM, syscall.SIGINT},
 			"interrupted; cleaning up (once more ends it at once)\n"},
+		{"a terminal that goes", []string{"--description", "slow"}, []os.Signal{syscall.SIGHUP, syscall.SIGHUP},
+			"interrupted; cleaning up (once more ends it at once)\nholdfast: interrupted\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cmd := exec.Command("trial", append([]string{"snapshot", "create"}, test.args...)...)
