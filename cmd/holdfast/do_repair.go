@@ -34,6 +34,9 @@ func repairRepository(ctx context.Context, app *env, o RepairOptions) error {
 	if err != nil {
 		return err
 	}
+	if report.Uncovered != nil {
+		app.console.warn("parity is not up to date: %v", report.Uncovered)
+	}
 	report.Mended = append(opening.Mended, report.Mended...)
 	report.SetAside = append(opening.SetAside, report.SetAside...)
 	if err := app.result(report, func(w io.Writer) error {

@@ -22,11 +22,13 @@ package repair
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"holdfast/internal/storage"
 	"holdfast/repo"
 	"holdfast/repo/pack"
 )
@@ -59,6 +61,9 @@ type Report struct {
 	Unread    []Aside       `json:"unread"` // snapshots that cannot be read at all
 	Packs     int           `json:"packs"`
 	BytesRead uint64        `json:"bytes_read"`
+	// Uncovered is why parity does not cover all of that, as what comes next will: there
+	// was no room.
+	Uncovered error `json:"-"`
 }
 
 // Nothing reports whether there was nothing to do.
@@ -139,12 +144,16 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 			}
 		}()
 	}
-	for _, step := range []func(context.Context) error{m.examine, m.salvage, m.index, m.putAside, m.snapshots, m.renewParity} {
+	for _, step := range []func(context.Context) error{m.examine, m.salvage, m.index, m.putAside, m.snapshots} {
 		if err := step(ctx); err != nil {
 			return m.report, err
 		}
 	}
-	return m.report, nil
+	err = m.renewParity(ctx)
+	if errors.Is(err, storage.ErrFull) {
+		m.report.Uncovered, err = err, nil
+	}
+	return m.report, err
 }
 
 // index makes the index anew where it does not say what the packs hold, or names
