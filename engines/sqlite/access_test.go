@@ -80,3 +80,23 @@ func TestCaptureByWhoMayOnlyRead(t *testing.T) {
 		}
 	}
 }
+
+// TestCaptureOnAFullDisk: that SQLite cannot make a -shm, which it needs for a database in WAL
+// mode that nobody has open, is no fault of the disk.
+func TestCaptureOnAFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a small disk")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("small", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }()
+	path := filepath.Join(dir, "s.db")
+	shell(t, path, "PRAGMA journal_mode = wal; CREATE TABLE t (a);")
+	_ = os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 1<<20), 0o600) // as much as there is room for
+	s := newSource(t, path)
+	if err := s.Prepare(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "no space left in "+dir) {
+		t.Errorf("prepare: %v", err)
+	}
+}

@@ -200,6 +200,13 @@ func is(err error, code int) bool {
 	return errors.As(err, &e) && e.Code()&0xff == code
 }
 
+// isNoRoomForShm reports whether the -shm could not be given its size, which SQLite calls
+// an I/O error. It is made even to read a database in WAL mode that nobody has open.
+func isNoRoomForShm(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE
+}
+
 // explain turns SQLite's word for what went wrong with the database at path into
 // one that says what to do. Whoever returns it names the database.
 func explain(path string, err error) error {
@@ -212,7 +219,7 @@ func explain(path string, err error) error {
 		return fmt.Errorf("it is damaged; see what sqlite3's .recover can save: %w", err)
 	case is(err, sqlite3.SQLITE_CANTOPEN), is(err, sqlite3.SQLITE_READONLY):
 		return fmt.Errorf("it cannot be opened%s: %w", obstacle(path), err)
-	case is(err, sqlite3.SQLITE_FULL):
+	case is(err, sqlite3.SQLITE_FULL), isNoRoomForShm(err):
 		return fmt.Errorf("no space left in %s: %w", filepath.Dir(path), err)
 	default:
 		return err
