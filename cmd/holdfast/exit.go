@@ -186,6 +186,9 @@ func hintOf(err error) string {
 	if errors.Is(err, repo.ErrStray) {
 		return "move what it names out of the repository, or give it its name back; or let \"holdfast repo repair\" set it aside"
 	}
+	if errors.Is(err, storage.ErrForbidden) {
+		return "the repository, or some of it, belongs to another user: run this as that one, or \"chown -R\" it to the one who is to work with it"
+	}
 	if errors.Is(err, storage.ErrFull) {
 		return "delete snapshots that are not needed; then, as after a create that failed, \"holdfast repo gc --grace 0\" frees at once what nobody needs; \"restore --to DIR\" needs no room in the repository"
 	}

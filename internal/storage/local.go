@@ -40,9 +40,11 @@ import (
 // nothing else happens). Asking whether the writer lives could only be answered on
 // its own host.
 //
-// Directories have mode 0700, objects 0400.
+// Directories have mode 0700, objects 0400, and the owner of the directory: what root has
+// put, who else works in it must be able to read.
 type Local struct {
 	root  *os.Root
+	owner *owner           // nil where everything is made with the right one
 	files *cache[*os.File] // objects that were read from
 	dirs  *cache[*os.Root] // directories that were put to; durable, with their parents
 
@@ -74,6 +76,7 @@ func OpenLocal(dir string) (*Local, error) {
 	}
 	return &Local{
 		root:  root,
+		owner: ownerOf(root),
 		files: newCache[*os.File](keptFiles),
 		dirs:  newCache[*os.Root](keptDirs),
 		step:  func(_ string, do func() error) error { return do() },
@@ -318,5 +321,14 @@ func failed(op, name string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		err = fmt.Errorf("%w: %w", ErrFull, err)
 	}
+	if errors.Is(err, syscall.EACCES) {
+		err = &forbidden{err}
+	}
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
+
+// forbidden is ErrForbidden in the system's words.
+type forbidden struct{ error }
+
+func (e *forbidden) Is(target error) bool { return target == ErrForbidden }
+func (e *forbidden) Unwrap() error        { return e.error }

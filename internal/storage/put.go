@@ -92,6 +92,9 @@ func (l *Local) create(d *os.Root, temporary string) (*objectFile, error) {
 		f.File, err = d.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 		return err
 	})
+	if err == nil {
+		l.owner.has(f.File)
+	}
 	return f, err
 }
 
@@ -187,6 +190,7 @@ func (l *Local) openDirectory(dir string) (*os.Root, error) {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
+	made := err == nil
 	d, err := parent.value.OpenRoot(path.Base(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errAgain
@@ -196,6 +200,9 @@ func (l *Local) openDirectory(dir string) (*os.Root, error) {
 			err = fmt.Errorf("%s: %w", dir, obstacle(info.Mode()))
 		}
 		return nil, err
+	}
+	if made {
+		l.owner.hasDirectory(d)
 	}
 	if err := l.syncDirectory(parent.value); err != nil {
 		_ = d.Close()

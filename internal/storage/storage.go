@@ -29,8 +29,8 @@ type Info struct {
 //
 // Errors wrap fs.ErrNotExist where an object is missing, ErrExist where a name
 // is taken, ErrObstacle where what takes it is no object, ErrFull where there is no
-// room, ErrUnreadable where the medium is damaged, fs.ErrInvalid where a name breaks the rule above, the context's cause where it
-// ended; and they name the operation and the object.
+// room, ErrForbidden where this user may not, ErrUnreadable where the medium is damaged, fs.ErrInvalid where a name breaks the rule
+// above, the context's cause where it ended; and they name the operation and the object.
 type Storage interface {
 	// Put creates the object or fails; when it returns nil, the object is durable
 	// and visible to every other user of the storage. A name that is taken is
@@ -95,6 +95,8 @@ var (
 	ErrExist = fs.ErrExist
 	// ErrFull is wrapped when the storage has no room left.
 	ErrFull = errors.New("no space left in the repository")
+	// ErrForbidden is wrapped where this user may not read or write what is there.
+	ErrForbidden = errors.New("it belongs to another user")
 	// ErrUnreadable is wrapped by ReadAt where the object is there, and the medium does
 	// not yield what it holds: a bad sector.
 	ErrUnreadable = errors.New("the disk cannot read it")
