@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"holdfast/engines/files"
 	"holdfast/internal/snapshot"
 	"holdfast/internal/tree"
 	"holdfast/repo"
@@ -41,7 +42,7 @@ func (app *env) verifyRestore(ctx context.Context, r *opened, o CheckOptions) (e
 	if err != nil {
 		return fmt.Errorf("make a scratch directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	defer func() { err = errors.Join(err, files.Clear(scratch), os.Remove(scratch)) }()
 	into := filepath.Join(scratch, "restored")
 	entries, err := chosen(ctx, r, s, RestoreOptions{})
 	if err != nil {

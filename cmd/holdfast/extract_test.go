@@ -74,3 +74,34 @@ func TestRestoreWithoutRoot(t *testing.T) {
 		t.Errorf("restored %q, %v", data, err)
 	}
 }
+
+// TestVerifiedWithoutRoot removes the scratch directory, whatever modes the restored ones have.
+func TestVerifiedWithoutRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("this test must run as root")
+	}
+	const nobody = 65534
+	s := newSite(t, siteConfig)
+	s.rows("master", "one", 10)
+	s.write("master/uploads/closed/deep/file", []byte("data"))
+	s.must(os.Mkdir(s.path("scratch"), 0o777))
+	for _, args := range [][]string{{"cp", os.Args[0], s.path("holdfast")}, {"chmod", "755", s.path("holdfast"), filepath.Dir(s.dir)},
+		{"chmod", "-R", "555", s.path("master/uploads/closed")}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", args, err, out)
+		}
+	}
+	s.repository()
+	name := s.create()
+	if out, err := exec.Command("chown", "-R", "nobody", s.path("repo"), s.path("scratch")).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(s.path("holdfast"), "-e", "master", "repo", "check", "--verify-restore", name, "--scratch", "scratch")
+	cmd.Dir, cmd.Env = s.dir, s.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	left, unread := os.ReadDir(s.path("scratch"))
+	if err != nil || unread != nil || len(left) > 0 {
+		t.Errorf("%v: %d left behind\n%s", err, len(left), out)
+	}
+}

@@ -21,6 +21,26 @@ type removal struct {
 
 const levels = 64
 
+// Clear removes all that is in dir, which is the caller's alone, also from directories
+// whose mode lets nobody write to them.
+func Clear(dir string) error {
+	root, err := openRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	names, err := readNames(root)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := (&disk{}).removeTree(root, name); err != nil {
+			return fmt.Errorf("clear %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
 // removeTree removes name in dir and all beneath it. What is missing is removed already.
 func (d *disk) removeTree(dir int, name string) error {
 	root, err := statAt(dir, "")
