@@ -52,6 +52,9 @@ func list(ctx context.Context, app *env, o ListOptions) error {
 		app.console.say("Finding snapshots for the environment %s", cmp.Or(name, "of this repository"))
 	}
 	rows, hidden := app.collect(ctx, r, all, o, project, name)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err := app.result(rows, func(w io.Writer) error { return app.listTable(w, rows, o) }); err != nil {
 		return err
 	}
@@ -86,6 +89,9 @@ func (app *env) collect(ctx context.Context, r *opened, all []repo.Listed, o Lis
 		rows = append(rows, row)
 	}
 	for a, err := range activity.All(ctx, r.Activities(), app.now()) {
+		if ctx.Err() != nil {
+			break // the caller tells
+		}
 		if err != nil {
 			app.console.warn("an activity cannot be read: %v", err)
 			continue

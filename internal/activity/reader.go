@@ -30,7 +30,7 @@ func Latest(ctx context.Context, objects Objects, id string, now time.Time) (Rec
 }
 
 // All yields all activities in order of their names; with an error, those that
-// cannot be read, and goes on. Only a listing that fails ends it.
+// cannot be read, and goes on. Only a listing that fails ends it, or the context.
 func All(ctx context.Context, objects Objects, now time.Time) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		self, err := process.This()
@@ -52,6 +52,10 @@ func All(ctx context.Context, objects Objects, now time.Time) iter.Seq2[Record, 
 			record, err := latest(ctx, objects, id, self, now)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // removed meanwhile
+			}
+			if ctx.Err() != nil {
+				yield(Record{}, context.Cause(ctx)) // once, and not for each that is left
+				return
 			}
 			if !yield(record, err) {
 				return

@@ -3,6 +3,7 @@ package activity
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -111,6 +112,31 @@ func TestAll(t *testing.T) {
 	}
 	if len(errs) != 1 || !errors.Is(errs[0], broken) {
 		t.Errorf("errors %v", errs)
+	}
+}
+
+// TestAllEndsWithItsContext, with one error and not one for each record that is left.
+func TestAllEndsWithItsContext(t *testing.T) {
+	m := newMemory()
+	for i := range 5 {
+		r := record(on("web1"))
+		r.Activity = fmt.Sprintf("%020x", i+1)
+		r.State, r.Started, r.Updated = InProgress, testTime, testTime
+		put(t, m, 1, r)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	read, failed := 0, 0
+	for _, err := range All(ctx, m, testTime) {
+		if err != nil {
+			failed++
+			continue
+		}
+		read++
+		cancel()
+	}
+	if read != 1 || failed != 1 {
+		t.Errorf("%d records and %d errors", read, failed)
 	}
 }
 
