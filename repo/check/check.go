@@ -196,6 +196,7 @@ type checker struct {
 
 	badPacks  map[[32]byte]*Problem
 	badCopies map[copyKey]*Problem
+	gone      [][32]byte          // packs that were listed, and not there to be read
 	blame     map[string]*Problem // by object, what the survey found
 	inTheWay  map[string]*Problem // by object, what stands in its place
 	noIndex   *Problem            // nil where there is one, or nothing to find

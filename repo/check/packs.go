@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"holdfast/repo"
 	"holdfast/repo/pack"
@@ -126,6 +127,35 @@ func (c *checker) readPacks(ctx context.Context, stored map[[32]byte]int64) erro
 		}
 	}
 	r.finish()
+	return c.settleGone(ctx)
+}
+
+// settleGone decides about the packs that were there and were gone when they were to be
+// read: those that the list of condemned packs tells, or the index names no more, somebody
+// has collected meanwhile.
+func (c *checker) settleGone(ctx context.Context) error {
+	if len(c.gone) == 0 {
+		return nil
+	}
+	if err := c.repo.Refresh(ctx); err != nil {
+		return err
+	}
+	indexed, err := c.repo.IndexedPacks(ctx)
+	if err != nil {
+		return err
+	}
+	deleted, err := c.deleted(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range c.gone {
+		object := pack.ObjectName(name)
+		if _, named := indexed[name]; named && !deleted[name] {
+			c.badPacks[name] = c.missing(object)
+		} else {
+			c.badPacks[name] = &Problem{Object: object, Err: errMissing, deleted: true}
+		}
+	}
 	return nil
 }
 
@@ -134,6 +164,10 @@ func (c *checker) readPack(ctx context.Context, name [32]byte) error {
 	bad, err := c.repo.VerifyPack(ctx, name)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		c.gone = append(c.gone, name)
+		return nil
 	}
 	if err != nil {
 		c.badPacks[name] = c.problem(object, err)

@@ -368,3 +368,25 @@ func TestReadersDuringACollection(t *testing.T) {
 		})
 	}
 }
+
+// TestACheckThatCollectionsOvertake tells of no pack that one of them has removed after it
+// was listed, and before it was read, however often it begins anew.
+func TestACheckThatCollectionsOvertake(t *testing.T) {
+	w := newWorld(t, 8)
+	faulty := storagetest.NewFaulty(w.store)
+	day := 0
+	faulty.Inject(storagetest.Fault{Ops: storagetest.List, Names: storagetest.Is("packs"), Effect: func(_ context.Context, _ *storagetest.Call, do func() error) error {
+		err := do()
+		if day < 7 {
+			w.delete(t, w.store, day)
+			collect(t, w.store, w.options(0))
+			day++
+		}
+		return err
+	}})
+	report, err := check.Run(t.Context(), repotest.Open(t, faulty), check.Options{ReadData: true})
+	if err != nil || len(report.Problems) > 0 || day == 0 {
+		t.Errorf("%d collections: %v, %+v", day, err, report)
+	}
+	repotest.MustBeWhole(t, repotest.Open(t, w.store))
+}
