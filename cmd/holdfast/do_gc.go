@@ -46,13 +46,17 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 		return p
 	})
 	defer stop()
-	report, err := gc.Run(ctx, r.Repository, gc.Options{Now: app.now, Grace: o.Grace, Settle: o.Settle, Wait: o.Wait,
+	options := gc.Options{Now: app.now, Grace: o.Grace, Settle: o.Settle, Wait: o.Wait,
 		MaxRepack: o.MaxRepack, BaseRetention: o.Bases, Erase: o.Erase, AcceptLoss: o.AcceptLoss, DryRun: o.DryRun,
 		Silent: func(ctx context.Context, a repo.Announced) (bool, error) { return app.silent(ctx, r, a) },
 		Progress: func(what string, bytes int64) {
 			step.Store(&what)
 			copied.Add(bytes)
-		}})
+		}}
+	report, err := gc.Run(ctx, r.Repository, options)
+	if errors.Is(err, storage.ErrFull) && app.makeRoom(ctx, r) {
+		report, err = gc.Run(ctx, r.Repository, options)
+	}
 	if err == nil && !o.DryRun {
 		if err := r.Replenish(ctx, report.Stored.Bytes); err != nil {
 			app.console.warn("the reserve was left as it is: %v", err)
@@ -82,6 +86,16 @@ func collect(ctx context.Context, app *env, o CollectOptions) error {
 		app.keepParity(ctx, r)
 	}
 	return nil
+}
+
+// makeRoom removes what is worth less than room to begin with, where others have taken that
+// of the reserve: the records of operations that are over. It reports whether there were any.
+func (app *env) makeRoom(ctx context.Context, r *opened) bool {
+	forgotten, _ := activity.ForgetEnded(ctx, r.Activities(), app.now()) // what cannot be read stays
+	if forgotten > 0 {
+		app.console.warn("the repository is full: the records of %s that are over were removed to make room", several(forgotten, "operation"))
+	}
+	return forgotten > 0
 }
 
 // silent decides which session a collection ends, for everybody: one whose process

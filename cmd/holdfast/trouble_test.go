@@ -231,6 +231,44 @@ func TestAFullDiskIsCollected(t *testing.T) {
 	s.ok("-e", "master", "snapshot", "restore", names[15], "--target", "staging", "--yes", "--no-safety-snapshot")
 }
 
+// TestAFullDiskWithoutAReserve: where others have taken the room of the reserve, too, what is
+// recorded of operations that are over makes some, and the collection goes on from there.
+func TestAFullDiskWithoutAReserve(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s := newSite(t, siteConfig)
+	s.ownDisk("24m")
+	s.rows("master", "one", 100)
+	s.must(makeRepository(s.path("disk/repo")))
+	random := rand.NewChaCha8([32]byte{3})
+	big := make([]byte, 1<<20)
+	for range 8 {
+		_, _ = random.Read(big) // never fails
+		s.write("master/uploads/big", big)
+		s.ok("snapshot", "delete", s.create(), "--yes")
+	}
+	for range 8 {
+		s.create()
+	}
+	last := s.create()
+	s.must(os.RemoveAll(s.path("disk/repo/reserve")))
+	s.fillDisk(0)
+	if _, stderr, code := s.run("-e", "master", "snapshot", "create"); code != 1 || !strings.Contains(stderr, "no space left") {
+		t.Fatalf("there is room: exit code %d, %s", code, stderr)
+	}
+	out, stderr, code := s.run("repo", "gc", "--grace", "0")
+	if code != 0 || !strings.Contains(out, "Freed ") || !strings.Contains(stderr, "warning: the repository is full: the records of ") {
+		t.Errorf("exit code %d\n%s%s", code, out, stderr)
+	}
+	if reserve, err := os.ReadDir(s.path("disk/repo/reserve")); err != nil || len(reserve) < 2 {
+		t.Errorf("the reserve was not made anew: %v, %v", reserve, err)
+	}
+	s.create()
+	s.ok("repo", "check", "--read-data")
+	s.ok("-e", "master", "snapshot", "restore", last, "--target", "staging", "--yes", "--no-safety-snapshot")
+}
+
 // TestParityThatRunsOutOfRoom is on, as everything says, and completed by what comes next.
 func TestParityThatRunsOutOfRoom(t *testing.T) {
 	if !inNamespace(t) {

@@ -11,17 +11,27 @@ import (
 // heard of before it, and returns how many there were. One that cannot be read does
 // not keep the others; it is joined into the error.
 func Forget(ctx context.Context, objects Objects, before, now time.Time) (forgotten int, err error) {
+	return forget(ctx, objects, now, func(r Record) bool {
+		if r.State == Interrupted {
+			return r.Updated.Before(before)
+		}
+		return r.State != InProgress && r.Finished.Before(before)
+	})
+}
+
+// ForgetEnded is Forget for all that have said that they ended.
+func ForgetEnded(ctx context.Context, objects Objects, now time.Time) (forgotten int, err error) {
+	return forget(ctx, objects, now, func(r Record) bool { return !r.Finished.IsZero() })
+}
+
+func forget(ctx context.Context, objects Objects, now time.Time, over func(Record) bool) (forgotten int, err error) {
 	var unread []error
 	for record, err := range All(ctx, objects, now) {
 		if err != nil {
 			unread = append(unread, err)
 			continue
 		}
-		ended := record.Finished
-		if record.State == Interrupted {
-			ended = record.Updated
-		}
-		if record.State == InProgress || !ended.Before(before) {
+		if !over(record) {
 			continue
 		}
 		if err := removeAll(ctx, objects, "activities/"+record.Activity); err != nil {
