@@ -127,13 +127,12 @@ func isFree(dir string) (exists bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("--to: %w", err)
 	}
+	if files.Unfinished(dir) {
+		return true, &withHint{usageError("--to %s: another restore into this directory is at work or was killed", dir),
+			"if none is at work, remove all that is in it and try again"}
+	}
 	for _, e := range entries {
-		switch e.Name() {
-		case "lost+found":
-		case ".holdfast":
-			return true, &withHint{usageError("--to %s: another restore into this directory is at work or was killed", dir),
-				"if none is at work, remove all that is in it and try again"}
-		default:
+		if e.Name() != "lost+found" {
 			return true, usageError("--to %s: the directory is not empty; expected a new or an empty one", dir)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +17,16 @@ import (
 
 // lostAndFound is what a fresh disk holds.
 const lostAndFound = "lost+found"
+
+// Unfinished reports whether an Extract into dir is at work or was killed. What else may be
+// called .holdfast, such as the place of restore journals beside a holdfast.yaml, is none.
+func Unfinished(dir string) bool {
+	if _, err := os.Lstat(filepath.Join(dir, hidden, dirBuilding)); err == nil {
+		return true
+	}
+	names, err := os.ReadDir(filepath.Join(dir, hidden))
+	return err == nil && len(names) == 0
+}
 
 // Extract writes entries, files and directories of any engine, into dir, which
 // must exist and be empty but for a disk's lost+found, as exactly as a restore of a
