@@ -52,14 +52,15 @@ func create(ctx context.Context, app *env, o CreateOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := app.result(s, func(w io.Writer) error {
+	untold := app.result(s, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "Snapshot name: %s\n", s.Name)
 		return err
-	}); err != nil {
-		return err
-	}
+	})
 	app.tellCreated(s)
 	app.keepParity(ctx, r)
+	if untold != nil {
+		return fmt.Errorf("the snapshot %s is published, but its name could not be written: %w", s.Name, untold)
+	}
 	losses := s.Losses()
 	return incomplete(losses, fmt.Sprintf("the snapshot %s is published, but %s missing in it", s.Name, severalAre(len(losses), "thing")))
 }

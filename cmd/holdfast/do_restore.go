@@ -208,12 +208,27 @@ func (app *env) replace(ctx context.Context, r *opened, restoration *snapshot.Re
 	if outcome == nil {
 		return err
 	}
-	if err := errors.Join(app.tellRestored(outcome), err); err != nil {
+	untold := app.tellRestored(outcome)
+	if err == nil {
+		app.keepParity(ctx, r)
+	}
+	if untold != nil {
+		err = errors.Join(err, untoldError(outcome, untold))
+	}
+	if err != nil {
 		return err
 	}
-	app.keepParity(ctx, r)
 	return incomplete(slices.Concat(outcome.Missing, outcome.Losses),
 		fmt.Sprintf("%s is restored into %s, but not all is as it was", outcome.Snapshot, outcome.Target))
+}
+
+// untoldError says what was done where the result could not be written.
+func untoldError(o *snapshot.Outcome, err error) error {
+	kept := ""
+	if o.Safety != nil {
+		kept = fmt.Sprintf("; what it replaced is snapshot %s", o.Safety)
+	}
+	return fmt.Errorf("%s is restored into %s%s, but that could not be written: %w", o.Snapshot, o.Target, kept, err)
 }
 
 // agree says what is about to be replaced and asks.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -45,4 +46,35 @@ func TestNobodyReadsTheRemarks(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != int(exitFailed) {
 		t.Errorf("a restore that fails: %v", cmd.ProcessState)
 	}
+}
+
+// TestNoRoomForTheResult, as of ">>/var/log/backup" on a full disk: that it could not be written
+// is an error, and that the work is done is said with it.
+func TestNoRoomForTheResult(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteConfig)
+	s.rows("master", "one", 100)
+	s.rows("staging", "old", 10)
+	s.repository()
+	s.ok("repo", "parity", "on")
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	s.must(err)
+	defer full.Close()
+	unheard := func(want string, args ...string) {
+		t.Helper()
+		cmd := s.command(args...)
+		var stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		_ = cmd.Run() // its state says it all
+		if code := cmd.ProcessState.ExitCode(); code != int(exitFailed) || !regexp.MustCompile(want).MatchString(stderr.String()) {
+			t.Errorf("exit code %d, %s; want %s", code, stderr.String(), want)
+		}
+		if status := s.ok("repo", "parity", "status"); !strings.Contains(status, "Not covered  0 objects") {
+			t.Errorf("after %s:\n%s", args, status)
+		}
+	}
+	unheard("(?m)^holdfast: the snapshot [0-9a-f]{20} is published, but its name could not be written: .*no space left", "-e", "master", "snapshot", "create")
+	name := s.create()
+	unheard("(?m)^holdfast: "+name+" is restored into staging; what it replaced is snapshot [0-9a-f]{20}, but that could not be written: .*no space left",
+		"-e", "master", "snapshot", "restore", name, "--target", "staging", "--yes")
 }
