@@ -199,17 +199,19 @@ func (v *comparison) file(e tree.Entry, path, at string) error {
 	for {
 		n, errWant := io.ReadFull(want, a)
 		m, errDisk := io.ReadFull(f, b)
+		for _, err := range []error{errWant, errDisk} { // before what was read is taken for all there is
+			if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+				return err
+			}
+		}
 		v.result.Bytes += uint64(n)
 		v.progress.Read(n)
 		if !bytes.Equal(a[:n], b[:m]) {
 			v.differs(path, "has other content")
 			return nil
 		}
-		if errWant == io.EOF || errWant == io.ErrUnexpectedEOF {
+		if errWant != nil {
 			return nil
-		}
-		if err := errors.Join(errWant, errDisk); err != nil {
-			return err
 		}
 	}
 }
