@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/internal/seal"
 	"holdfast/internal/storage/storagetest"
@@ -338,5 +339,23 @@ func between(f func()) storagetest.Effect {
 	return func(_ context.Context, _ *storagetest.Call, do func() error) error {
 		f()
 		return do()
+	}
+}
+
+// TestASessionUnderNewerKeys: who has opened the repository before a rotation cannot read what
+// a session after it says of itself. A collection must not take it for damaged, and so for one
+// of which nobody has heard since the year 1.
+func TestASessionUnderNewerKeys(t *testing.T) {
+	m := twoDays(t)
+	old := mustOpen(t, m.store)
+	if err := rotate(t, mustOpen(t, m.store)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mustOpen(t, m.store).Begin(t.Context(), repo.Create, func() time.Time { return start }); err != nil {
+		t.Fatal(err)
+	}
+	open, err := old.Sessions(t.Context())
+	if _, epoch := errors.AsType[*seal.EpochError](err); !epoch {
+		t.Errorf("%+v, %v", open, err)
 	}
 }

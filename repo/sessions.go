@@ -58,7 +58,7 @@ func (r *Repository) Announced(ctx context.Context, n Name) (a Announced, open b
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return a, false, nil
-	case errors.As(err, &damaged):
+	case errors.As(err, &damaged) && !Foreign(err): // who has newer keys is not silent, but not understood
 		return Announced{Name: n}, true, nil
 	}
 	p := process.Process{Host: record.Host, PID: record.PID, Started: record.Ticks, Boot: record.Boot}
