@@ -30,17 +30,17 @@ func (r *Repository) HasNoIndex(ctx context.Context) (bool, error) {
 	return len(names) == 0, err
 }
 
-// Forgotten counts the packs of committed snapshots among these, which no segment
+// Forgotten returns the packs of committed snapshots among these, which no segment
 // names, though a snapshot is committed only after the segments that name its packs:
 // so segments are missing. stored has the packs' sizes.
-func (r *Repository) Forgotten(ctx context.Context, stored map[[32]byte]int64, unindexed [][32]byte) (forgotten int, err error) {
+func (r *Repository) Forgotten(ctx context.Context, stored map[[32]byte]int64, unindexed [][32]byte) ([][32]byte, error) {
 	var committed [][32]byte
 	known := map[Name]bool{}
 	for _, name := range unindexed {
 		object := pack.ObjectName(name)
 		info, _, err := pack.ReadDirectory(r.keys, object, stored[name], storage.At(ctx, r.store, object))
 		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		if err != nil {
 			continue // torn, or gone by now
@@ -49,7 +49,7 @@ func (r *Repository) Forgotten(ctx context.Context, stored map[[32]byte]int64, u
 		if _, asked := known[session]; !asked {
 			_, err := r.committed(ctx, session)
 			if err != nil && !errors.Is(err, ErrNoSnapshot) && !isDamage(err) {
-				return 0, err
+				return nil, err
 			}
 			known[session] = !errors.Is(err, ErrNoSnapshot)
 		}
@@ -58,42 +58,56 @@ func (r *Repository) Forgotten(ctx context.Context, stored map[[32]byte]int64, u
 		}
 	}
 	if len(committed) == 0 {
-		return 0, nil
+		return nil, nil
 	}
 	return r.stillForgotten(ctx, committed)
 }
 
 // stillForgotten leaves out what a writer has indexed and a collection removed since
 // the packs were listed. A pack is in the list of condemned ones until it is gone.
-func (r *Repository) stillForgotten(ctx context.Context, packs [][32]byte) (n int, err error) {
-	if err := r.Refresh(ctx); err != nil {
-		return 0, err
-	}
-	indexed, err := r.IndexedPacks(ctx)
+func (r *Repository) stillForgotten(ctx context.Context, packs [][32]byte) ([][32]byte, error) {
+	packs, err := r.stillUnnamed(ctx, packs)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	list, err := r.Condemned(ctx)
 	if isDamage(err) {
-		return 0, nil // nobody can tell; it is told of elsewhere
+		return nil, nil // nobody can tell; it is told of elsewhere
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	condemned := list.Packs()
+	return r.stillThere(ctx, slices.DeleteFunc(packs, func(name [32]byte) bool { return condemned[name] }))
+}
+
+// stillUnnamed leaves out what the index names by now.
+func (r *Repository) stillUnnamed(ctx context.Context, packs [][32]byte) ([][32]byte, error) {
+	if err := r.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	indexed, err := r.IndexedPacks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(packs, func(name [32]byte) bool {
+		_, named := indexed[name]
+		return named
+	}), nil
+}
+
+// stillThere leaves out what is gone by now.
+func (r *Repository) stillThere(ctx context.Context, packs [][32]byte) (there [][32]byte, err error) {
 	for _, name := range packs {
-		if _, named := indexed[name]; named || condemned[name] {
-			continue
-		}
-		there, err := r.HasPack(ctx, name)
+		is, err := r.HasPack(ctx, name)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		if there {
-			n++
+		if is {
+			there = append(there, name)
 		}
 	}
-	return n, nil
+	return there, nil
 }
 
 func isDamage(err error) bool {

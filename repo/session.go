@@ -101,7 +101,7 @@ func (s *Session) learn(ctx context.Context, kind string) error {
 		return err
 	}
 	forgotten, err := r.Forgotten(ctx, packs.stored, packs.unnamed[:min(len(packs.unnamed), maxAsked)])
-	s.lost = s.lost || forgotten > 0
+	s.lost = s.lost || len(forgotten) > 0
 	return err
 }
 

@@ -22,6 +22,8 @@ type Survey struct {
 	repo     *Repository
 	unusable func(*index.Entry) error
 	whole    map[blob.ID]struct{} // lists and listings beneath which all is well
+	// Missed is told each blob of which no copy can be read; may be nil.
+	Missed *Missed
 }
 
 // surveyed bounds Survey.whole, in ids; it is about 80 MB.
@@ -184,6 +186,9 @@ func (v *reading) look(id blob.ID, bound int) (why, err error) {
 	}
 	if why == nil {
 		why = &MissingError{Object: "blob " + id.Short()}
+	}
+	if v.Missed != nil {
+		v.Missed.Add(id)
 	}
 	return why, nil
 }

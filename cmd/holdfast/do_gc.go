@@ -152,6 +152,9 @@ func (app *env) collectText(report *gc.Report) []string {
 		}
 		say("%s %s that snapshots need to new packs%s", copied, size(report.Copied), twice)
 	}
+	if n := report.Unnamed.Packs; n > 0 {
+		say("Left %s that the index does not name: what snapshots miss lies there, and \"holdfast repo repair\" takes it up again", several(n, "pack"))
+	}
 	if report.Full {
 		say("The repository was full, so what needs much room was left: run it again")
 	}

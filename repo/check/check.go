@@ -55,6 +55,9 @@ func (p *Problem) Next() string {
 	if folder == "snapshots" && !one { // some have vanished
 		return "put them back from a copy of the repository, or with \"holdfast repo repair\" from parity; if they are lost for good, \"holdfast repo gc --accept-loss\""
 	}
+	if folder == "packs" && !one { // some that no segment names
+		return "\"holdfast repo repair\" takes them up again, and finds whole what missed nothing else"
+	}
 	switch folder {
 	case "packs", "blob", "list":
 		return "\"holdfast repo repair --dry-run\" says what can be saved, and what is lost"
@@ -140,7 +143,7 @@ func Run(ctx context.Context, r *repo.Repository, o Options) (report *Report, er
 func run(ctx context.Context, r *repo.Repository, o Options) (*Report, error) {
 	c := &checker{repo: r, options: o, lost: map[lostPath]bool{}, seed: maphash.MakeSeed(), report: &Report{Problems: []*Problem{}}, badPacks: map[[32]byte]*Problem{},
 		badCopies: map[copyKey]*Problem{}, blame: map[string]*Problem{}, inTheWay: map[string]*Problem{}}
-	for _, step := range []func(context.Context) error{c.obstacles, c.keys, c.settings, c.segments, c.packs, c.snapshots, c.parity} {
+	for _, step := range []func(context.Context) error{c.obstacles, c.keys, c.settings, c.segments, c.packs, c.snapshots, c.unindexed, c.parity} {
 		if err := step(ctx); err != nil {
 			return c.report, err
 		}
@@ -201,6 +204,10 @@ type checker struct {
 	inTheWay  map[string]*Problem // by object, what stands in its place
 	noIndex   *Problem            // nil where there is one, or nothing to find
 	partial   bool                // the index is known to lack something
+	stored    map[[32]byte]int64  // packs, and their sizes
+	unnamed   [][32]byte          // those that no segment names
+	damaged   []repo.Listed       // snapshots that have lost something earlier
+	missed    repo.Missed
 
 	lost map[lostPath]bool // what was filed under a problem
 	seed maphash.Seed      // of the paths in it
@@ -279,9 +286,11 @@ func (c *checker) snapshots(ctx context.Context) error {
 		return nil
 	}
 	survey := c.repo.NewSurvey(c.unusable)
+	survey.Missed = &c.missed
 	for _, s := range all {
 		if s.Damage != nil {
 			c.report.Damaged++
+			c.damaged = append(c.damaged, s)
 			c.note("snapshot %s has lost paths, as a repair has recorded: %d; what is left of it is checked", s.Name, s.Damage.Count())
 		}
 		lost := func(path string, why error) { c.hurt(s.Name, path, why) }
@@ -303,15 +312,20 @@ func split(err error) []error {
 // unusable is the copies' part in the survey: why one cannot be read, if it is
 // known.
 func (c *checker) unusable(e *index.Entry) error {
-	p := c.badPacks[e.Pack.Name]
-	if p == nil {
-		p = c.badCopies[copyKey{e.Pack.Name, e.Number}]
-	}
+	p := c.bad(e)
 	if p == nil {
 		return nil
 	}
 	p.twice = true // or somebody is hurt
 	return p
+}
+
+// bad is what is known to be wrong with a copy.
+func (c *checker) bad(e *index.Entry) *Problem {
+	if p := c.badPacks[e.Pack.Name]; p != nil {
+		return p
+	}
+	return c.badCopies[copyKey{e.Pack.Name, e.Number}]
 }
 
 // hurt files what a snapshot lost under the object that is to blame.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
+	"holdfast/index"
 	"holdfast/repo"
 	"holdfast/repo/pack"
 )
@@ -16,7 +18,7 @@ func (c *checker) packs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.report.Packs = len(stored)
+	c.report.Packs, c.stored = len(stored), stored
 	indexed := map[[32]byte]bool{}
 	packs, err := c.repo.IndexedPacks(ctx)
 	if err != nil {
@@ -43,8 +45,10 @@ func (c *checker) packs(ctx context.Context) error {
 	if unnamed > 0 {
 		c.note("packs that a collection has deleted, and that the index still names because there was no room to write it, or it was made anew meanwhile: %d; \"holdfast repo gc\" sees to it", unnamed)
 	}
-	if err := c.unindexed(ctx, stored, indexed); err != nil {
-		return err
+	for name := range stored {
+		if !indexed[name] {
+			c.unnamed = append(c.unnamed, name)
+		}
 	}
 	return c.readPacks(ctx, stored)
 }
@@ -63,25 +67,51 @@ var errMissing = errors.New("is missing")
 
 // unindexed tells of packs that no segment names. Where segments are known to be
 // missing or damaged they are what was in those.
-func (c *checker) unindexed(ctx context.Context, stored map[[32]byte]int64, indexed map[[32]byte]bool) error {
-	var names [][32]byte
-	for name := range stored {
-		if !indexed[name] {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 || c.partial {
+func (c *checker) unindexed(ctx context.Context) error {
+	if len(c.unnamed) == 0 || c.partial {
 		return nil
 	}
-	forgotten, err := c.repo.Forgotten(ctx, stored, names)
+	forgotten, err := c.repo.Forgotten(ctx, c.stored, c.unnamed)
 	if err != nil {
 		return err
 	}
-	if forgotten > 0 {
-		c.problem("index", fmt.Errorf("part of the index is missing: no segment names %d packs, which snapshots have stored", forgotten))
+	if n := len(forgotten); n > 0 {
+		c.problem("index", fmt.Errorf("part of the index is missing: no segment names %d packs, which snapshots have stored", n))
 	}
-	if unfinished := len(names) - forgotten; unfinished > 0 {
+	told := map[[32]byte]bool{}
+	for _, name := range forgotten {
+		told[name] = true
+	}
+	others := slices.DeleteFunc(c.unnamed, func(name [32]byte) bool { return told[name] })
+	if err := c.missedEarlier(ctx); err != nil {
+		return err
+	}
+	holding, err := c.repo.Holding(ctx, c.stored, others, &c.missed)
+	if err != nil {
+		return err
+	}
+	if n := len(holding); n > 0 {
+		c.problem("packs", fmt.Errorf("some hold what snapshots miss, and no index segment names them: %d", n))
+	}
+	if unfinished := len(others) - len(holding); unfinished > 0 {
 		c.note("packs of unfinished work, which no index segment names: %d; \"holdfast repo gc\" removes them", unfinished)
+	}
+	return nil
+}
+
+// missedEarlier adds what snapshots miss of which a repair has recorded that it is lost.
+func (c *checker) missedEarlier(ctx context.Context) error {
+	survey := c.repo.NewSurvey(func(e *index.Entry) error {
+		if p := c.bad(e); p != nil {
+			return p
+		}
+		return nil
+	})
+	survey.Missed = &c.missed
+	for _, s := range c.damaged {
+		if _, err := survey.Walk(ctx, s.Whole, "", func(string, error) {}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

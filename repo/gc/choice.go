@@ -16,12 +16,13 @@ type choice struct {
 	catalog *repo.Catalog
 	kept    trace.Bits // copies, by place
 	second  trace.Bits // of these, those that are kept beside another one
+	remains trace.Bits // of these, those that were kept though perhaps not all is there that they need: nothing relies on that
 	free    grounding  // in packs that exist and are not condemned
 	any     grounding  // in packs that exist
 }
 
 func newChoice(catalog *repo.Catalog, state func(pack [32]byte) (exists, free bool)) *choice {
-	c := &choice{catalog: catalog, kept: trace.NewBits(int(catalog.Len())), second: trace.NewBits(int(catalog.Len()))}
+	c := &choice{catalog: catalog, kept: trace.NewBits(int(catalog.Len())), second: trace.NewBits(int(catalog.Len())), remains: trace.NewBits(int(catalog.Len()))}
 	c.free, c.any = newGrounding(catalog), newGrounding(catalog)
 	for i := range catalog.Packs {
 		exists, free := state(catalog.Packs[i].Name)
@@ -80,7 +81,7 @@ func copiesBelow(catalog *repo.Catalog, id blob.ID, bound uint8) (from int, copi
 // needOne keeps one of a blob's copies, which have the places from first on.
 func (c *choice) needOne(first int, copies []index.Row) error {
 	for i := range copies {
-		if c.kept.Has(first + i) {
+		if c.kept.Has(first+i) && !c.remains.Has(first+i) {
 			return nil
 		}
 	}

@@ -62,6 +62,10 @@ func (t *tracing) dependent(s *survey) (trace.Bits, error) {
 	dependent := trace.NewBits(int(s.catalog.Len()))
 	t.tainted = map[[32]byte]bool{}
 	for place := range t.lasting.All() {
+		row, err := s.catalog.RowAt(place)
+		if err != nil {
+			return nil, err
+		}
 		e, err := s.catalog.EntryAt(place)
 		if err != nil {
 			return nil, err
@@ -73,6 +77,11 @@ func (t *tracing) dependent(s *survey) (trace.Bits, error) {
 		if !t.wanted.Has(first) {
 			t.tainted[e.Pack.Name] = true
 			continue
+		}
+		if ok, err := t.any.has(place, &row); err != nil {
+			return nil, err
+		} else if !ok {
+			continue // cannot be read
 		}
 		for _, base := range e.Bases {
 			from, to, err := s.catalog.Find(base)

@@ -32,7 +32,7 @@ func (c *collection) decideInLittleRoom(ctx context.Context, s *survey, t *traci
 	if err != nil {
 		return false, err
 	}
-	due := packsOf(c.list, c.due(s.settled))
+	due := packsOf(c.list, c.due(s))
 	fitting := packsThatFit(due, needed, c.room)
 	err = c.evacuate(ctx, s, t, fitting, t.kept)
 	if errors.Is(err, storage.ErrFull) {
@@ -78,7 +78,7 @@ func packsThatFit(packs map[[32]byte]bool, needed map[[32]byte]uint64, room uint
 // packs, and reports whether it found any. What it takes out of groups becomes a
 // group of its own.
 func (c *collection) sweepUnneeded(s *survey, needed map[[32]byte]uint64, next *repo.Condemned) (swept bool) {
-	due := c.due(s.settled)
+	due := c.due(s)
 	out := repo.Group{Number: next.Number, At: next.At, State: repo.GroupSwept}
 	for i := range next.Groups {
 		g := &next.Groups[i]

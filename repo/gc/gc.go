@@ -231,7 +231,7 @@ func (c *collection) resume(ctx context.Context) error {
 // decide makes the settled groups that are due swept, and what was chosen a new
 // group (G8 to G10).
 func (c *collection) decide(ctx context.Context, s *survey, t *tracing, chosen *selection) error {
-	due := c.due(s.settled)
+	due := c.due(s)
 	if len(due) == 0 && chosen.empty() && len(c.accepted) == 0 && !(c.erased && c.erasing()) {
 		return nil
 	}

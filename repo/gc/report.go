@@ -49,6 +49,7 @@ type Report struct {
 	Pending   []Pending   `json:"pending"`   // what is condemned and still there at its end
 	Ended     []repo.Name `json:"ended"`     // silent sessions
 	Stored    Amount      `json:"stored"`    // packs that are there at its end, the pending ones among them
+	Unnamed   Amount      `json:"unnamed"`   // packs that it left though the index does not name them, because in one of them lies what snapshots miss
 	Full      bool        `json:"full"`      // there was no room: what little could be done was done
 }
 
@@ -97,7 +98,7 @@ type Pending struct {
 
 // foresee says what would be done.
 func (c *collection) foresee(s *survey, chosen *selection) {
-	due := c.due(s.settled)
+	due := c.due(s)
 	for _, g := range c.list.Groups {
 		if due[g.Number] || g.State == repo.GroupSwept {
 			there := 0

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
-	"io/fs"
 	"slices"
 	"time"
 
-	"holdfast/internal/seal"
 	"holdfast/repo"
 )
 
@@ -122,27 +119,16 @@ func (c *collection) choose(ctx context.Context, s *survey, t *tracing) (selecti
 	chosen := selection{dead: s.dead}
 	condemned := c.list.Packs()
 	var packs []candidate
-	indexed := map[[32]byte]bool{}
 	for i, p := range s.catalog.Packs {
-		indexed[p.Name] = true
 		if size, stored := s.stored[p.Name]; stored && !condemned[p.Name] && !s.open[p.Session] {
 			packs = append(packs, candidate{p.Name, uint64(size), t.sealed[i], t.needed[i], c.Erase || c.tainted[p.Name]})
 		}
 	}
-	for name, size := range s.stored {
-		if indexed[name] || condemned[name] {
-			continue
-		}
-		// Unfinished work that no segment names. A damaged one is for check to tell of.
-		info, _, err := c.repo.PackDirectory(ctx, name, size)
-		switch {
-		case errors.Is(err, seal.ErrDamaged) || errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return chosen, err
-		case !s.open[info.Session]:
-			packs = append(packs, candidate{name: name, size: uint64(size)})
-		}
+	unnamed, err := c.unfinished(ctx, s, t)
+	if err != nil {
+		return chosen, err
 	}
+	packs = append(packs, unnamed...)
 	if c.full != nil {
 		packs = slices.DeleteFunc(packs, func(p candidate) bool { return p.needed > 0 })
 	}

@@ -20,6 +20,7 @@ type survey struct {
 	dead    []repo.Kept        // those of the going that are in no group yet
 	catalog *repo.Catalog
 	absent  map[[32]byte]bool // packs that the index names and that are not there
+	staying map[[32]byte]bool // packs that it does not name, and that hold what is missed or may be needed for it
 }
 
 func (c *collection) survey(ctx context.Context, settled map[uint64]bool) (s *survey, err error) {

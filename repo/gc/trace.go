@@ -19,18 +19,26 @@ type tracing struct {
 	wanted  trace.Bits // by place of a blob's first copy: they need it for itself, not as a base
 	tainted map[[32]byte]bool
 	walking trace.Bits // by place of a blob's first copy: is read to walk snapshots
-	sealed  []uint64   // bytes of all copies in each pack
-	needed  []uint64   // of those, of the lasting ones
+	missed  repo.Missed
+	sealed  []uint64 // bytes of all copies in each pack
+	needed  []uint64 // of those, of the lasting ones
 }
 
 // roots marks what snapshots need. A blob that nobody has ends it, unless it is
 // known that the snapshot has lost something: then what is left is kept, in case
-// the rest comes back.
-type roots struct{ lenient bool }
+// the rest comes back, and what is not is noted.
+type roots struct {
+	lenient bool
+	missed  *repo.Missed
+}
 
 func (r *roots) Blob(at trace.Where, id blob.ID, from, to int) (bool, error) {
-	if from < to || r.lenient {
-		return from < to, nil
+	switch {
+	case from < to:
+		return true, nil
+	case r.lenient:
+		r.missed.Add(id)
+		return false, nil
 	}
 	return false, missing(id, at.String())
 }
@@ -57,7 +65,7 @@ func (c *collection) trace(ctx context.Context, s *survey) (*tracing, error) {
 	t := &tracing{choice: newChoice(s.catalog, func(p [32]byte) (exists, free bool) {
 		return !s.absent[p], !s.absent[p] && !condemned[p]
 	})}
-	strictly := &roots{}
+	strictly := &roots{missed: &t.missed}
 	w := trace.New(c.repo, s.catalog, strictly)
 	take := func(snapshots []*repo.Snapshot, lenient bool) error {
 		strictly.lenient = lenient
@@ -67,6 +75,9 @@ func (c *collection) trace(ctx context.Context, s *survey) (*tracing, error) {
 		if err := take(s.lasting, lenient); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.keepForUnnamed(ctx, s, t); err != nil {
+		return nil, err
 	}
 	if err := t.keepSeconds(w.Walking()); err != nil {
 		return nil, err
@@ -111,7 +122,10 @@ func (t *tracing) take(ctx context.Context, w *trace.Walker, snapshots []*repo.S
 			continue
 		}
 		err := t.need(place)
-		if _, lost := errors.AsType[*repo.MissingError](err); err != nil && !(lost && lenient) {
+		if _, lost := errors.AsType[*repo.MissingError](err); lost && lenient {
+			err = t.missAt(place)
+		}
+		if err != nil {
 			return err
 		}
 		if ctx.Err() != nil {

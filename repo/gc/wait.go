@@ -135,11 +135,13 @@ func (c *collection) settled(ctx context.Context) (map[uint64]bool, error) {
 	return settled, nil
 }
 
-// due returns the settled groups that are old enough to be swept.
-func (c *collection) due(settled map[uint64]bool) map[uint64]bool {
+// due returns the settled groups that are old enough to be swept, and of which nothing
+// is to stay.
+func (c *collection) due(s *survey) map[uint64]bool {
 	due := map[uint64]bool{}
 	for _, g := range c.list.Groups {
-		if settled[g.Number] && g.State == repo.GroupAnnounced && c.old(&g) {
+		stays := slices.ContainsFunc(g.Packs, func(p [32]byte) bool { return s.staying[p] })
+		if s.settled[g.Number] && g.State == repo.GroupAnnounced && c.old(&g) && !stays {
 			due[g.Number] = true
 		}
 	}
