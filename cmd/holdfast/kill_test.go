@@ -184,6 +184,7 @@ func TestAKilledCreateIsNotWaitedFor(t *testing.T) {
 
 func TestInterruptedEndsCleanly(t *testing.T) {
 	t.Parallel()
+	hangUp(t)
 	s := newSite(t, siteConfig)
 	s.rows("master", "one", 40000)
 	s.files("master", "one", 500)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -128,7 +129,16 @@ func exits(ts *testscript.TestScript, negated bool, args []string) {
 	}
 }
 
+// hangUp lets what is started from here be ended by SIGHUP, also where the tests run beneath
+// nohup, which their processes would inherit.
+func hangUp(t *testing.T) {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
+}
+
 func TestSignals(t *testing.T) {
+	hangUp(t)
 	for _, test := range []struct {
 		name    string
 		args    []string
