@@ -83,7 +83,7 @@ func (s *site) application(environment string) http.Handler {
 			if _, err := db.Exec("INSERT INTO t (v) VALUES ('x')"); err != nil {
 				return err
 			}
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond)
 			return os.WriteFile(s.path(environment, "uploads", fmt.Sprintf("n-%d", rows+1)), []byte("x"), 0o644)
 		}()
 		if err != nil {
