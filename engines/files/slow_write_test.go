@@ -31,8 +31,8 @@ func newSlowPage(t *testing.T) *slowPage {
 	t.Helper()
 	needRoot(t)
 	fd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
-	if errno == unix.ENOSYS {
-		t.Skip("this kernel has no userfaultfd")
+	if errno == unix.ENOSYS || errno == unix.EPERM { // some containers forbid it, to root too
+		t.Skipf("no write can be slowed down where there is no userfaultfd: %v", errno)
 	}
 	if errno != 0 {
 		t.Fatal(errno)

@@ -85,7 +85,7 @@ func TestCaptureByWhoMayOnlyRead(t *testing.T) {
 // mode that nobody has open, is no fault of the disk.
 func TestCaptureOnAFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a small disk")
+		t.Fatal("only root can mount a small disk: sudo go test ./engines/sqlite")
 	}
 	dir := t.TempDir()
 	if err := syscall.Mount("small", dir, "tmpfs", 0, "size=256k"); err != nil {
