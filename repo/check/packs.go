@@ -136,7 +136,7 @@ func (c *checker) readPacks(ctx context.Context, stored map[[32]byte]int64) erro
 		total += stored[name]
 	}
 	defer r.keep()
-	for i, name := range chosen {
+	for _, name := range chosen {
 		if err := r.wait(ctx, stored[name]); err != nil {
 			return err
 		}
@@ -152,9 +152,6 @@ func (c *checker) readPacks(ctx context.Context, stored map[[32]byte]int64) erro
 			c.options.Progress(int64(c.report.BytesRead), total)
 		}
 		r.done(name, len(c.report.Problems) > problems)
-		if i%64 == 63 {
-			r.keep()
-		}
 	}
 	r.finish()
 	return c.settleGone(ctx)

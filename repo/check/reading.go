@@ -52,6 +52,7 @@ type reading struct {
 	file  string // of the position; "" keeps none
 	limit *rate.Limiter
 	at    position
+	since int // packs that were read since it was kept
 }
 
 // position is what is kept between runs. A run that was interrupted goes on with what it
@@ -137,6 +138,10 @@ func (r *reading) done(name [32]byte, damaged bool) {
 	case r.part.Percent > 0:
 		r.at.Subset = hex.EncodeToString(name[:])
 	}
+	// The longer the list, the rarer: what is written for it stays small beside what is read.
+	if r.since++; r.since >= 64+len(r.at.Whole)/64 {
+		r.keep()
+	}
 }
 
 // finish forgets the position of a run that was not interrupted.
@@ -144,6 +149,7 @@ func (r *reading) finish() { r.at.Whole = nil }
 
 // keep is best effort: without it the next run begins at the beginning.
 func (r *reading) keep() {
+	r.since = 0
 	if r.file == "" {
 		return
 	}

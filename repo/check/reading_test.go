@@ -119,6 +119,27 @@ func TestWhatComesMeanwhileIsRead(t *testing.T) {
 	}
 }
 
+// TestTheListIsNotWrittenOverAndOver: who is killed has little to read again, and who reads a
+// million packs does not write their list for every few.
+func TestTheListIsNotWrittenOverAndOver(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "check.json")
+	r := newReading(Options{ReadData: true, Position: file})
+	writes, least := 0, 0
+	for n := range 20_000 {
+		r.done([32]byte{byte(n >> 8), byte(n)}, false)
+		if r.since == 0 {
+			writes++
+		}
+		least = max(least, r.since)
+	}
+	if writes < 60 || writes > 160 || least > 64+20_000/64 {
+		t.Errorf("written %d times; at most %d packs were read in between", writes, least)
+	}
+	if len(newReading(Options{ReadData: true, Position: file}).at.Whole) < 19_000 {
+		t.Error("what was read is not kept")
+	}
+}
+
 // TestTheRateIsKept: ten packs of 1 MB at 2 MB/s take five seconds.
 func TestTheRateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
